@@ -1,0 +1,240 @@
+"""Commits: making a draft durable, and bringing dirty documents to rest slice by slice.
+
+A commit is one LMDB transaction: journal records, and with them a slice of a checkpoint under way,
+waypoint, trimming and named records. Dirty documents are taken in key order. When all that were
+dirty at the start of a checkpoint rest, the journal position of that start becomes the place where
+a recovery begins.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgpack
+
+from crdtstore import limits
+from crdtstore.clock import HybridClock, timestamp_at
+from crdtstore.engine.documents import Documents
+from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.ledger import Ledger, Waypoint
+from crdtstore.model.document import Document
+from crdtstore.storage.contract import Batch, MapFull, Storage
+from crdtstore.sync.vector import Heads
+
+_pack = msgpack.Packer().pack
+
+
+class Mark(NamedTuple):
+    """Where a checkpoint started: every record up to ``position`` is in the documents at rest."""
+
+    position: int
+    bytes_total: int
+    timestamp: int
+    heads: Heads
+
+    def pack(self) -> bytes:
+        """Return the bytes in which storage keeps a mark."""
+        heads = [(origin, *head) for origin, head in sorted(self.heads.items())]
+        return _pack([self.position, self.bytes_total, self.timestamp, heads])  # type: ignore[no-any-return]
+
+    @classmethod
+    def unpack(cls, packed: bytes | None) -> "Mark":
+        """Return the mark that storage keeps, the very beginning if it has none."""
+        if packed is None:
+            return cls(0, 0, 0, {})
+        position, bytes_total, timestamp, heads = msgpack.unpackb(packed, use_list=False)
+        return cls(
+            position, bytes_total, timestamp, {origin: (number, h) for origin, number, h in heads}
+        )
+
+
+class Rested(NamedTuple):
+    """A document as a commit brings it to rest."""
+
+    profile_id: str
+    document: Document
+    epoch: int
+    stamp: int
+    digest: int
+
+
+@dataclass(slots=True)
+class Commit:
+    """One commit under way. ``persist`` may run in a worker thread; it touches nothing else."""
+
+    draft: Draft
+    batch: Batch
+    rested: list[Rested] = field(default_factory=list)
+    waypoint: Waypoint | None = None
+    trim: Waypoint | None = None
+    completed: Mark | None = None
+    digest: int = 0
+    profiles: int = 0
+
+    def persist(self, storage: Storage) -> None:
+        """Make the commit durable; raises MapFull, StorageFull or StorageFailed."""
+        storage.commit(self.batch)
+
+
+class Committing:
+    """Begins and finishes commits, one at a time.
+
+    ``digest`` is the XOR of the digests of all documents at rest, ``profiles`` counts the living
+    ones among them.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        documents: Documents,
+        ledger: Ledger,
+        drafting: Drafting,
+        clock: HybridClock,
+        *,
+        journal_retention_ms: int,
+        journal_bytes_max: int,
+    ) -> None:
+        self.mark = Mark.unpack(storage.meta("checkpoint"))
+        self.digest, self.profiles = _unpack_totals(storage.meta("totals"))
+        self.under_way: Commit | None = None
+        self.counters = dict.fromkeys(("commits", "checkpoints", "committed_bytes"), 0)
+        self._documents = documents
+        self._ledger = ledger
+        self._drafting = drafting
+        self._clock = clock
+        self._journal_retention_ms = journal_retention_ms
+        self._journal_bytes_max = journal_bytes_max
+        self._pending: list[str] = []
+        self._next_mark: Mark | None = None
+        self._started_ms = 0
+
+    def begin(self, now_ms: int, *, whole: bool = False) -> Commit | None:
+        """Return the next commit, None if there is nothing to do. ``whole`` finishes a checkpoint."""
+        assert self.under_way is None
+        starts = self._is_checkpoint_due(now_ms, whole)
+        trim = self._ledger.due_trim(
+            timestamp_min=timestamp_at(max(0, now_ms - self._journal_retention_ms)),
+            bytes_max=self._journal_bytes_max,
+            position_max=self.mark.position,
+        )
+        waypoint = self._ledger.due_waypoint(self._clock.latest)
+        is_idle = not (starts or self._next_mark or trim or waypoint)
+        if self._drafting.is_empty and is_idle:
+            return None
+        draft = self._drafting.take()
+        batch = Batch(
+            journal=list(enumerate(draft.records, self._ledger.position + 1)),
+            meta=dict(draft.meta),
+        )
+        commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
+        if starts:
+            self._start_checkpoint(batch, now_ms)
+        self._rest_documents(commit, whole)
+        if waypoint is not None:
+            batch.waypoints.append((waypoint.position, waypoint.pack()))
+        if trim is not None:
+            batch.trim_before = trim.position + 1
+            batch.meta["trimmed"] = trim.pack()
+        self.under_way = commit
+        return commit
+
+    def _is_checkpoint_due(self, now_ms: int, whole: bool) -> bool:
+        dirty = len(self._documents.dirty)
+        if not dirty:
+            self._started_ms = now_ms
+        if self._next_mark is not None:
+            return False
+        if whole:
+            return dirty > 0 or self._ledger.position > self.mark.position
+        return dirty > 0 and (
+            dirty >= limits.CHECKPOINT_DOCUMENTS
+            or self._ledger.bytes_total - self.mark.bytes_total > limits.CHECKPOINT_JOURNAL_BYTES
+            or now_ms - self._started_ms >= limits.CHECKPOINT_INTERVAL_MS
+        )
+
+    def _start_checkpoint(self, batch: Batch, now_ms: int) -> None:
+        """Start a checkpoint with this commit, whose own records it includes."""
+        self._started_ms = now_ms
+        self._next_mark = Mark(
+            position=self._ledger.position + len(batch.journal),
+            bytes_total=self._ledger.bytes_total + sum(len(raw) for _, raw in batch.journal),
+            timestamp=self._clock.latest,
+            heads=dict(self._ledger.heads),
+        )
+        self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
+
+    def _rest_documents(self, commit: Commit, whole: bool) -> None:
+        taken = list(commit.draft.resting)
+        if self._next_mark is not None:
+            size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
+            size = len(self._pending) if whole else min(size, len(self._pending))
+            if size:
+                taken.extend(reversed(self._pending[-size:]))
+                del self._pending[-size:]
+            if not self._pending:
+                commit.completed = self._next_mark
+                commit.batch.meta["checkpoint"] = self._next_mark.pack()
+        commit.digest, commit.profiles = self.digest, self.profiles
+        taken = sorted(set(taken), key=str.encode)
+        for profile_id, record, document, digest in self._documents.rest(taken):
+            commit.batch.documents.append((profile_id.encode(), record))
+            commit.rested.append(
+                Rested(profile_id, document, document.epoch, document.stamp, digest)
+            )
+            commit.digest ^= document.stored_digest ^ digest
+            commit.profiles += (1 - (document.epoch & 1)) - document.stored_living
+        if commit.rested:
+            commit.batch.meta["totals"] = _pack(
+                [commit.digest.to_bytes(16, "big"), commit.profiles]
+            )
+
+    def finish(self, commit: Commit) -> None:
+        """Take note that a commit is durable."""
+        assert self.under_way is commit
+        self.under_way = None
+        self._ledger.committed(commit.batch.journal, commit.draft.reached)
+        if commit.waypoint is not None:
+            self._ledger.waypoint_committed(commit.waypoint)
+        if commit.trim is not None:
+            self._ledger.trimmed(commit.trim)
+        for profile_id, document, epoch, stamp, digest in commit.rested:
+            document.stored_digest = digest
+            document.stored_living = 1 - (epoch & 1)
+            if document.stamp == stamp and document.epoch == epoch:
+                self._documents.dirty.pop(profile_id, None)
+        self.digest, self.profiles = commit.digest, commit.profiles
+        if commit.completed is not None:
+            self.mark = commit.completed
+            self._next_mark = None
+            self.counters["checkpoints"] += 1
+        self.counters["commits"] += 1
+        self.counters["committed_bytes"] += sum(len(raw) for _, raw in commit.batch.journal)
+
+    def abandon(self, commit: Commit) -> None:
+        """Undo a commit that could not be made durable, and all that was written after it."""
+        assert self.under_way is commit
+        self.under_way = None
+        self._pending = []
+        self._next_mark = None
+        self._drafting.roll_back(commit.draft)
+        self._drafting.draft.meta.update(
+            (name, value)
+            for name, value in commit.draft.meta.items()
+            if name in ("identity", "names") or name.startswith("quarantine/")
+        )
+
+
+def persist_growing(commit: Commit, storage: Storage) -> None:
+    """Make a commit durable in the caller's own thread, growing the map as needed."""
+    while True:
+        try:
+            return commit.persist(storage)
+        except MapFull:
+            if not storage.grow():
+                raise
+
+
+def _unpack_totals(packed: bytes | None) -> tuple[int, int]:
+    if packed is None:
+        return 0, 0
+    digest, profiles = msgpack.unpackb(packed)
+    return int.from_bytes(digest, "big"), profiles

@@ -1,0 +1,57 @@
+"""Durable cursors: named positions in other systems' feeds, moved in the commit of their data."""
+
+from collections.abc import Mapping
+
+from crdtstore import limits
+from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.errors import InvalidInput, LimitExceeded
+from crdtstore.names import check_name
+from crdtstore.storage.contract import Storage
+
+_PREFIX = "cursor/"
+
+
+class Cursors:
+    """The cursors of one store. A moved cursor is seen at once, and undone with its commit."""
+
+    def __init__(self, storage: Storage, drafting: Drafting) -> None:
+        self._drafting = drafting
+        self._durable = {
+            name.removeprefix(_PREFIX): value.decode()
+            for name, value in storage.metas(_PREFIX).items()
+        }
+        self._present = dict(self._durable)
+
+    def get(self, name: str) -> str | None:
+        """Return a cursor, None if it was never moved."""
+        return self._present.get(name)
+
+    def check(self, cursors: Mapping[str, str]) -> None:
+        """Check names and values of cursors; raises InvalidInput."""
+        for name, value in cursors.items():
+            check_name(name, "a cursor name", limits.CURSOR_NAME_BYTES_MAX)
+            if type(value) is not str:
+                raise InvalidInput(f"the value of cursor {name!r} is text")
+            size = len(value.encode())
+            if size > limits.CURSOR_VALUE_BYTES_MAX:
+                subject = f"the value of cursor {name!r}"
+                raise LimitExceeded(subject, size, limits.CURSOR_VALUE_BYTES_MAX, "bytes")
+        total = len(self._present.keys() | cursors.keys())
+        if total > limits.CURSORS_MAX:
+            raise LimitExceeded("the replica", total, limits.CURSORS_MAX, "cursors")
+
+    def move(self, cursors: Mapping[str, str]) -> None:
+        """Move cursors with the next commit."""
+        for name, value in cursors.items():
+            self._present[name] = value
+            self._drafting.draft.meta[_PREFIX + name] = value.encode()
+
+    def committed(self, draft: Draft) -> None:
+        """Take note that a draft is durable."""
+        for name, value in draft.meta.items():
+            if name.startswith(_PREFIX) and value is not None:
+                self._durable[name.removeprefix(_PREFIX)] = value.decode()
+
+    def commit_failed(self) -> None:
+        """Go back to what is durable."""
+        self._present = dict(self._durable)

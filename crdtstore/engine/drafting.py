@@ -1,0 +1,275 @@
+"""Drafting: applying writes and frames in memory, and gathering what the next commit makes durable.
+
+Every change is undoable until its commit is durable: a full disk then leaves the store as if the
+refused writes had never been made.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crdtstore import limits
+from crdtstore.clock import HybridClock, wall_ms_of
+from crdtstore.engine.documents import Documents
+from crdtstore.engine.ledger import NO_HEAD, Ledger
+from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
+from crdtstore.model.cells import NEWEST_KINDS, Cells, parse_key
+from crdtstore.model.document import (
+    Document,
+    UndoLog,
+    absorb,
+    canonical_bytes,
+    check_delta,
+    join,
+    undo_all,
+)
+from crdtstore.model.values import pack
+from crdtstore.sync.frame import Frame, seal
+from crdtstore.sync.vector import Head, Vector
+
+_FRAME_ENTRIES_BYTES = limits.WRITE_BYTES_MAX
+
+
+@dataclass(slots=True)
+class Draft:
+    """What the next commit makes durable.
+
+    ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``
+    and ``heads_before`` what it takes to go back, ``resting`` the ids of documents that must rest
+    with this commit, ``meta`` named records, ``writes`` the number of local writes and
+    ``erasures`` how many of them erase.
+    """
+
+    records: list[bytes] = field(default_factory=list)
+    reached: Vector = field(default_factory=dict)
+    undo: UndoLog = field(default_factory=list)
+    heads_before: dict[int, Head] = field(default_factory=dict)
+    resting: list[str] = field(default_factory=list)
+    meta: dict[str, bytes | None] = field(default_factory=dict)
+    writes: int = 0
+    erasures: int = 0
+
+
+class Drafting:
+    """The one place where documents change.
+
+    ``origin`` signs the frames made here. ``counters`` counts what happened, for the metrics.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        ledger: Ledger,
+        clock: HybridClock,
+        *,
+        origin: int,
+        tag: bytes,
+        clock_skew_ms_max: int,
+    ) -> None:
+        self.origin = origin
+        self.draft = Draft()
+        self.counters = dict.fromkeys(
+            ("writes", "frames_sealed", "frames_applied", "snapshot_documents"), 0
+        )
+        self._documents = documents
+        self._ledger = ledger
+        self._clock = clock
+        self._tag = tag
+        self._clock_skew_ms_max = clock_skew_ms_max
+        self._entries: list[bytes] = []
+        self._entries_bytes = 0
+        self._dependencies: Vector = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        draft = self.draft
+        return not (self._entries or draft.records or draft.resting or draft.meta)
+
+    @property
+    def latest_timestamp(self) -> int:
+        """A timestamp at or above all that was written or applied here."""
+        return self._clock.latest
+
+    # --- local writes -------------------------------------------------------------------------
+
+    def record(self, profile_id: str, document: Document, epoch: int, delta: Cells) -> None:
+        """Apply a local write's delta and put it into the frame being filled.
+
+        Raises LimitExceeded, with nothing changed, if the write or the document is too large.
+        """
+        entry = pack((profile_id, epoch, delta))
+        if len(entry) > limits.WRITE_BYTES_MAX:
+            raise LimitExceeded(
+                f"the write to profile {profile_id!r}", len(entry), limits.WRITE_BYTES_MAX, "bytes"
+            )
+        document.size_bytes += len(entry)
+        if document.size_bytes > limits.DOCUMENT_BYTES_MAX:
+            _check_document_size(profile_id, document, epoch, delta)
+        if (
+            self._entries_bytes + len(entry) > _FRAME_ENTRIES_BYTES
+            or len(self._entries) >= limits.WRITES_PER_FRAME_MAX
+        ):
+            self.seal_frame()
+        absorb(document, epoch, delta, self.draft.undo)
+        self._documents.dirty[profile_id] = document
+        self._entries.append(entry)
+        self._entries_bytes += len(entry)
+        self.draft.writes += 1
+        self.draft.erasures += epoch & 1
+
+    def seal_frame(self) -> None:
+        """Close the frame being filled, if it holds anything, and start the next one."""
+        if not self._entries:
+            return
+        frame = seal(
+            origin=self.origin,
+            previous=self._ledger.head(self.origin),
+            timestamp=self._clock.latest,
+            dependencies=self._dependencies,
+            entries=self._entries,
+            tag=self._tag,
+        )
+        self._advance(frame)
+        self.counters["frames_sealed"] += 1
+        self.counters["writes"] += len(self._entries)
+        self._entries = []
+        self._entries_bytes = 0
+        self._dependencies = {}
+
+    # --- from elsewhere -----------------------------------------------------------------------
+
+    def apply_frame(self, frame: Frame, writes: Sequence[Any], now_ms: int) -> None:
+        """Apply the next frame of another origin, whole or not at all; ``writes`` is its body's.
+
+        Raises FrameForked, FrameCorrupt or ClockSkew.
+        """
+        head = self._ledger.head(frame.origin)
+        assert frame.sequence == head[0] + 1, (frame.sequence, head[0])
+        if frame.previous_hash != head[1]:
+            raise FrameForked(
+                f"frame {frame.sequence} of origin {frame.origin:016x} does not follow the frame "
+                "before it here: the origin wrote two histories"
+            )
+        self.check_clock(frame.timestamp, now_ms)
+        for write in writes:
+            check_entry(write, frame.timestamp, frame.origin)
+        self._absorb_all(writes)
+        self._clock.observe(frame.timestamp)
+        self._dependencies[frame.origin] = frame.sequence
+        self._advance(frame)
+        self.counters["frames_applied"] += 1
+
+    def apply_documents(self, entries: Any, timestamp: int, now_ms: int) -> list[str]:
+        """Join documents of a snapshot, to rest with the next commit; return their ids.
+
+        Raises FrameCorrupt or ClockSkew with nothing changed.
+        """
+        self.check_clock(timestamp, now_ms)
+        if type(entries) is not tuple:
+            raise FrameCorrupt("a snapshot chunk is not an array of documents")
+        for write in entries:
+            check_entry(write, timestamp, None)
+        self.seal_frame()
+        self._absorb_all(entries)
+        self._clock.observe(timestamp)
+        profile_ids = list(dict.fromkeys(write[0] for write in entries))
+        self.draft.resting.extend(profile_ids)
+        self.counters["snapshot_documents"] += len(profile_ids)
+        return profile_ids
+
+    def check_clock(self, timestamp: int, now_ms: int) -> None:
+        """Refuse a timestamp too far ahead of the wall clock; raises ClockSkew."""
+        ahead_ms = wall_ms_of(timestamp) - now_ms
+        if ahead_ms > self._clock_skew_ms_max:
+            raise ClockSkew(
+                f"a frame is stamped {ahead_ms:,} ms ahead of this replica's clock; "
+                f"the limit is {self._clock_skew_ms_max:,} ms"
+            )
+
+    def adopt(self, origin: int, head: Head) -> None:
+        """Take over a snapshot's head of an origin."""
+        self._set_head(origin, head)
+        self._dependencies[origin] = head[0]
+
+    def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
+        documents = self._documents
+        undo = self.draft.undo
+        for profile_id, epoch, cells in writes:
+            document = documents.get(profile_id)
+            if absorb(document, epoch, cells, undo):
+                document.size_bytes += 64 * len(cells)
+                documents.dirty[profile_id] = document
+
+    def _advance(self, frame: Frame) -> None:
+        self._set_head(frame.origin, frame.head)
+        self.draft.records.append(frame.raw)
+
+    def _set_head(self, origin: int, head: Head) -> None:
+        heads = self._ledger.heads
+        self.draft.heads_before.setdefault(origin, heads.get(origin, NO_HEAD))
+        heads[origin] = head
+        self.draft.reached[origin] = head[0]
+
+    # --- handing over and going back ----------------------------------------------------------
+
+    def take(self) -> Draft:
+        """Return what is to be committed, and start anew."""
+        self.seal_frame()
+        draft, self.draft = self.draft, Draft()
+        return draft
+
+    def roll_back(self, taken: Draft | None) -> None:
+        """Undo everything that is not durable: what is being filled, then what was taken."""
+        for draft in (self.draft, taken):
+            if draft is None:
+                continue
+            undo_all(draft.undo)
+            for origin, head in draft.heads_before.items():
+                if head == NO_HEAD:
+                    self._ledger.heads.pop(origin, None)
+                else:
+                    self._ledger.heads[origin] = head
+        self.draft = Draft()
+        self._entries = []
+        self._entries_bytes = 0
+        self._dependencies = {
+            origin: sequence
+            for origin, sequence in self._ledger.durable.items()
+            if origin != self.origin
+        }
+
+    def rename(self, origin: int) -> None:
+        """Write under a new origin from now on; what was written so far must be sealed."""
+        assert not self._entries
+        self.origin = origin
+        self._dependencies = self._ledger.vector()
+
+
+def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
+    """Check one write of a frame or snapshot; raises FrameCorrupt.
+
+    With an origin, every newest cell must be that origin's own.
+    """
+    if type(write) is not tuple or len(write) != 3:
+        raise FrameCorrupt("a write is not [profile id, epoch, cells]")
+    try:
+        check_delta(*write, timestamp_max)
+    except InvalidValue as error:
+        raise FrameCorrupt(f"a write cannot be accepted: {error}") from error
+    if origin is not None:
+        for key, cell in write[2].items():
+            if cell[1] != origin and parse_key(key).letter in NEWEST_KINDS:
+                raise FrameCorrupt("a frame writes in the name of another origin")
+
+
+def _check_document_size(profile_id: str, document: Document, epoch: int, delta: Cells) -> None:
+    """Measure a document that may have become too large; raises LimitExceeded."""
+    after = len(canonical_bytes(join(document, Document(epoch, delta))))
+    before = len(canonical_bytes(document))
+    if after > limits.DOCUMENT_BYTES_MAX and after > before:
+        document.size_bytes = before
+        raise LimitExceeded(
+            f"the document of profile {profile_id!r}", after, limits.DOCUMENT_BYTES_MAX, "bytes"
+        )
+    document.size_bytes = after

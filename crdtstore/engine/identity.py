@@ -1,0 +1,91 @@
+"""Identity: which incarnation of which replica this store is.
+
+An origin is drawn at random for every incarnation. A data directory that was copied or restored is
+another file, whose fingerprint differs from the one noted inside: it takes a new incarnation
+before its first write. The old origins stay in the vector as any other replica's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgpack
+
+from crdtstore import limits
+from crdtstore.errors import ConfigurationError, SpaceMismatch, StorageCorrupt
+from crdtstore.names import check_name
+from crdtstore.storage.contract import Batch, Storage
+
+_pack = msgpack.Packer().pack
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Name and space of a replica, its present origin, and the number of its incarnations."""
+
+    name: str
+    space: str
+    origin: int
+    incarnations: int
+    fingerprint: str
+
+    def pack(self) -> bytes:
+        """Return the bytes in which storage keeps an identity."""
+        return _pack(  # type: ignore[no-any-return]
+            [self.name, self.space, self.origin, self.incarnations, self.fingerprint]
+        )
+
+
+def draw_origin(random_bits: Callable[[int], int]) -> int:
+    """Return a new origin: 63 random bits, not 0."""
+    return random_bits(63) or 1
+
+
+def settle_identity(
+    storage: Storage, name: str, space: str, random_bits: Callable[[int], int]
+) -> Identity:
+    """Return the identity under which a storage is opened, made durable.
+
+    Raises SpaceMismatch if the storage holds another space.
+    """
+    check_name(name, "a replica name", limits.REPLICA_NAME_BYTES_MAX)
+    check_name(space, "a space name", limits.REPLICA_NAME_BYTES_MAX)
+    if not name.isprintable() or not space.isprintable():
+        raise ConfigurationError("names of replicas and spaces are printable text")
+    packed = storage.meta("identity")
+    if packed is None:
+        return _store(storage, Identity(name, space, draw_origin(random_bits), 1, storage.fingerprint))
+    try:
+        known = Identity(*msgpack.unpackb(packed))
+    except (ValueError, TypeError) as error:
+        raise StorageCorrupt(f"the identity of the data directory cannot be read: {error}") from error
+    if known.space != space:
+        raise SpaceMismatch(
+            f"the data directory holds space {known.space!r}, not {space!r}; "
+            "open it with that space, or use another directory"
+        )
+    is_same = known.fingerprint == storage.fingerprint
+    origin = known.origin if is_same else draw_origin(random_bits)
+    incarnations = known.incarnations + (0 if is_same else 1)
+    identity = Identity(name, space, origin, incarnations, storage.fingerprint)
+    return identity if identity == known else _store(storage, identity)
+
+
+def renew_identity(
+    storage: Storage, identity: Identity, random_bits: Callable[[int], int]
+) -> Identity:
+    """Return the replica's next incarnation, made durable."""
+    return _store(
+        storage,
+        Identity(
+            identity.name,
+            identity.space,
+            draw_origin(random_bits),
+            identity.incarnations + 1,
+            identity.fingerprint,
+        ),
+    )
+
+
+def _store(storage: Storage, identity: Identity) -> Identity:
+    storage.commit(Batch(meta={"identity": identity.pack()}))
+    return identity

@@ -1,0 +1,215 @@
+"""Ledger: what was applied, in which order, and from where in the journal it can be served again.
+
+The journal is one sequence of records in local order, which is a causal order. A record is a frame
+(magic "CF"), the note of a snapshot chunk ("CS": the ids that it touched), or the adoption of a
+snapshot's heads ("CV"). Waypoints, every few hundred records, keep the vector of all that lies
+before them, so that the start of any peer's tail is found without an index of frames.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from crdtstore import limits
+from crdtstore.storage.contract import Storage
+from crdtstore.sync.frame import HEADER_BYTES, MAGIC, NO_HASH, FrameHeader, parse_header
+from crdtstore.sync.vector import Head, Heads, Vector, join_vectors, vector_of
+
+SNAPSHOT_MAGIC: Final = b"CS"
+ADOPTION_MAGIC: Final = b"CV"
+
+NO_HEAD: Final[Head] = (0, NO_HASH)
+
+_SCAN_RECORDS: Final = 4_096
+
+_pack = msgpack.Packer().pack
+
+
+def pack_numbers(mapping: Mapping[int, Any]) -> bytes:
+    """Pack a map with integer keys, in key order."""
+    return _pack(sorted(mapping.items()))  # type: ignore[no-any-return]
+
+
+def unpack_numbers(packed: bytes) -> dict[int, Any]:
+    """Unpack what ``pack_numbers`` packed, from our own storage."""
+    return dict(msgpack.unpackb(packed, use_list=False, strict_map_key=False))
+
+
+def snapshot_note(profile_ids: list[str]) -> bytes:
+    """Return the journal record of a snapshot chunk."""
+    return SNAPSHOT_MAGIC + _pack(profile_ids)
+
+
+def snapshot_note_ids(record: bytes) -> list[str]:
+    """Return the profile ids that a snapshot chunk touched."""
+    ids: list[str] = msgpack.unpackb(record[2:])
+    return ids
+
+
+def adoption_note(heads: Heads) -> bytes:
+    """Return the journal record of the adoption of a snapshot's heads."""
+    return ADOPTION_MAGIC + pack_numbers(heads)
+
+
+class Waypoint(NamedTuple):
+    """What lies before (and at) a journal position: bytes ever written, newest time, vector."""
+
+    position: int
+    bytes_total: int
+    timestamp: int
+    vector: Vector
+
+    def pack(self) -> bytes:
+        """Return the bytes in which storage keeps a waypoint."""
+        return _pack([self.bytes_total, self.timestamp, sorted(self.vector.items())])  # type: ignore[no-any-return]
+
+    @classmethod
+    def unpack(cls, position: int, packed: bytes) -> "Waypoint":
+        """Return the waypoint that storage keeps at a position."""
+        bytes_total, timestamp, pairs = msgpack.unpackb(packed, use_list=False)
+        return cls(position, bytes_total, timestamp, dict(pairs))
+
+
+class Ledger:
+    """Heads applied, vector durable, journal positions, waypoints, and the newest records.
+
+    ``heads`` runs ahead of ``durable`` by what is not committed yet. ``floor`` is the vector that
+    a peer must cover to be served from this journal. ``position`` is the last durable record's.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.heads: Heads = {}
+        self.durable: Vector = {}
+        self.floor: Vector = {}
+        self.first_position, self.position = storage.journal_bounds()
+        self.bytes_total = 0
+        self.bytes_trimmed = 0
+        self._waypoints = [
+            Waypoint.unpack(position, packed) for position, packed in storage.waypoints()
+        ]
+        self._recent: deque[tuple[int, bytes]] = deque()
+        self._recent_bytes = 0
+
+    @property
+    def journal_bytes(self) -> int:
+        """Bytes of the records that the journal holds."""
+        return self.bytes_total - self.bytes_trimmed
+
+    def vector(self) -> Vector:
+        """Return the vector of all that was applied, durable or not."""
+        return vector_of(self.heads)
+
+    def head(self, origin: int) -> Head:
+        """Return the last applied frame of an origin, (0, zeros) if there is none."""
+        return self.heads.get(origin, NO_HEAD)
+
+    # --- appending ----------------------------------------------------------------------------
+
+    def due_waypoint(self, timestamp: int) -> Waypoint | None:
+        """Return the waypoint to be written for the durable records, if one is due."""
+        last = self._waypoints[-1].position if self._waypoints else 0
+        if self.position - last < limits.WAYPOINT_RECORDS:
+            return None
+        return Waypoint(self.position, self.bytes_total, timestamp, dict(self.durable))
+
+    def committed(self, placed: list[tuple[int, bytes]], reached: Vector) -> None:
+        """Take note that records are durable, and what they brought each origin to."""
+        self.durable.update(reached)
+        for position, record in placed:
+            self._recent.append((position, record))
+            self._recent_bytes += len(record)
+            self.bytes_total += len(record)
+            self.position = position
+        if placed and not self.first_position:
+            self.first_position = placed[0][0]
+        while self._recent_bytes > limits.JOURNAL_CACHE_BYTES and len(self._recent) > 1:
+            self._recent_bytes -= len(self._recent.popleft()[1])
+
+    def waypoint_committed(self, waypoint: Waypoint) -> None:
+        """Take note that a waypoint is durable."""
+        self._waypoints.append(waypoint)
+
+    # --- serving ------------------------------------------------------------------------------
+
+    def records_after(self, position: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        """Return durable journal records after a position, some bytes of them, at least one."""
+        if position >= self.position:
+            return []
+        if not self._recent or position + 1 < self._recent[0][0]:
+            return self._storage.journal(position, limit=_SCAN_RECORDS, bytes_max=bytes_max)
+        start = position + 1 - self._recent[0][0]
+        records = []
+        size = 0
+        for index in range(start, len(self._recent)):
+            records.append(self._recent[index])
+            size += len(records[-1][1])
+            if size >= bytes_max:
+                break
+        return records
+
+    def position_before(self, wanted: Vector) -> int | None:
+        """Return a position after which every frame lies that follows ``wanted``.
+
+        ``wanted`` maps some origins to the last sequence that is not needed. None means that the
+        journal no longer has them.
+        """
+        if any(self.floor.get(origin, 0) > sequence for origin, sequence in wanted.items()):
+            return None
+        if all(self.durable.get(origin, 0) <= sequence for origin, sequence in wanted.items()):
+            return self.position
+        for waypoint in reversed(self._waypoints):
+            if all(
+                waypoint.vector.get(origin, 0) <= sequence for origin, sequence in wanted.items()
+            ):
+                return waypoint.position
+        return max(0, self.first_position - 1)
+
+    def hash_at(self, origin: int, sequence: int) -> bytes | None:
+        """Return the hash of an origin's frame, None if the journal no longer has it."""
+        if self.head(origin)[0] == sequence:
+            return self.head(origin)[1]
+        position = self.position_before({origin: sequence})
+        while position is not None:
+            records = self._storage.journal_headers(
+                position, limit=_SCAN_RECORDS, header_bytes=HEADER_BYTES
+            )
+            if not records:
+                return None
+            for position, header_bytes in records:
+                header = frame_header(header_bytes)
+                if header and header.origin == origin and header.sequence == sequence + 1:
+                    return header.previous_hash
+        return None
+
+    # --- retention ----------------------------------------------------------------------------
+
+    def due_trim(self, *, timestamp_min: int, bytes_max: int, position_max: int) -> Waypoint | None:
+        """Return the waypoint up to which the journal should be dropped next, if any.
+
+        It is dropped when all before it is older than ``timestamp_min``, or when the journal has
+        more than ``bytes_max``; never beyond ``position_max``, where a recovery starts.
+        """
+        for waypoint in self._waypoints[:2]:
+            if self.first_position <= waypoint.position <= position_max:
+                is_due = waypoint.timestamp < timestamp_min or self.journal_bytes > bytes_max
+                return waypoint if is_due and waypoint.position < self.position else None
+        return None
+
+    def trimmed(self, waypoint: Waypoint) -> None:
+        """Take note that all up to a waypoint was dropped from the journal."""
+        self.first_position = waypoint.position + 1
+        self.bytes_trimmed = waypoint.bytes_total
+        self.floor = join_vectors(self.floor, waypoint.vector)
+        self._waypoints = [later for later in self._waypoints if later.position > waypoint.position]
+        while self._recent and self._recent[0][0] < self.first_position:
+            self._recent_bytes -= len(self._recent.popleft()[1])
+
+
+def frame_header(record: bytes) -> FrameHeader | None:
+    """Return the frame header at the start of a journal record, None if it is no frame."""
+    if record[:2] != MAGIC:
+        return None
+    return parse_header(record)

@@ -1,0 +1,41 @@
+"""Listing: profile ids in order, of documents at rest and of those that are not yet."""
+
+import heapq
+from collections.abc import Iterator
+
+from crdtstore import limits
+from crdtstore.engine.documents import Documents
+from crdtstore.model.document import Document
+from crdtstore.storage.contract import Storage
+
+
+def living_documents(
+    storage: Storage, documents: Documents, after: str, page: int
+) -> Iterator[tuple[str, Document]]:
+    """Yield living documents in the order of their ids, reading about ``page`` at a time."""
+    while True:
+        profile_ids = _ids_after(storage, documents, after, page)
+        if not profile_ids:
+            return
+        for profile_id in profile_ids:
+            document = documents.get(profile_id)
+            if not (document.is_erased or document.is_absent):
+                yield profile_id, document
+        after = profile_ids[-1]
+
+
+def _ids_after(storage: Storage, documents: Documents, after: str, page: int) -> list[str]:
+    records = storage.documents(after.encode(), limit=page, bytes_max=limits.JOURNAL_CACHE_BYTES)
+    stored = [key.decode() for key, _ in records]
+    last = stored[-1] if stored else None
+    fresh = heapq.nsmallest(
+        page,
+        (
+            profile_id
+            for profile_id in documents.dirty
+            if profile_id > after and (last is None or profile_id <= last)
+        ),
+    )
+    if len(fresh) == page:
+        stored = [profile_id for profile_id in stored if profile_id <= fresh[-1]]
+    return sorted({*stored, *fresh})

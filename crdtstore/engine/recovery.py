@@ -1,0 +1,83 @@
+"""Recovery: from what rests on the disk to the state before the stop.
+
+Documents rest as of the last checkpoint or later; the journal after it is applied again. Joins are
+idempotent, so it does no harm where a document rests with newer cells already.
+"""
+
+from crdtstore import limits
+from crdtstore.clock import HybridClock
+from crdtstore.engine.commits import Mark
+from crdtstore.engine.documents import Documents
+from crdtstore.engine.ledger import (
+    ADOPTION_MAGIC,
+    SNAPSHOT_MAGIC,
+    Ledger,
+    Waypoint,
+    unpack_numbers,
+)
+from crdtstore.errors import FrameCorrupt, StorageCorrupt
+from crdtstore.model.document import UndoLog, absorb
+from crdtstore.storage.contract import Storage
+from crdtstore.sync.frame import decode_body, parse
+from crdtstore.sync.vector import join_vectors, vector_of
+
+
+def recover(
+    storage: Storage, documents: Documents, ledger: Ledger, clock: HybridClock, tag: bytes
+) -> None:
+    """Bring ledger, clock and documents up to the end of the journal.
+
+    Raises StorageCorrupt if a journal record is damaged.
+    """
+    mark = Mark.unpack(storage.meta("checkpoint"))
+    trimmed = storage.meta("trimmed")
+    if trimmed is not None:
+        waypoint = Waypoint.unpack(0, trimmed)
+        ledger.bytes_trimmed = waypoint.bytes_total
+        ledger.floor = dict(waypoint.vector)
+    floor = storage.meta("floor")
+    if floor is not None:
+        ledger.floor = join_vectors(ledger.floor, unpack_numbers(floor))
+    ledger.heads = dict(mark.heads)
+    ledger.bytes_total = mark.bytes_total
+    clock.observe(mark.timestamp)
+    position = mark.position
+    while True:
+        records = storage.journal(position, limit=1_000, bytes_max=limits.JOURNAL_CACHE_BYTES)
+        if not records:
+            break
+        for position, record in records:
+            _replay(position, record, documents, ledger, clock, tag)
+            ledger.bytes_total += len(record)
+    ledger.durable = vector_of(ledger.heads)
+
+
+def _replay(
+    position: int,
+    record: bytes,
+    documents: Documents,
+    ledger: Ledger,
+    clock: HybridClock,
+    tag: bytes,
+) -> None:
+    if record[:2] == SNAPSHOT_MAGIC:
+        return
+    if record[:2] == ADOPTION_MAGIC:
+        ledger.heads.update(unpack_numbers(record[2:]))
+        return
+    try:
+        frame = parse(record, tag)
+        _, writes = decode_body(frame)
+    except FrameCorrupt as error:
+        raise StorageCorrupt(
+            f"journal record {position} is damaged ({error}); restore this replica from a peer: "
+            "start it from an empty directory"
+        ) from error
+    undo: UndoLog = []
+    for profile_id, epoch, cells in writes:
+        document = documents.get(profile_id)
+        if absorb(document, epoch, cells, undo):
+            document.size_bytes += 64 * len(cells)
+            documents.dirty[profile_id] = document
+    ledger.heads[frame.origin] = frame.head
+    clock.observe(frame.timestamp)

@@ -1,0 +1,231 @@
+"""The errors of crdtstore: one small tree, whose first level says who must act.
+
+    CrdtstoreError
+      InvalidInput        the caller: the input is wrong, and changing nothing but it will help
+        InvalidValue  InvalidName  InvalidOperation  UnknownSource  KindConflict
+        LimitExceeded  SchemaError
+      Refused             the caller: the input is well formed, but the state does not allow it
+        ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired
+      StorageError        the operator: the disk, the directory, the file
+        StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
+      ProtocolError       the peer: what it sent cannot be accepted
+        MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
+        ClockSkew  IdentityClash
+      ConfigurationError  the operator: a setting is wrong
+      ReplicaClosed       the caller: the replica was closed
+"""
+
+from typing import ClassVar
+
+
+class CrdtstoreError(Exception):
+    """Anything that crdtstore raises on purpose.
+
+    ``code`` is a stable kebab-case name of the error, used in HTTP problems and logs.
+    """
+
+    code: ClassVar[str] = "error"
+
+
+class InvalidInput(CrdtstoreError, ValueError):
+    """The input is wrong; nothing was changed."""
+
+    code = "invalid-input"
+
+
+class InvalidValue(InvalidInput):
+    """A value cannot be stored: NaN, an integer beyond 64 bits, a lone surrogate, a foreign type."""
+
+    code = "invalid-value"
+
+
+class InvalidName(InvalidInput):
+    """A profile id, field, source, replica or space name is empty, too long or has control characters."""
+
+    code = "invalid-name"
+
+
+class InvalidOperation(InvalidInput):
+    """An operation on a field is malformed or unknown."""
+
+    code = "invalid-operation"
+
+
+class UnknownSource(InvalidInput):
+    """The schema declares its sources, and this is none of them."""
+
+    code = "unknown-source"
+
+
+class KindConflict(InvalidInput):
+    """An operation does not fit the kind of the field."""
+
+    code = "kind-conflict"
+
+
+class LimitExceeded(InvalidInput):
+    """Something is larger than its limit; ``subject``, ``size`` and ``limit`` say what and how much."""
+
+    code = "limit-exceeded"
+
+    def __init__(self, subject: str, size: int, limit: int, unit: str) -> None:
+        super().__init__(f"{subject} has {size:,} {unit}; the limit is {limit:,}")
+        self.subject = subject
+        self.size = size
+        self.limit = limit
+        self.unit = unit
+
+
+class SchemaError(InvalidInput):
+    """A schema contradicts itself or names an unknown kind, policy or option."""
+
+    code = "schema-error"
+
+
+class Refused(CrdtstoreError):
+    """The state of the store does not allow the request; nothing was changed."""
+
+    code = "refused"
+
+
+class ProfileNotFound(Refused, LookupError):
+    """No document is stored under this profile id."""
+
+    code = "profile-not-found"
+
+    def __init__(self, profile_id: str) -> None:
+        super().__init__(f"profile {profile_id!r} is not known here")
+        self.profile_id = profile_id
+
+
+class ProfileErased(Refused):
+    """The profile was erased; it takes no writes until it is revived."""
+
+    code = "profile-erased"
+
+    def __init__(self, profile_id: str) -> None:
+        super().__init__(f"profile {profile_id!r} was erased; revive it before writing to it")
+        self.profile_id = profile_id
+
+
+class VersionMismatch(Refused):
+    """The profile has changed since the version that the write names; read it again."""
+
+    code = "version-mismatch"
+
+    def __init__(self, profile_id: str, expected: str, actual: str | None) -> None:
+        now = f"at version {actual}" if actual else "absent"
+        super().__init__(
+            f"profile {profile_id!r} is {now}, not at {expected!r}; read it again and retry"
+        )
+        self.profile_id = profile_id
+        self.expected = expected
+        self.actual = actual
+
+
+class CursorExpired(Refused):
+    """The journal no longer reaches back to the cursor; read all profiles, then follow from there."""
+
+    code = "cursor-expired"
+
+
+class StorageError(CrdtstoreError):
+    """The data directory needs an operator."""
+
+    code = "storage-error"
+
+
+class StorageFull(StorageError):
+    """The disk or the map is full; nothing of this write was kept, and reads go on."""
+
+    code = "storage-full"
+
+
+class StorageFailed(StorageError):
+    """The disk reported a failure; the store stops writing until it is opened again."""
+
+    code = "storage-failed"
+
+
+class StorageCorrupt(StorageError):
+    """A file or a record does not have the bytes that were written."""
+
+    code = "storage-corrupt"
+
+
+class DirectoryInUse(StorageError):
+    """Another process (or another store in this one) has the data directory open."""
+
+    code = "directory-in-use"
+
+
+class FormatTooNew(StorageError):
+    """The data directory was written by a newer crdtstore."""
+
+    code = "format-too-new"
+
+
+class SpaceMismatch(StorageError):
+    """The data directory belongs to another space."""
+
+    code = "space-mismatch"
+
+
+class ProtocolError(CrdtstoreError):
+    """What a peer sent cannot be accepted; the link is closed with this reason."""
+
+    code = "protocol-error"
+
+
+class MessageInvalid(ProtocolError):
+    """A message is malformed, oversized, or not allowed in this state."""
+
+    code = "message-invalid"
+
+
+class FrameCorrupt(ProtocolError):
+    """A frame's bytes do not match its hash, its space or its form."""
+
+    code = "frame-corrupt"
+
+
+class FrameForked(ProtocolError):
+    """Two different frames claim one place in an origin's history: a clone or a rollback."""
+
+    code = "frame-forked"
+
+
+class WrongSpace(ProtocolError):
+    """The peer serves another space."""
+
+    code = "wrong-space"
+
+
+class WrongProtocolVersion(ProtocolError):
+    """The peer speaks another version of the protocol."""
+
+    code = "wrong-protocol-version"
+
+
+class ClockSkew(ProtocolError):
+    """Clocks of two replicas differ by more than the limit."""
+
+    code = "clock-skew"
+
+
+class IdentityClash(ProtocolError):
+    """Two live processes use one identity, or a replica was linked to itself."""
+
+    code = "identity-clash"
+
+
+class ConfigurationError(CrdtstoreError):
+    """A setting is missing, unknown or contradicts another."""
+
+    code = "configuration-error"
+
+
+class ReplicaClosed(CrdtstoreError):
+    """The replica was closed and takes no more calls."""
+
+    code = "replica-closed"

@@ -1,0 +1,261 @@
+"""Every bound of crdtstore, in one place: each with its unit and the reason for its size."""
+
+from typing import Final
+
+KIBIBYTE: Final = 1024
+MEBIBYTE: Final = 1024 * KIBIBYTE
+
+# --- names -------------------------------------------------------------------------------------
+PROFILE_ID_BYTES_MAX: Final = 255
+"""UTF-8 bytes of a profile id: it is an LMDB key, and LMDB keys end at 511 bytes."""
+
+FIELD_NAME_BYTES_MAX: Final = 128
+"""UTF-8 bytes of a field name: it is repeated in every cell key."""
+
+SOURCE_NAME_BYTES_MAX: Final = 64
+"""UTF-8 bytes of a source name: it is repeated in every cell key."""
+
+REPLICA_NAME_BYTES_MAX: Final = 64
+"""UTF-8 bytes of a replica or space name: they travel in every HELLO."""
+
+CURSOR_NAME_BYTES_MAX: Final = 128
+"""UTF-8 bytes of the name of a durable cursor."""
+
+CURSOR_VALUE_BYTES_MAX: Final = 16 * KIBIBYTE
+"""Bytes of a durable cursor's value: a position in somebody else's feed, not a data store."""
+
+CURSORS_MAX: Final = 1_000
+"""Durable cursors of one replica: each lives in memory and is rewritten when it moves."""
+
+# --- values and documents ----------------------------------------------------------------------
+VALUE_BYTES_MAX: Final = 64 * KIBIBYTE
+"""Packed bytes of one value: a field is not a file."""
+
+VALUE_DEPTH_MAX: Final = 32
+"""Nesting of an opaque value: far below the 1,024 at which msgpack gives up."""
+
+ELEMENT_BYTES_MAX: Final = 512
+"""Packed bytes of one set element: it is part of a cell key."""
+
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**63 - 1
+"""Integers are signed 64-bit on every replica and in every client language."""
+
+DOCUMENT_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Packed bytes that a document may reach by a local write: a checkpoint rewrites it whole."""
+
+FIELDS_PER_DOCUMENT_MAX: Final = 1_000
+"""Fields of one document: a read resolves all of them."""
+
+SOURCES_PER_DOCUMENT_MAX: Final = 64
+"""Sources of one document: growth is fields x sources, so sources are systems, not users."""
+
+ELEMENTS_PER_SET_MAX: Final = 10_000
+"""Elements in one set: a read lists all of them."""
+
+TRUST_MAX: Final = 100
+"""Trust is a percentage, as master data systems write it."""
+
+DECAY_DAYS_MAX: Final = 36_500
+"""Days in which trust may decay: a century is for ever."""
+
+EPOCH_MAX: Final = 2**31
+"""Erasures and revivals of one profile: a bound that only a fault can reach."""
+
+# --- writes, frames, messages ------------------------------------------------------------------
+FRAME_BYTES_MAX: Final = 256 * KIBIBYTE
+"""Bytes of a frame: what a link buffers, what a relay holds, what one hash covers."""
+
+WRITE_BYTES_MAX: Final = 240 * KIBIBYTE
+"""Packed bytes of one write: it must fit into one frame with its header."""
+
+WRITES_PER_FRAME_MAX: Final = 4_096
+"""Writes in a frame: bounds the time to apply one (about 10 ms)."""
+
+MESSAGE_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Bytes of one websocket message: four whole frames, or a HELLO with 10,000 origins."""
+
+MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
+"""Frames are gathered into one message up to about this size."""
+
+ORIGINS_MAX: Final = 10_000
+"""Origins in a version vector: incarnations of all replicas that ever wrote."""
+
+CREDIT_BYTES: Final = 4 * MEBIBYTE
+"""Bytes that a peer may send ahead of our durable commits: bounds memory per link."""
+
+INBOX_BYTES_MAX: Final = 8 * MEBIBYTE
+"""Bytes of frames that wait for an earlier one; beyond it they are dropped and asked for again."""
+
+QUARANTINE_MAX: Final = 64
+"""Refused frames kept for inspection, the newest; each is at most one frame."""
+
+# --- time --------------------------------------------------------------------------------------
+TIMESTAMP_MAX: Final = 2**63 - 1
+"""A timestamp is 48 bits of milliseconds and 16 bits of counter; the sign bit stays free."""
+
+CLOCK_SKEW_MS_DEFAULT: Final = 60_000
+"""How far ahead a peer's clock may be: NTP keeps hosts within a second, virtual machines pause."""
+
+GOSSIP_INTERVAL_MS: Final = 1_000
+"""Vectors are exchanged about this often when nothing else says the same."""
+
+WANT_PATIENCE_MS: Final = 2_000
+"""A missing frame is asked of another neighbour when none came for this long."""
+
+LINK_IDLE_MS_MAX: Final = 15_000
+"""A peer that says nothing for this long is gone: gossip comes every second."""
+
+SEND_TIMEOUT_S: Final = 10.0
+"""A blocked send is cut after this: a heartbeat does not wake a blocked sender."""
+
+CLOSE_TIMEOUT_S: Final = 2.0
+"""A websocket that does not close within this is aborted."""
+
+HELLO_TIMEOUT_S: Final = 10.0
+"""A link whose HELLO does not come within this is closed."""
+
+RECONNECT_MIN_S: Final = 0.2
+RECONNECT_MAX_S: Final = 15.0
+"""Backoff between attempts to reach a peer, doubling, with full jitter."""
+
+COMMIT_INTERVAL_MS_MAX: Final = 10_000
+"""Longest wait between two commits: writers wait for it."""
+
+FULL_RETRY_MS: Final = 1_000
+"""A full disk is tried again by an ordinary write after this; erasures try at once."""
+
+SNAPSHOT_FRESH_PROFILES_MIN: Final = 1_000
+"""A fresh replica takes a snapshot from a peer with this many profiles, frames from a smaller one:
+below, both take well under a second, and frames bring the change feed's history along."""
+
+LINKS_MAX: Final = 64
+"""Links of one replica, in and out together."""
+
+# --- storage -----------------------------------------------------------------------------------
+MAP_BYTES_INITIAL: Final = 64 * MEBIBYTE
+"""First size of the LMDB map; it doubles when full, up to the configured maximum."""
+
+MAP_BYTES_MAX_DEFAULT: Final = 256 * 1024 * MEBIBYTE
+"""Where the map stops growing unless configured otherwise: address space, not disk."""
+
+BALLAST_BYTES: Final = 4 * MEBIBYTE
+"""A file given up on a full disk, so that an erasure is still possible."""
+
+MAP_RESERVE_BYTES: Final = 8 * MEBIBYTE
+"""Map that ordinary commits leave free: pages of two checkpoint slices wait to be used again."""
+
+MAP_RESERVE_DIVISOR: Final = 8
+"""The reserve is at most this part of the map, so that a small map is of use."""
+
+READERS_MAX: Final = 126
+"""Reader slots of LMDB: one per read in flight; every read is short."""
+
+DOCUMENT_KEY_BYTES_MAX: Final = 511
+"""Bytes of a key in storage: LMDB takes no longer ones."""
+
+FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
+"""The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
+
+FULL_DISK_BYTES: Final = 1 * MEBIBYTE
+"""Free bytes below which an EIO of a write means a full disk: LMDB reports short writes so."""
+
+TRIM_RECORDS_MAX: Final = 2_000
+"""Journal records that one commit drops: bounds the time that writers wait for it."""
+
+BATCH_DOCUMENTS_MAX: Final = 50_000
+"""Documents in one batch: each may touch pages of its own, and LMDB holds 131,071 of them."""
+
+CACHE_BYTES_DEFAULT: Final = 256 * MEBIBYTE
+"""Estimated memory of documents held unpacked."""
+
+CACHED_BYTES_PER_PACKED_BYTE: Final = 6
+"""Measured: a 12-field document of 560 packed bytes takes about 3.3 KB unpacked."""
+
+CHECKPOINT_JOURNAL_BYTES: Final = 32 * MEBIBYTE
+"""A checkpoint starts when the journal has grown by this: it bounds the time of a recovery."""
+
+CHECKPOINT_DOCUMENTS: Final = 50_000
+"""A checkpoint starts when this many documents are dirty: it bounds memory."""
+
+CHECKPOINT_INTERVAL_MS: Final = 30_000
+"""A checkpoint starts when the oldest dirty document has waited this long."""
+
+CHECKPOINT_SLICE_DOCUMENTS: Final = 500
+"""Documents that one commit carries to rest: about 5 ms, so that a checkpoint delays nobody."""
+
+WAYPOINT_RECORDS: Final = 256
+"""Journal records between two waypoints: how much a tail scan reads in vain at the most."""
+
+JOURNAL_RETENTION_MS_DEFAULT: Final = 7 * 24 * 3600 * 1000
+"""How long the journal keeps what a peer or a feed consumer may still ask for."""
+
+JOURNAL_BYTES_MAX_DEFAULT: Final = 4 * 1024 * MEBIBYTE
+"""Bytes of journal beyond which the oldest part is dropped early."""
+
+JOURNAL_CACHE_BYTES: Final = 16 * MEBIBYTE
+"""Newest journal records kept in memory, so that live links do not read them back."""
+
+PARSED_KEYS_MAX: Final = 100_000
+"""Cell keys remembered as valid: a cache that is emptied when full."""
+
+# --- surfaces ----------------------------------------------------------------------------------
+WRITES_PER_BATCH_MAX: Final = 10_000
+"""Writes in one POST /v1/writes or write_many."""
+
+BODY_BYTES_MAX: Final = 8 * MEBIBYTE
+"""Bytes of one HTTP request body."""
+
+PAGE_PROFILES_MAX: Final = 1_000
+"""Profiles in one page of a listing."""
+
+PAGE_CHANGES_MAX: Final = 10_000
+"""Changes in one page of the change feed."""
+
+PAGE_PROFILES_DEFAULT: Final = 100
+"""Profiles in one page of a listing when the caller names no number."""
+
+PAGE_CHANGES_DEFAULT: Final = 1_000
+"""Changes in one page of the change feed when the caller names no number."""
+
+PAGE_BYTES_MAX: Final = 8 * MEBIBYTE
+"""Encoded bytes after which a page ends early: 1,000 profiles of 1 MiB would be a gigabyte."""
+
+PAGE_SLICE_PROFILES: Final = 50
+"""Profiles read at a time for a page: at most 50 MiB are read in vain beyond its byte limit."""
+
+CONTAINERS_PER_BODY_MAX: Final = 500_000
+"""Lists and maps in one body: 8 MiB of empty msgpack arrays would take 600 MB of memory."""
+
+BODIES_BYTES_MAX: Final = 64 * MEBIBYTE
+"""Bytes of request bodies being read or worked on at one time, over all connections."""
+
+BODY_TIMEOUT_S: Final = 30.0
+"""A request body that has not arrived within this is given up: 8 MiB at 270 KiB/s."""
+
+REQUEST_TIMEOUT_S: Final = 60.0
+"""A write that is not durable within this is answered with an error that says so."""
+
+CURSOR_TEXT_BYTES_MAX: Final = 256
+"""UTF-8 bytes of a change-feed cursor in a request: a cursor of ours has fewer than 100."""
+
+FOLLOWERS_MAX: Final = 1_000
+"""Requests that follow the change feed at one time: each holds a socket and a task."""
+
+FOLLOW_CHUNK_BYTES: Final = 64 * KIBIBYTE
+"""Changes are gathered into one write to a follower's socket up to about this size."""
+
+KEEP_ALIVE_S: Final = 15.0
+"""A quiet follower hears something this often: proxies cut connections silent for 30 to 60 s."""
+
+DRAIN_TIMEOUT_S: Final = 10.0
+"""On shutdown, requests under way may take this long to finish."""
+
+SECRET_BYTES_MIN: Final = 16
+"""A token or link secret is at least this long: shorter ones can be guessed over a network."""
+
+SECRET_BYTES_MAX: Final = 4 * KIBIBYTE
+"""A token or link secret is at most this long: an HTTP header line ends at 8 KiB."""
+
+CLIENT_TIMEOUT_S: Final = 70.0
+"""The command line waits this long for an answer: longer than the server's own limit."""

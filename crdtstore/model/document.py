@@ -1,0 +1,216 @@
+"""Document: the cells behind one profile, and how two of them join.
+
+A document is ``(epoch, cells)``. The higher epoch wins whole; in one epoch cells join key by key.
+Even epochs are alive, odd ones erased: to erase is to move to the next odd epoch, which has no
+cells, and to revive is to move to the next even one. A delta is a document too.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import msgpack
+
+from crdtstore import limits
+from crdtstore.errors import InvalidValue, StorageCorrupt
+from crdtstore.model.cells import Cell, Cells, cell_stamp, check_cells, join_cells, supersedes
+from crdtstore.model.values import pack
+from crdtstore.names import is_profile_id
+
+RECORD_FORMAT: Final = 1
+_RECORD_HEADER: Final = struct.Struct(">B16sQ4s")
+"""Format, digest, stamp, and a checksum of these three: the digest covers the cells alone."""
+_CHECKSUM_AT: Final = _RECORD_HEADER.size - 4
+_MASK: Final = (1 << 64) - 1
+
+UndoLog: TypeAlias = list[tuple["Document", str | None, object]]
+"""What a document was before: (document, key, cell before or None), or for a change of epoch
+(document, None, (epoch, cells, stamp, size)). Undone from the end to the start."""
+
+
+class Document:
+    """The cells of one profile in one epoch.
+
+    ``stamp`` is 64 bits over keys and timestamps, kept up to date by every change. ``size_bytes``
+    is an upper estimate of the packed size. ``stored_digest`` is the digest of the record that
+    storage holds, 0 if none, and ``stored_living`` is 1 if that record is of a living profile.
+    """
+
+    __slots__ = ("cells", "epoch", "size_bytes", "stamp", "stored_digest", "stored_living")
+
+    def __init__(self, epoch: int = 0, cells: Cells | None = None) -> None:
+        self.epoch = epoch
+        self.cells: Cells = {} if cells is None else cells
+        self.stamp = sum(cell_stamp(key, cell) for key, cell in self.cells.items()) & _MASK
+        self.size_bytes = 0
+        self.stored_digest = 0
+        self.stored_living = 0
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the profile was erased and not revived since."""
+        return self.epoch & 1 == 1
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether nothing was ever written here."""
+        return self.epoch == 0 and not self.cells
+
+    @property
+    def version(self) -> str:
+        """An opaque token: the same on every replica with these cells, changed by every change."""
+        return f"{self.epoch:x}-{self.stamp:016x}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Document):
+            return NotImplemented
+        return canonical_bytes(self) == canonical_bytes(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Document(epoch={self.epoch}, cells={len(self.cells)})"
+
+
+def join(one: Document, other: Document) -> Document:
+    """Return the join of two documents: associative, commutative, idempotent."""
+    if one.epoch != other.epoch:
+        winner = one if one.epoch > other.epoch else other
+        return Document(winner.epoch, dict(winner.cells))
+    cells = dict(one.cells)
+    for key, cell in other.cells.items():
+        mine = cells.get(key)
+        cells[key] = cell if mine is None else join_cells(mine, cell)
+    return Document(one.epoch, cells)
+
+
+def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: UndoLog) -> bool:
+    """Join a delta into a document in place, note in ``undo`` how it was, and say if it changed."""
+    if epoch != document.epoch:
+        if epoch < document.epoch:
+            return False
+        undo.append(
+            (document, None, (document.epoch, document.cells, document.stamp, document.size_bytes))
+        )
+        document.epoch, document.cells, document.stamp = epoch, {}, 0
+        for key, cell in cells.items():
+            document.cells[key] = cell
+            document.stamp += cell_stamp(key, cell)
+        document.stamp &= _MASK
+        return True
+    mine = document.cells
+    changed = False
+    for key, cell in cells.items():
+        old = mine.get(key)
+        if old is None:
+            change = cell_stamp(key, cell)
+        elif len(cell) == 3:
+            if cell[0] < old[0] or not supersedes(cell, old):
+                continue
+            change = cell_stamp(key, cell) - cell_stamp(key, old)
+        else:
+            cell = join_cells(old, cell)
+            if cell == old:
+                continue
+            change = cell_stamp(key, cell) - cell_stamp(key, old)
+        undo.append((document, key, old))
+        mine[key] = cell
+        document.stamp = (document.stamp + change) & _MASK
+        changed = True
+    return changed
+
+
+def undo_all(undo: UndoLog) -> None:
+    """Put every document back as it was before the log began, and empty the log."""
+    while undo:
+        document, key, before = undo.pop()
+        if key is None:
+            document.epoch, document.cells, document.stamp, document.size_bytes = before  # type: ignore[misc]
+            continue
+        change = -cell_stamp(key, document.cells[key])
+        if before is None:
+            del document.cells[key]
+        else:
+            document.cells[key] = before  # type: ignore[assignment]
+            change += cell_stamp(key, before)  # type: ignore[arg-type]
+        document.stamp = (document.stamp + change) & _MASK
+
+
+def canonical_bytes(document: Document) -> bytes:
+    """Return the one packed form of a document: equal documents, equal bytes, on every replica."""
+    return pack((document.epoch, dict(sorted(document.cells.items()))))  # type: ignore[no-any-return]
+
+
+def unpack_canonical(canonical: bytes) -> tuple[int, Cells]:
+    """Return epoch and cells from canonical bytes of our own making."""
+    epoch, cells = msgpack.unpackb(canonical, use_list=False, timestamp=3)
+    return epoch, cells
+
+
+def digest_of(profile_id: str, canonical: bytes) -> int:
+    """Return the 128-bit digest (BLAKE2b) of a document's canonical bytes, bound to its id."""
+    state = hashlib.blake2b(profile_id.encode(), digest_size=16, person=b"crdtstore.doc")
+    state.update(b"\0")
+    state.update(canonical)
+    return int.from_bytes(state.digest(), "big")
+
+
+def to_record(profile_id: str, document: Document) -> tuple[bytes, int]:
+    """Return the bytes in which storage keeps a document, and their digest."""
+    canonical = canonical_bytes(document)
+    digest = digest_of(profile_id, canonical)
+    header = _RECORD_HEADER.pack(RECORD_FORMAT, digest.to_bytes(16, "big"), document.stamp, b"")
+    return header[:_CHECKSUM_AT] + _header_checksum(header) + canonical, digest
+
+
+def _header_checksum(record: bytes) -> bytes:
+    return zlib.crc32(record[:_CHECKSUM_AT]).to_bytes(4, "big")
+
+
+def record_digest(record: bytes) -> int:
+    """Return the digest that a stored record carries, without checking it."""
+    return int.from_bytes(record[1:17], "big")
+
+
+def checked_canonical(profile_id: str, record: bytes) -> bytes:
+    """Return the canonical bytes inside a stored record; raises StorageCorrupt if one changed."""
+    canonical = record[_RECORD_HEADER.size :]
+    if (
+        len(record) <= _RECORD_HEADER.size
+        or record[0] != RECORD_FORMAT
+        or _header_checksum(record) != record[_CHECKSUM_AT : _RECORD_HEADER.size]
+        or digest_of(profile_id, canonical) != record_digest(record)
+    ):
+        raise StorageCorrupt(
+            f"the record of profile {profile_id!r} does not match its checksum; "
+            "restore this replica from a peer: start it from an empty directory"
+        )
+    return canonical
+
+
+def from_record(profile_id: str, record: bytes) -> Document:
+    """Return the document of a stored record; raises StorageCorrupt if a byte of it changed."""
+    canonical = checked_canonical(profile_id, record)
+    stamp = int.from_bytes(record[17:25], "big")
+    epoch, cells = unpack_canonical(canonical)
+    document = Document.__new__(Document)
+    document.epoch = epoch
+    document.cells = cells
+    document.stamp = stamp
+    document.size_bytes = len(record)
+    document.stored_digest = record_digest(record)
+    document.stored_living = 1 - (epoch & 1)
+    return document
+
+
+def check_delta(profile_id: object, epoch: object, cells: object, timestamp_max: int) -> None:
+    """Check one write that came from elsewhere; raises InvalidValue."""
+    if not is_profile_id(profile_id):
+        raise InvalidValue("a write names something that is no profile id")
+    if type(epoch) is not int or not 0 <= epoch <= limits.EPOCH_MAX:
+        raise InvalidValue("a write has an epoch out of range")
+    if epoch & 1 and cells:
+        raise InvalidValue("a write puts cells into an erased epoch")
+    check_cells(cells, timestamp_max)

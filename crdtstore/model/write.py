@@ -1,0 +1,258 @@
+"""Turning a write into cells: what a source's operations mean for one document.
+
+Nothing is changed here: the result is a delta, which the store joins, frames and replicates. What
+a source repeats is left out, so services that send everything again replicate nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from crdtstore import limits
+from crdtstore.errors import InvalidOperation, InvalidValue, KindConflict, LimitExceeded
+from crdtstore.model.cells import (
+    COUNTER,
+    DENIAL,
+    GRANT,
+    REGISTER,
+    SEPARATOR,
+    SET,
+    Cells,
+    MaximaCell,
+    counter_key,
+    denial_key,
+    encode_element,
+    grant_key,
+    parse_key,
+    register_key,
+    set_key,
+)
+from crdtstore.model.document import Document
+from crdtstore.model.operations import EditSet, Grant, Increment, Operation, Revoke, SetValue
+from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
+from crdtstore.names import check_name
+from crdtstore.schema import Schema
+
+_KIND_OF_LETTER: Final = {
+    REGISTER: "register",
+    COUNTER: "counter",
+    SET: "set",
+    DENIAL: "consent",
+    GRANT: "consent",
+}
+_KIND_OF_OPERATION: Final[dict[type, str]] = {
+    SetValue: "register",
+    Increment: "counter",
+    EditSet: "set",
+    Grant: "consent",
+    Revoke: "consent",
+}
+
+_register_keys: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class WriteContext:
+    """Who writes, where and when: what every operation of one write shares."""
+
+    document: Document
+    schema: Schema
+    source: str
+    timestamp: int
+    origin: int
+
+
+def plan_write(
+    context: WriteContext, fields: Mapping[str, Value | Operation]
+) -> tuple[Cells, tuple[str, ...]]:
+    """Return the cells of a write and the fields that it changes; nothing for what is a no-op.
+
+    Raises InvalidValue, InvalidName, InvalidOperation, KindConflict or LimitExceeded.
+    """
+    delta: Cells = {}
+    changed: list[str] = []
+    for field, given in fields.items():
+        size = len(delta)
+        operation_kind = _KIND_OF_OPERATION.get(type(given))
+        if operation_kind is None:
+            _plan_register(context, field, given, delta)
+        else:
+            _check_kind(context, field, operation_kind)
+            _plan_operation(context, field, given, delta)
+        if len(delta) != size:
+            changed.append(field)
+    if delta:
+        _check_document_limits(context.document, delta)
+    return delta, tuple(changed)
+
+
+def _plan_operation(context: WriteContext, field: str, operation: Any, delta: Cells) -> None:
+    check_name(field, "field name", limits.FIELD_NAME_BYTES_MAX)
+    match operation:
+        case SetValue(value):
+            _plan_register(context, field, value, delta)
+        case Increment(amount):
+            _plan_increment(context, field, amount, delta)
+        case EditSet(added, removed):
+            _plan_set(context, field, added, removed, delta)
+        case Grant():
+            _plan_grant(context, field, delta)
+        case Revoke():
+            key = denial_key(field, context.source, context.origin)
+            old = context.document.cells.get(key, (0, 0))
+            delta[key] = (context.timestamp, old[1])
+
+
+def _plan_register(context: WriteContext, field: str, value: object, delta: Cells) -> None:
+    key = _register_keys.get((field, context.source))
+    if key is None:
+        check_name(field, "field name", limits.FIELD_NAME_BYTES_MAX)
+        key = register_key(field, context.source)
+        if len(_register_keys) >= limits.PARSED_KEYS_MAX:
+            _register_keys.clear()
+        _register_keys[field, context.source] = key
+    cell_value = to_cell_value(value, f"field {field!r}")
+    old = context.document.cells.get(key)
+    if old is None:
+        _check_kind(context, field, "register")
+        if cell_value is None:
+            return
+    elif same_cell_value(old[2], cell_value):
+        return
+    delta[key] = (context.timestamp, context.origin, cell_value)
+
+
+def _plan_increment(context: WriteContext, field: str, amount: Any, delta: Cells) -> None:
+    if type(amount) not in (int, float):
+        raise InvalidOperation(
+            f"field {field!r}: a counter changes by a number, not by a {type(amount).__name__}"
+        )
+    to_cell_value(amount, f"field {field!r}")
+    if amount == 0:
+        return
+    key = counter_key(field, context.source, context.origin)
+    old = context.document.cells.get(key)
+    partial = amount if old is None else old[2] + amount
+    try:
+        delta[key] = (context.timestamp, context.origin, to_cell_value(partial, "the sum"))
+    except InvalidValue as error:
+        raise InvalidValue(f"field {field!r}: the counter would overflow: {error}") from error
+
+
+def _plan_set(
+    context: WriteContext,
+    field: str,
+    added: tuple[Value, ...],
+    removed: tuple[Value, ...],
+    delta: Cells,
+) -> None:
+    adds = {_element_name(field, element) for element in added}
+    removes = {_element_name(field, element) for element in removed}
+    if adds & removes:
+        raise InvalidOperation(f"field {field!r}: an element is both added and removed")
+    asserted: set[str] = set()
+    for key, cell in _maxima_cells(context.document, SET, field):
+        parsed = parse_key(key)
+        if cell[0] <= cell[1]:
+            continue
+        if parsed.element in removes:
+            delta[key] = (cell[0], cell[0])
+        elif parsed.source == context.source:
+            asserted.add(parsed.element)
+    for element in sorted(adds - asserted):
+        key = set_key(field, context.source, context.origin, element)
+        old = context.document.cells.get(key, (0, 0))
+        delta[key] = (context.timestamp, old[1])
+    if len(context.document.cells) + len(delta) > limits.ELEMENTS_PER_SET_MAX:
+        _check_set_size(context.document, delta, field)
+
+
+def _plan_grant(context: WriteContext, field: str, delta: Cells) -> None:
+    size = len(delta)
+    for key, cell in _maxima_cells(context.document, DENIAL, field):
+        if cell[0] > cell[1]:
+            delta[key] = (cell[0], cell[0])
+    key = grant_key(field, context.source)
+    if len(delta) != size or key not in context.document.cells:
+        delta[key] = (context.timestamp, context.origin, True)
+
+
+def _element_name(field: str, element: Value) -> str:
+    if element is None or isinstance(element, list | dict):
+        raise InvalidValue(
+            f"field {field!r}: a set element is text, a number, a boolean, bytes or a datetime, "
+            f"not a {type(element).__name__}"
+        )
+    value = to_cell_value(element, f"an element of field {field!r}")
+    size = len(pack(value))
+    if size > limits.ELEMENT_BYTES_MAX:
+        subject = f"an element of field {field!r}"
+        raise LimitExceeded(subject, size, limits.ELEMENT_BYTES_MAX, "bytes")
+    return encode_element(value)
+
+
+def _maxima_cells(
+    document: Document, letter: str, field: str
+) -> Iterator[tuple[str, MaximaCell]]:
+    prefix = f"{letter}{field}{SEPARATOR}"
+    for key, cell in document.cells.items():
+        if key.startswith(prefix):
+            yield key, (cell[0], cell[1])
+
+
+def _check_kind(context: WriteContext, field: str, kind: str) -> None:
+    """Refuse an operation that does not fit the field; raises KindConflict."""
+    declared = context.schema.kind_of(field)
+    if declared is not None:
+        if declared != kind:
+            raise KindConflict(
+                f"field {field!r} is declared as a {declared}; "
+                f"a {kind} operation does not fit it"
+            )
+        return
+    for key in context.document.cells:
+        parsed = parse_key(key)
+        if parsed.field == field and _KIND_OF_LETTER[parsed.letter] != kind:
+            raise KindConflict(
+                f"field {field!r} of this profile is a {_KIND_OF_LETTER[parsed.letter]}; "
+                f"a {kind} operation does not fit it"
+            )
+
+
+def _check_document_limits(document: Document, delta: Cells) -> None:
+    """Refuse a write that brings too many fields or sources; raises LimitExceeded."""
+    cells = document.cells
+    if len(cells) + len(delta) <= limits.SOURCES_PER_DOCUMENT_MAX:
+        return
+    new = [parse_key(key) for key in delta if key not in cells]
+    if not new:
+        return
+    present = [parse_key(key) for key in cells]
+    for subject, unit, maximum, names in (
+        ("fields", "fields", limits.FIELDS_PER_DOCUMENT_MAX, lambda key: key.field),
+        ("sources", "sources", limits.SOURCES_PER_DOCUMENT_MAX, lambda key: key.source),
+    ):
+        before = {names(key) for key in present}
+        after = before | {names(key) for key in new}
+        if len(after) > maximum and len(after) > len(before):
+            raise LimitExceeded(f"the profile's list of {subject}", len(after), maximum, unit)
+
+
+def _check_set_size(document: Document, delta: Cells, field: str) -> None:
+    """Refuse a set that grows beyond its limit; raises LimitExceeded."""
+    standing = {
+        parse_key(key).element
+        for key, cell in _maxima_cells(document, SET, field)
+        if cell[0] > delta.get(key, cell)[1]
+    }
+    grown = {
+        parsed.element
+        for key, cell in delta.items()
+        if (parsed := parse_key(key)).letter == SET
+        and parsed.field == field
+        and cell[0] > cell[1]
+    }
+    size = len(standing | grown)
+    if size > limits.ELEMENTS_PER_SET_MAX and grown - standing:
+        subject = f"the set of field {field!r}"
+        raise LimitExceeded(subject, size, limits.ELEMENTS_PER_SET_MAX, "elements")

@@ -1,0 +1,169 @@
+"""The change feed over HTTP: a page of JSON lines, or a stream that goes on."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from crdtstore import limits
+from crdtstore.engine.feed import Change
+from crdtstore.errors import CrdtstoreError
+from crdtstore.replica import Replica
+from crdtstore.server.forms import encode_json
+from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, accepted
+from crdtstore.server.parameters import cursor_of, flag_of, limit_of, query_of
+from crdtstore.server.problems import Problem, document_of
+from crdtstore.server.service import Service, service_of
+
+_PARAMETERS = frozenset({"since", "limit", "follow"})
+
+
+async def get_changes(request: web.Request) -> web.StreamResponse:
+    """Answer changes after a cursor: JSON lines up to the end, or a stream that follows."""
+    query = query_of(request, _PARAMETERS)
+    limit = limit_of(query, limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX)
+    since = cursor_of(request, query)
+    media_type = accepted(request, (JSON_LINES, EVENT_STREAM))
+    service = service_of(request)
+    if media_type == EVENT_STREAM or flag_of(query, "follow"):
+        return await _follow(request, service, since, media_type)
+    lines = [_line_of(change) async for change in _some(service.replica, since, limit)]
+    return web.Response(
+        body=b"".join(lines),
+        headers={hdrs.CONTENT_TYPE: JSON_LINES, hdrs.VARY: hdrs.ACCEPT, hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """Return one change as the API answers it."""
+    return {
+        "cursor": change.cursor,
+        "id": change.id,
+        "fields": change.fields,
+        "sources": change.sources,
+        "erased": change.erased,
+        "at": change.at.isoformat() if change.at else None,
+        "timestamp": change.timestamp,
+        "origin": f"{change.origin:016x}" if change.origin else "",
+        "replica": change.replica,
+    }
+
+
+async def _some(replica: Replica, since: str, limit: int) -> AsyncIterator[Change]:
+    """Yield up to ``limit`` changes that are there already."""
+    count = 0
+    async for change in replica.changes(since=since, follow=False):
+        yield change
+        count += 1
+        if count == limit:
+            return
+
+
+async def _follow(
+    request: web.Request, service: Service, since: str, media_type: str
+) -> web.StreamResponse:
+    """Stream changes until the caller leaves or the server closes."""
+    if service.followers >= limits.FOLLOWERS_MAX:
+        raise Problem(
+            503,
+            "busy",
+            "Too many followers",
+            f"{limits.FOLLOWERS_MAX:,} requests follow the change feed already",
+            headers={"Retry-After": "5"},
+        )
+    service.followers += 1
+    try:
+        async for _ in _some(service.replica, since, 1):
+            pass  # a cursor that is malformed or expired shows here, before the answer begins
+        response = web.StreamResponse(
+            headers={
+                hdrs.CONTENT_TYPE: media_type,
+                hdrs.VARY: hdrs.ACCEPT,
+                hdrs.CACHE_CONTROL: "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        await response.prepare(request)
+        encode = _event_of if media_type == EVENT_STREAM else _line_of
+        quiet = b": keep-alive\n\n" if media_type == EVENT_STREAM else b"\n"
+        with suppress(ConnectionError):
+            await _send(request, response, b": connected\n\n" if encode is _event_of else b"")
+            async with aclosing(_chunks(service, since, encode, quiet)) as chunks:
+                async for chunk in chunks:
+                    await _send(request, response, chunk)
+            await response.write_eof()
+        return response
+    finally:
+        service.followers -= 1
+
+
+async def _send(request: web.Request, response: web.StreamResponse, chunk: bytes) -> None:
+    """Send a chunk; a reader that does not read for too long is cut off (ConnectionError)."""
+    if not chunk:
+        return
+    try:
+        async with asyncio.timeout(limits.SEND_TIMEOUT_S):
+            await response.write(chunk)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the reader of the change feed does not read") from None
+
+
+async def _chunks(
+    service: Service, since: str, encode: Any, quiet: bytes
+) -> AsyncGenerator[bytes, None]:
+    """Yield what to send: changes gathered, a sign of life when there are none, a last error."""
+    changes = aiter(service.replica.changes(since=since, follow=True))
+    closing = asyncio.ensure_future(service.closing.wait())
+    coming: asyncio.Future[Change] = asyncio.ensure_future(anext(changes))
+    gathered: list[bytes] = []
+    size = 0
+    try:
+        while not service.closing.is_set():
+            await asyncio.wait(
+                {coming, closing},
+                timeout=0 if gathered else limits.KEEP_ALIVE_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if coming.done():
+                piece = encode(coming.result())
+                gathered.append(piece)
+                size += len(piece)
+                coming = asyncio.ensure_future(anext(changes))
+                if size < limits.FOLLOW_CHUNK_BYTES:
+                    continue
+            yield b"".join(gathered) or quiet
+            gathered, size = [], 0
+    except StopAsyncIteration:
+        yield b"".join(gathered)
+    except CrdtstoreError as error:
+        yield b"".join(gathered) + _last_words(error, encode)
+    finally:
+        closing.cancel()
+        coming.cancel()
+        await asyncio.gather(coming, closing, return_exceptions=True)
+        if hasattr(changes, "aclose"):
+            await changes.aclose()
+
+
+def _line_of(change: Change) -> bytes:
+    return encode_json(change_document(change)) + b"\n"
+
+
+def _event_of(change: Change) -> bytes:
+    return b"id: %b\nevent: change\ndata: %b\n\n" % (
+        change.cursor.encode(),
+        encode_json(change_document(change)),
+    )
+
+
+def _last_words(error: CrdtstoreError, encode: Any) -> bytes:
+    """Return how a stream that must end says why."""
+    problem = json.dumps(document_of(error)).encode()
+    if encode is _event_of:
+        return b"event: error\ndata: %b\n\n" % problem
+    return b'{"error":%b}\n' % problem

@@ -1,0 +1,230 @@
+"""Handlers of profiles: read, write, erase, revive, explain, list."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgpack
+from aiohttp import hdrs, web
+
+from crdtstore import limits
+from crdtstore.errors import CrdtstoreError, ProfileErased, ProfileNotFound, VersionMismatch
+from crdtstore.model.profile import Candidate, Profile
+from crdtstore.replica import Replica
+from crdtstore.server.bodies import answer, checked_map, read_document, refuse_body
+from crdtstore.server.forms import JSON, Form
+from crdtstore.server.negotiation import answer_form
+from crdtstore.server.parameters import (
+    ANY_VERSION,
+    after_of,
+    etag_of,
+    expected_versions,
+    field_of,
+    is_unchanged,
+    limit_of,
+    profile_id_of,
+    query_of,
+)
+from crdtstore.server.problems import Problem
+from crdtstore.server.service import service_of
+from crdtstore.server.writes import result_document, write_of
+
+_PATCH_KEYS = frozenset({"source", "fields"})
+
+
+async def get_profile(request: web.Request) -> web.StreamResponse:
+    """Answer the golden record, or 304 if the caller has it already."""
+    query_of(request, frozenset())
+    profile = service_of(request).replica.read(profile_id_of(request))
+    headers = {hdrs.ETAG: etag_of(profile.version)}
+    if is_unchanged(request, profile.version):
+        answer_form(request)
+        return web.Response(status=304, headers={**headers, hdrs.VARY: hdrs.ACCEPT})
+    return answer(request, profile_document(profile, answer_form(request)), headers=headers)
+
+
+async def patch_profile(request: web.Request) -> web.StreamResponse:
+    """Apply what one source says about one profile."""
+    query_of(request, frozenset())
+    answer_form(request)
+    profile_id = profile_id_of(request)
+    replica = service_of(request).replica
+    async with read_document(request) as (document, form):
+        body = checked_map(document, "the body", _PATCH_KEYS, frozenset())
+        if_version = expected_version(request, replica, profile_id)
+        write = write_of({"id": profile_id, "if_version": if_version, **body}, form)
+        async with bounded_wait():
+            (result,) = await replica.write_many([write])
+    if isinstance(result, CrdtstoreError):
+        raise result
+    return answer(
+        request, result_document(result), headers={hdrs.ETAG: etag_of(result.version)}
+    )
+
+
+async def delete_profile(request: web.Request) -> web.StreamResponse:
+    """Erase a profile."""
+    query_of(request, frozenset())
+    answer_form(request)
+    await refuse_body(request)
+    profile_id = profile_id_of(request)
+    replica = service_of(request).replica
+    if_version = expected_version(request, replica, profile_id)
+    async with bounded_wait():
+        version = await replica.erase(profile_id, if_version=if_version)
+    return answer(request, {"id": profile_id, "version": version})
+
+
+async def revive_profile(request: web.Request) -> web.StreamResponse:
+    """Let an erased profile take writes again."""
+    query_of(request, frozenset())
+    answer_form(request)
+    await refuse_body(request)
+    profile_id = profile_id_of(request, segments_after=1)
+    replica = service_of(request).replica
+    if_version = expected_version(request, replica, profile_id)
+    async with bounded_wait():
+        version = await replica.revive(profile_id, if_version=if_version)
+    return answer(
+        request, {"id": profile_id, "version": version}, headers={hdrs.ETAG: etag_of(version)}
+    )
+
+
+async def explain_profile(request: web.Request) -> web.StreamResponse:
+    """Answer every candidate of every field, and the rule that chose."""
+    query = query_of(request, frozenset({"field"}))
+    profile_id = profile_id_of(request, segments_after=1)
+    replica = service_of(request).replica
+    candidates = replica.explain(profile_id, field_of(query))
+    form = answer_form(request)
+    return answer(
+        request,
+        {
+            "id": profile_id,
+            "version": replica.read(profile_id).version,
+            "candidates": [candidate_document(candidate, form) for candidate in candidates],
+        },
+    )
+
+
+async def list_profiles(request: web.Request) -> web.StreamResponse:
+    """Answer a page of living profiles in id order, and the id to go on from."""
+    query = query_of(request, frozenset({"after", "limit"}))
+    limit = limit_of(query, limits.PAGE_PROFILES_DEFAULT, limits.PAGE_PROFILES_MAX)
+    after = after_of(query)
+    form = answer_form(request)
+    replica = service_of(request).replica
+    pieces: list[bytes] = []
+    size, is_last = 0, False
+    while len(pieces) < limit and size < limits.PAGE_BYTES_MAX and not is_last:
+        wanted = min(limits.PAGE_SLICE_PROFILES, limit - len(pieces))
+        profiles = replica.profiles(after=after, limit=wanted)
+        is_last = len(profiles) < wanted
+        for profile in profiles:
+            piece = form.encode(profile_document(profile, form))
+            if pieces and size + len(piece) > limits.PAGE_BYTES_MAX:
+                size, is_last = limits.PAGE_BYTES_MAX, False
+                break
+            pieces.append(piece)
+            size += len(piece)
+            after = profile.id
+        await asyncio.sleep(0)
+    return web.Response(
+        body=_page(pieces, None if is_last else after, form),
+        headers={
+            hdrs.CONTENT_TYPE: form.media_type,
+            hdrs.VARY: hdrs.ACCEPT,
+            hdrs.CACHE_CONTROL: "no-store",
+        },
+    )
+
+
+def profile_document(profile: Profile, form: Form) -> dict[str, Any]:
+    """Return a golden record as the API answers it; conflicts are told where there are any."""
+    document: dict[str, Any] = {
+        "id": profile.id,
+        "version": profile.version,
+        "fields": {field: form.value_out(value) for field, value in profile.items()},
+    }
+    if profile.conflicts:
+        document["conflicts"] = [
+            {
+                "field": conflict.field,
+                "kinds": list(conflict.kinds),
+                "declared": conflict.declared,
+            }
+            for conflict in profile.conflicts
+        ]
+    return document
+
+
+def candidate_document(candidate: Candidate, form: Form) -> dict[str, Any]:
+    """Return one candidate as the API answers it."""
+    return {
+        "field": candidate.field,
+        "kind": candidate.kind,
+        "source": candidate.source,
+        "value": form.value_out(candidate.value),
+        "survives": candidate.survives,
+        "rule": candidate.rule,
+        "at": candidate.at.isoformat(),
+        "timestamp": candidate.timestamp,
+        "origin": f"{candidate.origin:016x}",
+        "replica": candidate.replica,
+    }
+
+
+def expected_version(request: web.Request, replica: Replica, profile_id: str) -> str | None:
+    """Return the version that If-Match asks for, None for none; raises VersionMismatch.
+
+    ``*`` asks that the profile exists. Of several versions the present one is taken, if it is
+    among them; a profile that is erased has a version of its own, which only its eraser knows.
+    """
+    versions = expected_versions(request)
+    if versions is None:
+        return None
+    if len(versions) == 1 and versions[0] != ANY_VERSION:
+        return versions[0]
+    try:
+        present = replica.read(profile_id).version
+    except (ProfileNotFound, ProfileErased):
+        present = None
+    if versions == (ANY_VERSION,) and present is not None:
+        return None
+    if present is None or present not in versions:
+        raise VersionMismatch(profile_id, ", ".join(versions), present)
+    return present
+
+
+@asynccontextmanager
+async def bounded_wait() -> AsyncIterator[None]:
+    """Wait for a write to be durable, but not for ever; raises the 503 problem."""
+    try:
+        async with asyncio.timeout(limits.REQUEST_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise Problem(
+            503,
+            "outcome-unknown",
+            "It is not known whether the write was kept",
+            f"the write was not durable within {limits.REQUEST_TIMEOUT_S:g} seconds; "
+            "read the profile before you repeat it",
+        ) from None
+
+
+def _page(pieces: list[bytes], next_after: str | None, form: Form) -> bytes:
+    """Return {"profiles": [...], "next": ...} around profiles that are encoded already."""
+    if form is JSON:
+        return b'{"profiles":[%b],"next":%b}' % (b",".join(pieces), form.encode(next_after))
+    packer = msgpack.Packer()
+    head = packer.pack_map_header(2) + packer.pack("profiles")
+    return b"".join(
+        [
+            head,
+            packer.pack_array_header(len(pieces)),
+            *pieces,
+            packer.pack("next"),
+            packer.pack(next_after),
+        ]
+    )

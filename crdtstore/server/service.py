@@ -1,0 +1,73 @@
+"""Service: what the handlers of one application share, and nothing global."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from crdtstore import limits
+from crdtstore.replica import Replica
+from crdtstore.server.problems import Problem
+
+
+@dataclass(slots=True)
+class RequestStatistics:
+    """Requests answered and the seconds they took, by (method, route, status)."""
+
+    count: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    duration_s: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Admission:
+    """A budget of request bytes held in memory at one time, over all connections."""
+
+    def __init__(self, bytes_max: int = limits.BODIES_BYTES_MAX) -> None:
+        self.bytes_max = bytes_max
+        self.held_bytes = 0
+
+    def hold(self, size: int) -> None:
+        """Take bytes from the budget; raises the 503 problem when it is spent."""
+        if self.held_bytes + size > self.bytes_max:
+            raise Problem(
+                503,
+                "busy",
+                "Too many bodies at one time",
+                f"bodies of {self.held_bytes:,} bytes are being worked on; try again",
+                headers={"Retry-After": "1"},
+            )
+        self.held_bytes += size
+
+    def release(self, size: int) -> None:
+        """Give bytes back."""
+        self.held_bytes -= size
+        assert self.held_bytes >= 0
+
+
+@dataclass(slots=True)
+class Service:
+    """One replica as an application serves it.
+
+    ``token`` guards the API and ``link_secret`` the link endpoint; None leaves either to
+    loopback; ``open_handlers`` need neither. ``closing`` ends the requests that would not end by
+    themselves.
+    """
+
+    replica: Replica
+    token: str | None
+    link_secret: str | None
+    open_handlers: frozenset[object] = frozenset()
+    admission: Admission = field(default_factory=Admission)
+    statistics: RequestStatistics = field(default_factory=RequestStatistics)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    links: set[web.WebSocketResponse] = field(default_factory=set)
+    followers: int = 0
+
+
+SERVICE: Final = web.AppKey("crdtstore_service", Service)
+
+
+def service_of(request: web.Request) -> Service:
+    """Return the service that a request was routed to."""
+    return request.config_dict[SERVICE]

@@ -1,0 +1,60 @@
+"""Handlers of state: digest, peers, status, verification, health and readiness."""
+
+from dataclasses import asdict
+
+from aiohttp import web
+
+from crdtstore.server.bodies import answer
+from crdtstore.server.parameters import query_of
+from crdtstore.server.problems import Problem
+from crdtstore.server.service import service_of
+
+
+async def get_digest(request: web.Request) -> web.StreamResponse:
+    """Answer the digest, equal on converged replicas."""
+    query_of(request, frozenset())
+    return answer(request, asdict(service_of(request).replica.digest()))
+
+
+async def get_peers(request: web.Request) -> web.StreamResponse:
+    """Answer the state of every link."""
+    query_of(request, frozenset())
+    status = service_of(request).replica.status()
+    return answer(request, {"peers": [asdict(peer) for peer in status.peers]})
+
+
+async def get_status(request: web.Request) -> web.StreamResponse:
+    """Answer what the replica holds and does."""
+    query_of(request, frozenset())
+    return answer(request, asdict(service_of(request).replica.status()))
+
+
+async def get_verify(request: web.Request) -> web.StreamResponse:
+    """Check every record at rest, and answer what was found."""
+    query_of(request, frozenset())
+    return answer(request, asdict(service_of(request).replica.verify()))
+
+
+async def get_health(request: web.Request) -> web.StreamResponse:
+    """Answer that the process lives."""
+    query_of(request, frozenset())
+    return answer(request, {"status": "alive"})
+
+
+async def get_readiness(request: web.Request) -> web.StreamResponse:
+    """Answer 200 if the replica can be given work, else 503 and why not."""
+    query_of(request, frozenset())
+    service = service_of(request)
+    if service.closing.is_set():
+        raise _not_ready("the server is shutting down")
+    if not service.replica.is_ready:
+        states = [
+            f"{peer.name or peer.url} is {peer.state}" for peer in service.replica.status().peers
+        ]
+        waiting = "; ".join(states) if states else "no peer was reached yet"
+        raise _not_ready(f"the replica is catching up: {waiting}")
+    return answer(request, {"status": "ready"})
+
+
+def _not_ready(reason: str) -> Problem:
+    return Problem(503, "not-ready", "Not ready yet", reason, headers={"Retry-After": "1"})

@@ -1,0 +1,152 @@
+"""What the store asks of a storage: documents, a journal, waypoints and named records.
+
+A storage knows keys and bytes, never profiles. It has four tables:
+
+    documents    key -> bytes          rewritten by checkpoints, read in key order
+    journal      position -> bytes     appended, read in position order, trimmed at the front
+    waypoints    position -> bytes     notes about a place in the journal, trimmed with it
+    meta         name -> bytes         small named records: identity, vector, cursors
+
+One commit changes all of them together or none. Commits come one at a time; a commit may run in a
+worker thread while the owner's thread reads. All other calls belong to the owner's thread.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crdtstore import limits
+from crdtstore.errors import StorageFull
+
+
+class MapFull(StorageFull):
+    """The map is full: ``grow`` and commit the same batch again, or refuse it if it cannot grow."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The changes of one commit.
+
+    ``journal`` positions ascend and lie above every position committed before. In ``documents``
+    and ``meta`` the value None deletes; of two changes to one key the later one counts.
+    ``trim_before`` drops journal records and waypoints below that position: at most
+    ``limits.TRIM_RECORDS_MAX`` of each per commit, oldest first, and never the last journal record,
+    so the last position is always remembered. A batch that only deletes, trims and writes meta is
+    *relief*: it may use the reserve of the map.
+    """
+
+    journal: list[tuple[int, bytes]] = field(default_factory=list)
+    documents: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    waypoints: list[tuple[int, bytes]] = field(default_factory=list)
+    meta: dict[str, bytes | None] = field(default_factory=dict)
+    trim_before: int = 0
+
+    def is_relief(self) -> bool:
+        """Tell whether the batch adds no journal record, no document and no waypoint."""
+        puts = any(value is not None for _, value in self.documents)
+        return not (self.journal or self.waypoints or puts)
+
+    def size_bytes(self) -> int:
+        """Return the bytes of all keys and values that the batch would write."""
+        return (
+            sum(8 + len(value) for _, value in self.journal)
+            + sum(8 + len(value) for _, value in self.waypoints)
+            + sum(len(key) + len(value or b"") for key, value in self.documents)
+            + sum(len(name) + len(value or b"") for name, value in self.meta.items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSize:
+    """How full a storage is, in bytes.
+
+    ``used_bytes`` is what live records take now (it shrinks when they go), ``map_bytes`` what the
+    map can hold before it grows, ``map_bytes_max`` where it stops growing, ``disk_free_bytes``
+    what the file system would still give us.
+    """
+
+    used_bytes: int
+    map_bytes: int
+    map_bytes_max: int
+    disk_free_bytes: int
+
+
+def map_reserve_bytes(map_bytes: int) -> int:
+    """Return how much of a map ordinary commits leave free, so that relief finds room."""
+    return min(limits.MAP_RESERVE_BYTES, map_bytes // limits.MAP_RESERVE_DIVISOR)
+
+
+class Storage(Protocol):
+    """Where a store rests.
+
+    Reads see whole commits only. ``limit`` is at least 1; ``bytes_max`` bounds the sum of the
+    values of one answer, which has at least one record if any exists. Reads raise StorageCorrupt
+    for a damaged file and StorageFailed when the storage cannot be read at all.
+
+    ``fingerprint`` is a text that stays the same as long as this is the same file: a copied or
+    restored one has another.
+    """
+
+    fingerprint: str
+
+    def document(self, key: bytes) -> bytes | None:
+        """Return the document under a key, or None."""
+        ...
+
+    def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
+        """Return the first documents in key order whose key is above ``after`` (b"": all)."""
+        ...
+
+    def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        """Return the first journal records, in order, whose position is above ``after``."""
+        ...
+
+    def journal_headers(
+        self, after: int, *, limit: int, header_bytes: int
+    ) -> list[tuple[int, bytes]]:
+        """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
+        ...
+
+    def journal_bounds(self) -> tuple[int, int]:
+        """Return the first and the last position of the journal, (0, 0) when it is empty."""
+        ...
+
+    def waypoints(self) -> list[tuple[int, bytes]]:
+        """Return all waypoints in position order."""
+        ...
+
+    def meta(self, name: str) -> bytes | None:
+        """Return the named record, or None."""
+        ...
+
+    def metas(self, prefix: str) -> dict[str, bytes]:
+        """Return all named records whose name starts with ``prefix``, in order of their bytes."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable, whole; it is on the disk when this returns.
+
+        Raises MapFull (grow, then commit it again), StorageFull (the disk is full: nothing was
+        kept, and the same batch may be tried later), or StorageFailed: the disk reported a failure,
+        and every later commit is refused, because what a failed fsync left behind is unknown.
+        """
+        ...
+
+    def grow(self) -> bool:
+        """Double the map; False when it is at its maximum. No commit may be running."""
+        ...
+
+    def size(self) -> StorageSize:
+        """Return how full the storage is; cheap."""
+        ...
+
+    def release_ballast(self) -> bool:
+        """Give the reserves of disk and map to the next commits; False if the disk's was gone."""
+        ...
+
+    def restore_ballast(self) -> bool:
+        """Take the reserves back; False when the disk has no room for its one."""
+        ...
+
+    def close(self) -> None:
+        """Release files and locks; a second call does nothing."""
+        ...

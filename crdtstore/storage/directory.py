@@ -1,0 +1,259 @@
+"""The data directory: who may open it, what format it has, whether its file can be trusted.
+
+    LOCK         held (flock) while a store is open; names the process that holds it
+    FORMAT       "crdtstore 1", put there last, when the directory is complete
+    FORMAT.new   the same text while the directory is being made
+    data.mdb     the LMDB file, lock.mdb its reader table
+    ballast      room that is given up when the disk is full
+
+Everything here happens before LMDB sees the file: LMDB trusts it, and would end the process with
+SIGBUS where a page is missing.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import weakref
+from pathlib import Path
+from typing import Final
+
+from crdtstore import limits
+from crdtstore.errors import (
+    DirectoryInUse,
+    FormatTooNew,
+    StorageCorrupt,
+    StorageError,
+)
+from crdtstore.storage.lmdb_file import inspect_lmdb_file
+
+FORMAT_VERSION: Final = 1
+"""Version of the layout of a data directory that this crdtstore reads and writes."""
+
+DATA_FILE: Final = "data.mdb"
+LOCK_FILE: Final = "LOCK"
+FORMAT_FILE: Final = "FORMAT"
+BALLAST_FILE: Final = "ballast"
+
+_FORMAT_NEW_FILE: Final = "FORMAT.new"
+_READERS_FILE: Final = "lock.mdb"
+_MAKING_FILES: Final = frozenset(
+    {DATA_FILE, _READERS_FILE, LOCK_FILE, _FORMAT_NEW_FILE, BALLAST_FILE}
+)
+_FORMAT_TEXT: Final = re.compile(rb"crdtstore ([0-9]{1,9})\n")
+
+_open_directories: "weakref.WeakSet[DataDirectory]" = weakref.WeakSet()
+
+
+class DataDirectory:
+    """One data directory, locked for this process from the constructor to ``close``.
+
+    Raises DirectoryInUse, FormatTooNew, StorageCorrupt, or StorageError for a directory that is not
+    ours or cannot be used. A new directory is complete only after ``complete``.
+    ``data_bytes`` is what the pages of the LMDB file take, 0 when there is none yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.data_bytes = 0
+        self._pid = os.getpid()
+        self._lock_descriptor = -1
+        try:
+            self._make()
+            self._lock()
+            try:
+                self._open()
+            except BaseException:
+                self.close()
+                raise
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+    def complete(self) -> None:
+        """Mark a new directory as complete: from now on a missing file is damage."""
+        new = self.path / _FORMAT_NEW_FILE
+        try:
+            if new.exists():
+                new.rename(self.path / FORMAT_FILE)
+                _sync_directory(self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+    def fingerprint(self) -> str:
+        """Return which file this is: device and inode, so that a copy or a restored one differs."""
+        status = (self.path / DATA_FILE).stat()
+        return f"{status.st_dev:x}:{status.st_ino:x}"
+
+    def extend_data(self, size_bytes: int) -> None:
+        """Make the LMDB file at least this long, with a hole at its end that takes no room.
+
+        LMDB does not write pages that a commit took and gave up again, so a sound file can be
+        shorter than its meta page says: its length would not tell it from one that was cut short.
+        """
+        descriptor = os.open(self.path / DATA_FILE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_size < size_bytes:
+                os.ftruncate(descriptor, size_bytes)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def is_of_this_process(self) -> bool:
+        """Tell whether this process opened the directory, and is not a fork of the one that did."""
+        return os.getpid() == self._pid
+
+    def disk_free_bytes(self) -> int:
+        """Return the bytes that the file system would still give this user."""
+        room = os.statvfs(self.path)
+        return room.f_bavail * room.f_frsize
+
+    def release_ballast(self) -> bool:
+        """Give the ballast back to the file system; False when there was none."""
+        try:
+            (self.path / BALLAST_FILE).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        return True
+
+    def restore_ballast(self) -> bool:
+        """Take room for the ballast; False when the disk cannot give twice as much."""
+        ballast = self.path / BALLAST_FILE
+        try:
+            if ballast.exists() and ballast.stat().st_size == limits.BALLAST_BYTES:
+                return True
+            if self.disk_free_bytes() < 2 * limits.BALLAST_BYTES:
+                return False
+            descriptor = os.open(ballast, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, limits.BALLAST_BYTES)
+            except OSError:
+                ballast.unlink()
+                raise
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EOPNOTSUPP):
+                return False
+            raise _unusable(self.path, error) from error
+        return True
+
+    def close(self) -> None:
+        """Release the lock; a second call does nothing."""
+        _open_directories.discard(self)
+        if self._lock_descriptor >= 0:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = -1
+
+    def _make(self) -> None:
+        if not self.path.exists():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(PermissionError):
+                _sync_directory(self.path.parent)
+        elif not self.path.is_dir():
+            raise StorageError(f"{self.path} is a file, not a directory for data")
+        names = self._names()
+        if names and LOCK_FILE not in names:
+            self._check_ours(names)
+
+    def _lock(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self.path / LOCK_FILE, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise DirectoryInUse(_in_use(self.path, holder)) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._lock_descriptor = descriptor
+        _open_directories.add(self)
+
+    def _open(self) -> None:
+        names = self._names()
+        self._check_ours(names)
+        os.ftruncate(self._lock_descriptor, 0)
+        os.pwrite(self._lock_descriptor, f"{self._pid}\n".encode("ascii"), 0)
+        if FORMAT_FILE not in names:
+            self._begin()
+            return
+        _check_format(self.path / FORMAT_FILE)
+        if DATA_FILE not in names:
+            raise StorageCorrupt(
+                f"{self.path} has lost its {DATA_FILE}; restore it, or start in an empty directory"
+            )
+        self.data_bytes = inspect_lmdb_file(self.path / DATA_FILE).data_bytes
+
+    def _names(self) -> set[str]:
+        return {entry.name for entry in self.path.iterdir()}
+
+    def _check_ours(self, names: set[str]) -> None:
+        """Raise StorageError unless the directory is empty, complete, or was being made."""
+        is_being_made = _FORMAT_NEW_FILE in names and names <= _MAKING_FILES
+        if FORMAT_FILE not in names and not is_being_made and not names <= {LOCK_FILE}:
+            raise StorageError(
+                f"{self.path} is not empty and was not made by crdtstore"
+                f" (it has no {FORMAT_FILE} file); it is left alone"
+            )
+
+    def _begin(self) -> None:
+        """Start a new directory, after clearing what an interrupted start left behind."""
+        for name in (DATA_FILE, _READERS_FILE, BALLAST_FILE):
+            (self.path / name).unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(self.path / _FORMAT_NEW_FILE, flags, 0o600)
+        try:
+            os.write(descriptor, f"crdtstore {FORMAT_VERSION}\n".encode("ascii"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync_directory(self.path)
+
+
+def _check_format(path: Path) -> None:
+    with path.open("rb") as file:
+        text = file.read(64)
+    match = _FORMAT_TEXT.fullmatch(text)
+    if match is None:
+        raise StorageCorrupt(f"{path} is unreadable: it begins with {text[:24]!r}")
+    version = int(match[1])
+    if version > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"{path.parent} has format {version}, and this crdtstore reads up to"
+            f" {FORMAT_VERSION}: use the newer crdtstore that wrote it"
+        )
+    if version < 1:
+        raise StorageCorrupt(f"{path} is unreadable: there is no format {version}")
+
+
+def _in_use(path: Path, holder: str) -> str:
+    if holder == str(os.getpid()):
+        return f"{path} is already open in this process ({holder})"
+    if holder.isdigit():
+        return f"{path} is in use by process {holder}"
+    return f"{path} is in use by another process"
+
+
+def _unusable(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path} cannot be used: {error.strerror or error}")
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _drop_locks_after_fork() -> None:
+    """Close the child's copies of the locks: else they would outlive the parent's close."""
+    for directory in list(_open_directories):
+        directory.close()
+
+
+os.register_at_fork(after_in_child=_drop_locks_after_fork)

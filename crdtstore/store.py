@@ -1,0 +1,368 @@
+"""Store: the synchronous heart. It holds the documents of one space, and does all the work.
+
+It is single-threaded and deterministic: time and randomness are injected, bytes come in and go out
+through its storage and its ``replication``. Programs without asyncio use it as it is:
+
+    with Store.open("./eu", name="eu") as store:
+        store.write("ann", {"email": "ann@example.com"}, source="salesforce")
+        store.commit()
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from crdtstore import limits
+from crdtstore.clock import HybridClock
+from crdtstore.engine.commits import Commit, Committing, persist_growing
+from crdtstore.engine.cursors import Cursors
+from crdtstore.engine.documents import Documents
+from crdtstore.engine.drafting import Drafting
+from crdtstore.engine.feed import Change, end_cursor, read_changes
+from crdtstore.engine.identity import settle_identity
+from crdtstore.engine.ledger import Ledger
+from crdtstore.engine.listing import living_documents
+from crdtstore.engine.recovery import recover
+from crdtstore.engine.replication import Replication
+from crdtstore.engine.verification import StoreDigest, VerifyReport, digest_store, verify_store
+from crdtstore.engine.writes import WriteResult
+from crdtstore.errors import (
+    InvalidInput,
+    LimitExceeded,
+    ProfileErased,
+    ProfileNotFound,
+    ReplicaClosed,
+    StorageError,
+    StorageFailed,
+    StorageFull,
+    VersionMismatch,
+)
+from crdtstore.model.document import Document
+from crdtstore.model.profile import Candidate, Profile, explain, resolve
+from crdtstore.model.write import WriteContext, plan_write
+from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.schema import Schema
+from crdtstore.settings import Settings
+from crdtstore.storage.contract import Storage
+from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.sync.frame import space_tag
+
+
+class Store:
+    """One replica's documents, journal and identity. Open it with ``Store.open``.
+
+    Writes are applied at once, and durable after ``commit``. ``replication`` is the side that faces
+    the peers, ``commits`` the one that faces the disk; a program that only reads and writes needs
+    neither.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        name: str,
+        space: str,
+        schema: Schema,
+        settings: Settings,
+        now_ms: Callable[[], int],
+        random_bits: Callable[[int], int],
+    ) -> None:
+        self.schema = schema
+        self.settings = settings
+        self.storage = storage
+        self.now_ms = now_ms
+        self.random_bits = random_bits
+        identity = settle_identity(storage, name, space, random_bits)
+        tag = space_tag(space)
+        self._clock = HybridClock()
+        self.documents = Documents(storage, settings.cache_bytes)
+        self.ledger = Ledger(storage)
+        recover(storage, self.documents, self.ledger, self._clock, tag)
+        self._drafting = Drafting(
+            self.documents,
+            self.ledger,
+            self._clock,
+            origin=identity.origin,
+            tag=tag,
+            clock_skew_ms_max=settings.clock_skew_ms_max,
+        )
+        self.commits = Committing(
+            storage,
+            self.documents,
+            self.ledger,
+            self._drafting,
+            self._clock,
+            journal_retention_ms=settings.journal_retention_ms,
+            journal_bytes_max=settings.journal_bytes_max,
+        )
+        self.replication = Replication(
+            storage, self.ledger, self._drafting, self.commits, identity, tag
+        )
+        self._cursors = Cursors(storage, self._drafting)
+        self._counters = {"noops": 0, "commits_failed": 0}
+        self._full_until_ms = 0
+        self._failure: StorageError | None = None
+        self._is_closed = False
+
+    @classmethod
+    def open(
+        cls,
+        where: str | Path | Storage,
+        *,
+        name: str,
+        space: str = "default",
+        schema: Schema | None = None,
+        settings: Settings | None = None,
+        now_ms: Callable[[], int] | None = None,
+        random_bits: Callable[[int], int] | None = None,
+    ) -> "Store":
+        """Open the store of a data directory (made if absent) or of a storage.
+
+        ``now_ms`` returns Unix milliseconds, ``random_bits`` so many random bits; the defaults are
+        the system's. Raises StorageError (DirectoryInUse, FormatTooNew, StorageCorrupt,
+        SpaceMismatch …) or InvalidName.
+        """
+        settings = settings or Settings()
+        if isinstance(where, str | Path):
+            storage: Storage = LmdbStorage.open(
+                where,
+                map_bytes_initial=settings.map_bytes_initial,
+                map_bytes_max=settings.map_bytes_max,
+            )
+        else:
+            storage = where
+        try:
+            store = cls(
+                storage,
+                name=name,
+                space=space,
+                schema=schema or Schema(),
+                settings=settings,
+                now_ms=now_ms or (lambda: time.time_ns() // 1_000_000),
+                random_bits=random_bits or secrets.randbits,
+            )
+            store.commit()
+        except BaseException:
+            storage.close()
+            raise
+        return store
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def write(
+        self,
+        profile_id: str,
+        fields: Mapping[str, Any],
+        *,
+        source: str,
+        if_version: str | None = None,
+        cursors: Mapping[str, str] | None = None,
+    ) -> WriteResult:
+        """Apply what a source says about a profile; reads see it at once, a commit keeps it.
+
+        ``fields`` maps names to values (None clears) or operations. With ``if_version`` the profile
+        must be at that version. ``cursors`` moves durable cursors in the same commit. Raises
+        InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
+        """
+        self._check_open()
+        check_profile_id(profile_id)
+        check_source_name(source)
+        self.schema.check_source(source)
+        self._check_room()
+        document = self.documents.get(profile_id)
+        self._check_state(profile_id, document, if_version)
+        if cursors:
+            self._cursors.check(cursors)
+        context = WriteContext(
+            document, self.schema, source, self._clock.tick(self.now_ms()), self._drafting.origin
+        )
+        delta, changed = plan_write(context, fields)
+        if delta:
+            self._drafting.record(profile_id, document, document.epoch, delta)
+        else:
+            self._counters["noops"] += 1
+        if cursors:
+            self._cursors.move(cursors)
+        return WriteResult(profile_id, document.version, changed)
+
+    def erase(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
+        """Erase a profile, known here or not: its values go, and late writes cannot bring it back.
+
+        It refuses writes until it is revived. Erasing it again changes nothing.
+        """
+        return self._move_epoch(profile_id, if_version, to_erased=True)
+
+    def revive(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
+        """Let an erased profile take writes again, from nothing; a living one is left as it is."""
+        return self._move_epoch(profile_id, if_version, to_erased=False)
+
+    def _move_epoch(self, profile_id: str, if_version: str | None, to_erased: bool) -> WriteResult:
+        self._check_open()
+        check_profile_id(profile_id)
+        document = self.documents.get(profile_id)
+        if if_version is not None and document.version != if_version:
+            self._check_version(profile_id, document, if_version)
+        if document.is_erased == to_erased:
+            return WriteResult(profile_id, document.version, ())
+        if document.epoch >= limits.EPOCH_MAX:
+            subject = f"profile {profile_id!r}"
+            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
+        self._clock.tick(self.now_ms())
+        self._drafting.record(profile_id, document, document.epoch + 1, {})
+        return WriteResult(profile_id, document.version, ())
+
+    def _check_state(self, profile_id: str, document: Document, if_version: str | None) -> None:
+        if document.is_erased:
+            raise ProfileErased(profile_id)
+        if if_version is not None:
+            self._check_version(profile_id, document, if_version)
+
+    @staticmethod
+    def _check_version(profile_id: str, document: Document, if_version: str) -> None:
+        actual = None if document.is_absent else document.version
+        if actual != if_version:
+            raise VersionMismatch(profile_id, if_version, actual)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        if self._failure is not None:
+            raise StorageFailed(f"the store stopped writing: {self._failure}")
+
+    def _check_room(self) -> None:
+        if self._full_until_ms and self.now_ms() < self._full_until_ms:
+            raise StorageFull("the disk or the map is full; make room, and the store goes on")
+
+    # --- committing ---------------------------------------------------------------------------
+
+    def commit(self, *, checkpoint: bool = False) -> None:
+        """Make durable what was written; with ``checkpoint`` bring all documents to rest too.
+
+        Raises StorageFull or StorageFailed, after undoing what could not be made durable.
+        """
+        commit = self.begin_commit(checkpoint=checkpoint)
+        while commit is not None:
+            try:
+                persist_growing(commit, self.storage)
+            except StorageError as error:
+                self.finish_commit(commit, error)
+                raise
+            self.finish_commit(commit)
+            commit = self.begin_commit() if checkpoint else None
+
+    def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
+        """Return the commit that makes durable what was written, None if there is nothing to do.
+
+        The caller persists it, in any thread, and then calls ``finish_commit`` in this one.
+        """
+        if self._failure is not None:
+            raise StorageFailed(f"the store stopped writing: {self._failure}")
+        commit = self.commits.begin(self.now_ms(), whole=checkpoint)
+        if commit is not None and self._full_until_ms and commit.draft.erasures:
+            self.storage.release_ballast()
+        return commit
+
+    def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
+        """Take note that a commit is durable, or undo it because of the error that it met."""
+        if error is None:
+            self.commits.finish(commit)
+            self._cursors.committed(commit.draft)
+            if self._full_until_ms:
+                self._full_until_ms = 0
+                self.storage.restore_ballast()
+            return
+        self.commits.abandon(commit)
+        self.replication.commit_failed()
+        self._cursors.commit_failed()
+        self._counters["commits_failed"] += 1
+        if isinstance(error, StorageFull):
+            self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS
+        else:
+            self._failure = error
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def read(self, profile_id: str) -> Profile:
+        """Return the golden record; raises ProfileNotFound or ProfileErased."""
+        return resolve(profile_id, self._living(profile_id), self.schema)
+
+    def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
+        """Return every candidate of every field (or of one), with the rule that chose."""
+        document = self._living(profile_id)
+        return explain(profile_id, document, self.schema, self.replication.names, field)
+
+    def _living(self, profile_id: str) -> Document:
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        check_profile_id(profile_id)
+        document = self.documents.get(profile_id)
+        if document.is_absent:
+            raise ProfileNotFound(profile_id)
+        if document.is_erased:
+            raise ProfileErased(profile_id)
+        return document
+
+    def profiles(self, *, after: str = "", limit: int = 100) -> list[Profile]:
+        """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        if not 0 < limit <= limits.PAGE_PROFILES_MAX:
+            raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_PROFILES_MAX:,}")
+        if after:
+            check_profile_id(after)
+        living = living_documents(self.storage, self.documents, after, limit)
+        return [
+            resolve(profile_id, document, self.schema)
+            for profile_id, document in islice(living, limit)
+        ]
+
+    def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
+        """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
+
+        Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
+        """
+        if since == "end":
+            since = end_cursor(self.ledger)
+        return read_changes(self.ledger, self.replication.names, since, limit)
+
+    def digest(self) -> StoreDigest:
+        """Return number of profiles, digest and vector: equal on converged replicas."""
+        return digest_store(self.documents, self.commits, self.ledger, self.replication.names)
+
+    def verify(self) -> VerifyReport:
+        """Read every record at rest and check it; reports what is damaged."""
+        return verify_store(self.storage, self.commits)
+
+    def cursor(self, name: str) -> str | None:
+        """Return a durable cursor that a write moved, None if it never did."""
+        return self._cursors.get(name)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What happened since the store was opened, by name; every number only grows."""
+        return {
+            **self._counters,
+            **self._drafting.counters,
+            **self.commits.counters,
+            **self.replication.counters,
+        }
+
+    def close(self) -> None:
+        """Make everything durable, bring the documents to rest, and let the directory go."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if self._failure is None:
+                self.commit(checkpoint=True)
+        finally:
+            self.storage.close()

@@ -1,0 +1,209 @@
+"""Hypothesis strategies for values, cells, documents, claims and schemas.
+
+Names, origins and timestamps come from small pools, so that cells meet: most examples have
+several sources in one field, equal timestamps, repeated elements and erased epochs.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from crdtstore import limits
+from crdtstore.model.cells import (
+    COUNTER,
+    DENIAL,
+    GRANT,
+    NEWEST_KINDS,
+    REGISTER,
+    SET,
+    Cell,
+    Cells,
+    counter_key,
+    denial_key,
+    encode_element,
+    grant_key,
+    parse_key,
+    register_key,
+    set_key,
+)
+from crdtstore.model.document import Document
+from crdtstore.model.survivorship import Claim
+from crdtstore.model.values import CellValue, Value, to_cell_value
+from crdtstore.schema import GROUP_POLICIES, KINDS, Field, Group, Policy, Schema, Trust
+
+FIELDS: Final = ("email", "name", "address.city", "größe")
+SOURCES: Final = ("cdp", "salesforce", "steward")
+ORIGINS: Final = (1, 2, (1 << 63) - 1)
+LETTERS: Final = (REGISTER, COUNTER, SET, DENIAL, GRANT)
+
+_DAY: Final = 86_400_000 << 16
+
+
+def texts(*, max_size: int = 20) -> SearchStrategy[str]:
+    """Any text that is Unicode."""
+    return st.text(max_size=max_size)
+
+
+@cache
+def scalars() -> SearchStrategy[Value]:
+    """Any value that is neither a list nor a map, and not None."""
+    return st.one_of(
+        st.booleans(),
+        st.sampled_from([0, 1, -1, limits.INTEGER_MIN, limits.INTEGER_MAX]),
+        st.integers(limits.INTEGER_MIN, limits.INTEGER_MAX),
+        st.sampled_from([0.0, -0.0, 1.0]),
+        st.floats(allow_nan=False, allow_infinity=False),
+        texts(),
+        st.binary(max_size=20),
+        st.datetimes(timezones=st.just(UTC)),
+    )
+
+
+@cache
+def values() -> SearchStrategy[Value]:
+    """Any value that a register may hold, None (a cleared register) included."""
+    leaves: SearchStrategy[Value] = st.one_of(st.none(), scalars())
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4), st.dictionaries(texts(max_size=8), inner, max_size=4)
+        ),
+        max_leaves=8,
+    )
+
+
+@cache
+def cell_values() -> SearchStrategy[CellValue]:
+    """Any value in the form in which a cell holds it."""
+    simple = st.sampled_from([None, True, 1, 1.0, 0.0, -0.0, "", "a", "b", b"a"])
+    return simple | values().map(lambda value: to_cell_value(value, "an example"))
+
+
+@cache
+def timestamps() -> SearchStrategy[int]:
+    """Timestamps that are often equal, and sometimes the greatest there is."""
+    return st.one_of(st.integers(1, 6), st.sampled_from([limits.TIMESTAMP_MAX]))
+
+
+@cache
+def keys(letter: str) -> SearchStrategy[str]:
+    """Keys of cells of one kind."""
+    field, source = st.sampled_from(FIELDS), st.sampled_from(SOURCES)
+    origin = st.sampled_from(ORIGINS)
+    if letter == REGISTER:
+        return st.builds(register_key, field, source)
+    if letter == GRANT:
+        return st.builds(grant_key, field, source)
+    if letter == COUNTER:
+        return st.builds(counter_key, field, source, origin)
+    if letter == DENIAL:
+        return st.builds(denial_key, field, source, origin)
+    element = st.one_of(st.sampled_from(["a", "b"]), scalars()).map(_element_name)
+    return st.builds(set_key, field, source, origin, element)
+
+
+def cells_at(key: str) -> SearchStrategy[Cell]:
+    """Cells that may stand at a key."""
+    parsed = parse_key(key)
+    return _cells_of(parsed.letter, parsed.origin)
+
+
+@cache
+def _cells_of(letter: str, origin: int) -> SearchStrategy[Cell]:
+    if letter not in NEWEST_KINDS:
+        moment = st.one_of(st.just(0), timestamps())
+        return st.tuples(moment, moment)
+    if letter == REGISTER:
+        return st.tuples(timestamps(), st.sampled_from(ORIGINS), cell_values())
+    if letter == GRANT:
+        return st.tuples(timestamps(), st.sampled_from(ORIGINS), st.just(True))
+    part = st.one_of(
+        st.integers(limits.INTEGER_MIN, limits.INTEGER_MAX),
+        st.floats(allow_nan=False, allow_infinity=False),
+    )
+    return st.tuples(timestamps(), st.just(origin), part)
+
+
+def _element_name(value: Value) -> str:
+    return encode_element(to_cell_value(value, "an example"))
+
+
+@st.composite
+def cell_maps(
+    draw: st.DrawFn, letters: Sequence[str] = LETTERS, min_size: int = 0, max_size: int = 8
+) -> Cells:
+    """The cells of a document or a delta, as they come out of ``check_cells``."""
+    chosen = draw(_key_lists(tuple(letters), min_size, max_size))
+    return {key: draw(cells_at(key)) for key in chosen}
+
+
+@cache
+def _key_lists(letters: tuple[str, ...], min_size: int, max_size: int) -> SearchStrategy[list[str]]:
+    any_key = st.one_of(*(keys(letter) for letter in letters))
+    return st.lists(any_key, unique=True, min_size=min_size, max_size=max_size)
+
+
+@st.composite
+def documents(draw: st.DrawFn, max_epoch: int = 3) -> Document:
+    """Documents of a few epochs; those of odd epochs are erased."""
+    epoch = draw(st.integers(0, max_epoch))
+    return Document(epoch, {} if epoch & 1 else draw(cell_maps()))
+
+
+@cache
+def claims() -> SearchStrategy[list[Claim]]:
+    """One or more claims to a field, of which any two sources may say the same at one time."""
+    present = cell_values().filter(lambda value: value is not None)
+    moment = st.one_of(st.integers(1, 4), st.integers(0, 400).map(lambda days: (days + 1) * _DAY))
+    claim = st.tuples(moment, st.sampled_from(ORIGINS), st.sampled_from(SOURCES), present)
+    return st.lists(claim, min_size=1, max_size=6)
+
+
+@st.composite
+def trusts(draw: st.DrawFn) -> Trust:
+    """Trust with any start, floor and decay."""
+    start = draw(st.integers(0, limits.TRUST_MAX))
+    floor = draw(st.integers(0, start))
+    return Trust(start, floor, draw(st.integers(1, 500)))
+
+
+@st.composite
+def policies(draw: st.DrawFn, names: Sequence[str] | None = None) -> Policy:
+    """Policies of the given names (of all by default) with any options."""
+    name = draw(st.sampled_from(sorted(_OPTIONS if names is None else names)))
+    options: dict[str, Any] = {key: draw(option) for key, option in _OPTIONS[name].items()}
+    return Policy(name, **options)
+
+
+_SOURCE_LISTS: Final = st.lists(st.sampled_from(SOURCES), min_size=1, unique=True).map(tuple)
+_TRUST_MAPS: Final = st.dictionaries(st.sampled_from(SOURCES), trusts(), min_size=1)
+_OPTIONS: Final[Mapping[str, Mapping[str, SearchStrategy[object]]]] = MappingProxyType(
+    {
+        "recency": {},
+        "source_priority": {"sources": _SOURCE_LISTS},
+        "frequency": {},
+        "oldest": {},
+        "minimum": {},
+        "maximum": {},
+        "longest": {},
+        "trust_decay": {"trust": _TRUST_MAPS, "default": st.none() | trusts()},
+        "fill_only": {"sources": _SOURCE_LISTS},
+    }
+)
+
+
+@st.composite
+def schemas(draw: st.DrawFn) -> Schema:
+    """Schemas over the fields and sources of these strategies, with at most one group."""
+    group = Group(FIELDS[:2], draw(policies(GROUP_POLICIES))) if draw(st.booleans()) else None
+    fields = {}
+    for name in draw(st.lists(st.sampled_from(FIELDS[2 if group else 0 :]), unique=True)):
+        kind = draw(st.sampled_from(KINDS))
+        policy = draw(st.none() | policies()) if kind == "register" else None
+        fields[name] = Field(kind, policy)
+    return Schema(fields=fields, groups={} if group is None else {"both": group})
