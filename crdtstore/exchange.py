@@ -147,7 +147,7 @@ class Exchange:
             message = link.session.receive(data, self.store.now_ms())
             if message is not None:
                 self._handle(number, link, message, len(data))
-        except ProtocolError as error:
+        except (ProtocolError, StorageError) as error:
             self._refuse(number, link, error.code, str(error))
 
     def _handle(self, number: int, link: LinkState, message: Message, size: int) -> None:

@@ -104,7 +104,7 @@ class Store:
         self._cursors = Cursors(storage, self._drafting)
         self._counters = {"noops": 0, "commits_failed": 0}
         self._full_until_ms = 0
-        self._failure: StorageError | None = None
+        self.failure: StorageError | None = None
         self._is_closed = False
 
     @classmethod
@@ -235,8 +235,8 @@ class Store:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        if self._failure is not None:
-            raise StorageFailed(f"the store stopped writing: {self._failure}")
+        if self.failure is not None:
+            raise StorageFailed(f"the store stopped writing: {self.failure}")
 
     def _check_room(self) -> None:
         if self._full_until_ms and self.now_ms() < self._full_until_ms:
@@ -264,8 +264,8 @@ class Store:
 
         The caller persists it, in any thread, and then calls ``finish_commit`` in this one.
         """
-        if self._failure is not None:
-            raise StorageFailed(f"the store stopped writing: {self._failure}")
+        if self.failure is not None:
+            raise StorageFailed(f"the store stopped writing: {self.failure}")
         commit = self.commits.begin(self.now_ms(), whole=checkpoint)
         if commit is not None and self._full_until_ms and commit.draft.erasures:
             self.storage.release_ballast()
@@ -287,7 +287,7 @@ class Store:
         if isinstance(error, StorageFull):
             self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS
         else:
-            self._failure = error
+            self.failure = error
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -362,7 +362,7 @@ class Store:
             return
         self._is_closed = True
         try:
-            if self._failure is None:
+            if self.failure is None:
                 self.commit(checkpoint=True)
         finally:
             self.storage.close()

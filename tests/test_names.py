@@ -13,7 +13,9 @@ from crdtstore.names import (
 )
 
 
-@pytest.mark.parametrize("text", ["a", "address.city", "größe", "名前", "a b", " a", "x" * 64, "😀"])
+@pytest.mark.parametrize(
+    "text", ["a", "address.city", "größe", "名前", "a b", " a", "x" * 64, "😀"]
+)
 def test_a_text_with_something_visible_is_a_name(text):
     check_name(text, "a field name", 64)
     assert is_name(text, 64)

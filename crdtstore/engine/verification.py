@@ -67,6 +67,14 @@ def digest_store(
     return StoreDigest(profiles, f"{digest:032x}", vector)
 
 
+def count_profiles(documents: Documents, committing: Committing) -> int:
+    """Return the number of living profiles, at rest or not."""
+    return committing.profiles + sum(
+        int(not (document.is_absent or document.is_erased)) - document.stored_living
+        for document in documents.dirty.values()
+    )
+
+
 def verify_store(storage: Storage, committing: Committing) -> VerifyReport:
     """Read every record at rest, check it against its checksum, and add up the digests."""
     after = b""

@@ -15,6 +15,7 @@ from crdtstore.errors import ConfigurationError
 from crdtstore.server.problems import Handler, Problem
 from crdtstore.server.service import service_of
 
+
 def check_exposure(host: str, token: str | None, link_secret: str | None) -> None:
     """Refuse to listen where others can reach us without both secrets; raises ConfigurationError.
 

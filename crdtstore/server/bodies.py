@@ -145,9 +145,7 @@ async def _read_bytes(request: web.Request) -> bytes:
             headers={hdrs.CONNECTION: "close"},
         ) from None
     except web.RequestPayloadError as error:
-        raise bad_request(
-            "malformed-body", "The body cannot be read", str(error)[:200]
-        ) from None
+        raise bad_request("malformed-body", "The body cannot be read", str(error)[:200]) from None
     return b"".join(chunks)
 
 

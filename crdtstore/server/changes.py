@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 
@@ -30,10 +30,14 @@ async def get_changes(request: web.Request) -> web.StreamResponse:
     service = service_of(request)
     if media_type == EVENT_STREAM or flag_of(query, "follow"):
         return await _follow(request, service, since, media_type)
-    lines = [_line_of(change) async for change in _some(service.replica, since, limit)]
+    lines = await _page(service.replica, since, limit)
     return web.Response(
         body=b"".join(lines),
-        headers={hdrs.CONTENT_TYPE: JSON_LINES, hdrs.VARY: hdrs.ACCEPT, hdrs.CACHE_CONTROL: "no-store"},
+        headers={
+            hdrs.CONTENT_TYPE: JSON_LINES,
+            hdrs.VARY: hdrs.ACCEPT,
+            hdrs.CACHE_CONTROL: "no-store",
+        },
     )
 
 
@@ -52,14 +56,26 @@ def change_document(change: Change) -> dict[str, Any]:
     }
 
 
-async def _some(replica: Replica, since: str, limit: int) -> AsyncIterator[Change]:
-    """Yield up to ``limit`` changes that are there already."""
-    count = 0
-    async for change in replica.changes(since=since, follow=False):
-        yield change
-        count += 1
-        if count == limit:
-            return
+def _feed(replica: Replica, since: str, *, follow: bool) -> AsyncGenerator[Change, None]:
+    """Return the feed as the generator that it is, so that it can be closed."""
+    return cast(AsyncGenerator[Change, None], replica.changes(since=since, follow=follow))
+
+
+async def _page(replica: Replica, since: str, limit: int) -> list[bytes]:
+    """Return the lines of up to ``limit`` changes that are there already; none is the end.
+
+    Raises InvalidInput or CursorExpired.
+    """
+    lines: list[bytes] = []
+    size = 0
+    async with aclosing(_feed(replica, since, follow=False)) as changes:
+        async for change in changes:
+            line = _line_of(change)
+            lines.append(line)
+            size += len(line)
+            if len(lines) == limit or size >= limits.PAGE_BYTES_MAX:
+                break
+    return lines
 
 
 async def _follow(
@@ -76,8 +92,7 @@ async def _follow(
         )
     service.followers += 1
     try:
-        async for _ in _some(service.replica, since, 1):
-            pass  # a cursor that is malformed or expired shows here, before the answer begins
+        await _page(service.replica, since, 1)  # a bad cursor shows before the answer begins
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: media_type,
@@ -117,7 +132,7 @@ async def _chunks(
     service: Service, since: str, encode: Any, quiet: bytes
 ) -> AsyncGenerator[bytes, None]:
     """Yield what to send: changes gathered, a sign of life when there are none, a last error."""
-    changes = aiter(service.replica.changes(since=since, follow=True))
+    changes = _feed(service.replica, since, follow=True)
     closing = asyncio.ensure_future(service.closing.wait())
     coming: asyncio.Future[Change] = asyncio.ensure_future(anext(changes))
     gathered: list[bytes] = []
@@ -146,8 +161,7 @@ async def _chunks(
         closing.cancel()
         coming.cancel()
         await asyncio.gather(coming, closing, return_exceptions=True)
-        if hasattr(changes, "aclose"):
-            await changes.aclose()
+        await changes.aclose()
 
 
 def _line_of(change: Change) -> bytes:

@@ -46,9 +46,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 )
@@ -125,8 +123,11 @@ def _refuse_extension(code: int, data: bytes) -> NoReturn:
 
 
 def encode_msgpack(document: Any) -> bytes:
-    """Return the msgpack bytes of a document; datetimes as timestamps (extension -1)."""
-    return msgpack.packb(document, datetime=True)  # type: ignore[no-any-return]
+    """Return the msgpack bytes of a document; datetimes as timestamps (extension -1).
+
+    A counter's sum can pass 64 bits, which msgpack cannot carry: it goes as the nearest float.
+    """
+    return msgpack.packb(document, datetime=True, default=float)  # type: ignore[no-any-return]
 
 
 JSON: Final = Form("application/json", parse_json, encode_json, from_tagged, to_tagged)

@@ -58,9 +58,7 @@ async def patch_profile(request: web.Request) -> web.StreamResponse:
             (result,) = await replica.write_many([write])
     if isinstance(result, CrdtstoreError):
         raise result
-    return answer(
-        request, result_document(result), headers={hdrs.ETAG: etag_of(result.version)}
-    )
+    return answer(request, result_document(result), headers={hdrs.ETAG: etag_of(result.version)})
 
 
 async def delete_profile(request: web.Request) -> web.StreamResponse:

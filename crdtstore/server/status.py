@@ -47,12 +47,9 @@ async def get_readiness(request: web.Request) -> web.StreamResponse:
     service = service_of(request)
     if service.closing.is_set():
         raise _not_ready("the server is shutting down")
-    if not service.replica.is_ready:
-        states = [
-            f"{peer.name or peer.url} is {peer.state}" for peer in service.replica.status().peers
-        ]
-        waiting = "; ".join(states) if states else "no peer was reached yet"
-        raise _not_ready(f"the replica is catching up: {waiting}")
+    status = service.replica.status()
+    if not status.ready:
+        raise _not_ready(status.reason)
     return answer(request, {"status": "ready"})
 
 

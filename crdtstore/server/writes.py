@@ -5,6 +5,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from crdtstore import limits
+from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError, InvalidInput
 from crdtstore.model.operations import from_json
 from crdtstore.server.bodies import answer, checked_map, read_document, type_name
@@ -13,7 +14,6 @@ from crdtstore.server.negotiation import answer_form
 from crdtstore.server.parameters import query_of
 from crdtstore.server.problems import Problem, document_of
 from crdtstore.server.service import service_of
-from crdtstore.store import Write, WriteResult
 
 _WRITE_KEYS: Final = frozenset({"id", "source", "fields"})
 _WRITE_OPTIONAL: Final = frozenset({"if_version"})

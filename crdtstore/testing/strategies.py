@@ -60,7 +60,7 @@ def scalars() -> SearchStrategy[Value]:
         st.floats(allow_nan=False, allow_infinity=False),
         texts(),
         st.binary(max_size=20),
-        st.datetimes(timezones=st.just(UTC)),
+        st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(fold=0)),
     )
 
 

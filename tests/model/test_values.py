@@ -107,7 +107,9 @@ def test_any_value_comes_back_with_its_types_at_every_depth(value):
     ids=repr,
 )
 @pytest.mark.parametrize(
-    "wrap", [lambda v: v, lambda v: [v], lambda v: {"a": [0, {"b": v}]}], ids=["bare", "list", "map"]
+    "wrap",
+    [lambda v: v, lambda v: [v], lambda v: {"a": [0, {"b": v}]}],
+    ids=["bare", "list", "map"],
 )
 def test_what_is_no_value_is_refused_at_any_depth(value, fault, wrap):
     with pytest.raises(InvalidValue, match=fault) as caught:
@@ -139,7 +141,9 @@ def test_a_datetime_beyond_utc_is_refused():
 def test_text_is_limited_in_bytes(unit):
     count = limits.VALUE_BYTES_MAX // len(unit.encode())
     to_cell_value(unit * count, "field 'x'")
-    with pytest.raises(LimitExceeded, match=r"value of field 'x' has .* bytes; the limit is 65,536"):
+    with pytest.raises(
+        LimitExceeded, match=r"value of field 'x' has .* bytes; the limit is 65,536"
+    ):
         to_cell_value(unit * (count + 1), "field 'x'")
 
 

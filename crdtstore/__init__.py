@@ -1,0 +1,49 @@
+"""crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
+
+from crdtstore.engine.feed import Change
+from crdtstore.engine.verification import StoreDigest, VerifyReport
+from crdtstore.engine.writes import Write, WriteResult
+from crdtstore.errors import CrdtstoreError
+from crdtstore.model.operations import (
+    add,
+    decrement,
+    edit_set,
+    grant,
+    increment,
+    remove,
+    revoke,
+    set_value,
+)
+from crdtstore.model.profile import Candidate, Profile
+from crdtstore.replica import Replica
+from crdtstore.schema import Field, Group, Schema
+from crdtstore.settings import Settings
+from crdtstore.status import PeerStatus, ReplicaStatus
+from crdtstore.store import Store
+
+__all__ = [
+    "Candidate",
+    "Change",
+    "CrdtstoreError",
+    "Field",
+    "Group",
+    "PeerStatus",
+    "Profile",
+    "Replica",
+    "ReplicaStatus",
+    "Schema",
+    "Settings",
+    "Store",
+    "StoreDigest",
+    "VerifyReport",
+    "Write",
+    "WriteResult",
+    "add",
+    "decrement",
+    "edit_set",
+    "grant",
+    "increment",
+    "remove",
+    "revoke",
+    "set_value",
+]

@@ -1,0 +1,419 @@
+"""Replica: the asyncio body around a store. Group commit, links to peers, the change feed.
+
+    async with Replica.open("./eu", name="eu", peers=["http://127.0.0.1:8402"]) as replica:
+        version = await replica.write("ann", {"email": "ann@example.com"}, source="salesforce")
+        profile = replica.read("ann")
+
+Everything runs in one event loop; only the fsync of a commit runs in a worker thread, while the
+next commit fills. A write is answered when its commit is durable.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from crdtstore import limits
+from crdtstore.engine.commits import Commit
+from crdtstore.engine.feed import Change, end_cursor
+from crdtstore.engine.verification import StoreDigest, VerifyReport, count_profiles
+from crdtstore.engine.writes import Write, WriteResult
+from crdtstore.errors import (
+    ConfigurationError,
+    CrdtstoreError,
+    InvalidInput,
+    LimitExceeded,
+    Refused,
+    ReplicaClosed,
+    StorageError,
+    StorageFailed,
+)
+from crdtstore.exchange import Exchange
+from crdtstore.link import Link, Websocket
+from crdtstore.model.profile import Candidate, Profile
+from crdtstore.peering import Peer, check_peer_url, keep_linked
+from crdtstore.schema import Schema
+from crdtstore.settings import Settings
+from crdtstore.status import ReplicaStatus, peer_statuses
+from crdtstore.storage.contract import MapFull, Storage
+from crdtstore.store import Store
+
+_TICK_S = 0.1
+_FEED_PAGE = 1_000
+
+_log = logging.getLogger("crdtstore.replica")
+
+
+class Replica:
+    """One replica of a space, with its data directory and its links.
+
+    Use ``async with Replica.open(...)``: it is linked while the context lasts and closed, with
+    everything durable, at its end. Reads are synchronous and see own writes at once.
+    """
+
+    def __init__(self, store: Store, peers: Sequence[str], link_secret: str | None) -> None:
+        self._store = store
+        self._exchange = Exchange(store)
+        self._peers = [Peer(url) for url in peers]
+        self._link_secret = link_secret
+        self._links: set[Link] = set()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._work = asyncio.Event()
+        self._committed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
+        self._client: aiohttp.ClientSession | None = None
+        self._started_s = time.monotonic()
+        self._is_closing = False
+        self._is_stopping = False
+
+    @classmethod
+    def open(
+        cls,
+        where: str | Path | Storage,
+        *,
+        name: str,
+        space: str = "default",
+        schema: Schema | None = None,
+        peers: Sequence[str] = (),
+        link_secret: str | None = None,
+        settings: Settings | None = None,
+    ) -> "Replica":
+        """Open a replica on a data directory, made if absent, to be entered with ``async with``.
+
+        ``peers`` are addresses of other replicas; one end of each link needs to know the other's.
+        ``link_secret`` is presented to them. Raises StorageError, InvalidName or
+        ConfigurationError.
+        """
+        if isinstance(peers, str):
+            raise ConfigurationError("peers is a list of addresses, not one text")
+        for url in peers:
+            check_peer_url(url)
+        store = Store.open(where, name=name, space=space, schema=schema, settings=settings)
+        return cls(store, peers, link_secret)
+
+    async def __aenter__(self) -> "Replica":
+        self._client = aiohttp.ClientSession()
+        self._tasks = [
+            asyncio.create_task(self._commit_forever(), name="crdtstore-commits"),
+            asyncio.create_task(self._tick_forever(), name="crdtstore-ticks"),
+        ]
+        for peer in self._peers:
+            task = keep_linked(
+                peer, self._exchange, self._client, self._link_secret, self._links, self._work,
+                self._store.random_bits,
+            )  # fmt: skip
+            self._tasks.append(asyncio.create_task(task, name=f"crdtstore-peer {peer.url}"))
+        for running in self._tasks:
+            running.add_done_callback(self._task_ended)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def name(self) -> str:
+        """The replica's name."""
+        return self._store.replication.identity.name
+
+    @property
+    def space(self) -> str:
+        """The space that the replica serves."""
+        return self._store.replication.identity.space
+
+    @property
+    def origin(self) -> str:
+        """The replica's present incarnation, 16 hex digits."""
+        return f"{self._store.replication.identity.origin:016x}"
+
+    @property
+    def schema(self) -> Schema:
+        """The schema by which this replica reads."""
+        return self._store.schema
+
+    # --- writing ------------------------------------------------------------------------------
+
+    async def write(
+        self,
+        profile_id: str,
+        fields: Mapping[str, Any],
+        *,
+        source: str,
+        if_version: str | None = None,
+        cursors: Mapping[str, str] | None = None,
+    ) -> str:
+        """Write what a source says about a profile; return its version when that is durable.
+
+        Raises InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
+        """
+        self._check_open()
+        result = self._store.write(
+            profile_id, fields, source=source, if_version=if_version, cursors=cursors
+        )
+        await self._durable()
+        return result.version
+
+    async def write_many(
+        self, writes: Iterable[Write]
+    ) -> list[WriteResult | CrdtstoreError]:
+        """Make several writes durable together; return a result or an error for each, in order.
+
+        One that is refused does not stop the others. Raises StorageError if none could be kept.
+        """
+        self._check_open()
+        batch = writes if isinstance(writes, Sequence) else list(writes)
+        if len(batch) > limits.WRITES_PER_BATCH_MAX:
+            raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
+        store_write = self._store.write
+        results: list[WriteResult | CrdtstoreError] = []
+        for write in batch:
+            try:
+                results.append(
+                    store_write(
+                        write.id, write.fields, source=write.source, if_version=write.if_version
+                    )
+                )
+            except (InvalidInput, Refused) as error:
+                results.append(error)
+        await self._durable()
+        return results
+
+    async def erase(self, profile_id: str, *, if_version: str | None = None) -> str:
+        """Erase a profile for good; return its version when that is durable."""
+        self._check_open()
+        result = self._store.erase(profile_id, if_version=if_version)
+        await self._durable()
+        return result.version
+
+    async def revive(self, profile_id: str, *, if_version: str | None = None) -> str:
+        """Let an erased profile take writes again; return its version when that is durable."""
+        self._check_open()
+        result = self._store.revive(profile_id, if_version=if_version)
+        await self._durable()
+        return result.version
+
+    async def _durable(self) -> None:
+        """Wait until everything that was written so far is durable; raises StorageError."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._work.set()
+        await waiter
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def read(self, profile_id: str) -> Profile:
+        """Return the golden record; raises ProfileNotFound or ProfileErased."""
+        return self._store.read(profile_id)
+
+    def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
+        """Return every candidate of every field (or of one), with the rule that chose."""
+        return self._store.explain(profile_id, field)
+
+    def profiles(self, *, after: str = "", limit: int = 100) -> list[Profile]:
+        """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
+        return self._store.profiles(after=after, limit=limit)
+
+    async def changes(self, *, since: str = "", follow: bool = True) -> AsyncIterator[Change]:
+        """Yield changes after a cursor in local commit order; go on with new ones if ``follow``.
+
+        ``since`` is "" for the start of the journal, "end" for new ones only. Raises CursorExpired
+        or InvalidInput. Ends when the replica closes.
+        """
+        if since == "end":
+            since = end_cursor(self._store.ledger)
+        while not self._is_closing:
+            committed = self._committed
+            page = self._store.changes(since=since, limit=_FEED_PAGE)
+            for change in page:
+                yield change
+            if page:
+                since = page[-1].cursor
+                continue
+            if not follow:
+                return
+            await committed.wait()
+
+    def digest(self) -> StoreDigest:
+        """Return number of profiles, digest and vector: equal on converged replicas."""
+        return self._store.digest()
+
+    def status(self) -> ReplicaStatus:
+        """Return how the replica is doing."""
+        store = self._store
+        size = store.storage.size()
+        reason = self._unready_reason()
+        ledger = store.ledger
+        return ReplicaStatus(
+            name=self.name,
+            space=self.space,
+            origin=self.origin,
+            incarnations=store.replication.identity.incarnations,
+            uptime_s=time.monotonic() - self._started_s,
+            ready=not reason,
+            reason=reason,
+            profiles=count_profiles(store.documents, store.commits),
+            frames=ledger.position - max(ledger.first_position - 1, 0),
+            journal_bytes=ledger.journal_bytes,
+            storage_bytes=size.used_bytes,
+            disk_free_bytes=size.disk_free_bytes,
+            dirty_documents=len(store.documents.dirty),
+            cached_bytes=store.documents.cached_bytes,
+            held_bytes=store.replication.held_bytes,
+            waiting_writers=len(self._waiters),
+            quarantined=store.replication.quarantined,
+            counters=store.counters,
+            peers=peer_statuses(self._exchange, self._peers),
+        )
+
+    def _unready_reason(self) -> str:
+        if self._is_closing:
+            return "closing"
+        if self._store.failure is not None:
+            return f"the disk failed: {self._store.failure}"
+        if self._store.replication.progress is not None:
+            return "receiving a snapshot"
+        return ""
+
+    def verify(self) -> VerifyReport:
+        """Read every record at rest and check it; reports what is damaged."""
+        return self._store.verify()
+
+    def cursor(self, name: str) -> str | None:
+        """Return a durable cursor that a write moved, None if it never did."""
+        return self._store.cursor(name)
+
+    # --- links --------------------------------------------------------------------------------
+
+    async def serve_link(self, websocket: Websocket) -> None:
+        """Serve a link that a peer opened, until it ends. The caller has checked its secret."""
+        self._check_open()
+        if len(self._links) >= limits.LINKS_MAX:
+            _log.error("a link was refused: there are %d already", len(self._links))
+            await websocket.close(code=aiohttp.WSCloseCode.TRY_AGAIN_LATER)
+            return
+        link = Link(websocket, self._exchange, self._work, outbound=False)
+        self._links.add(link)
+        try:
+            await link.run()
+        finally:
+            self._links.discard(link)
+
+    def _wake_links(self) -> None:
+        for link in self._links:
+            link.wake.set()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def _commit_forever(self) -> None:
+        interval_s = self._store.settings.commit_interval_ms / 1000
+        while not self._is_stopping:
+            await self._work.wait()
+            self._work.clear()
+            waiters, self._waiters = self._waiters, []
+            try:
+                commit = self._exchange.begin_commit()
+            except StorageError as error:
+                self._answer(waiters, error)
+                continue
+            if commit is None:
+                self._answer(waiters, None)
+                self._wake_links()
+                continue
+            error = await self._persist(commit)
+            self._exchange.finish_commit(commit, error)
+            if error is not None:
+                _log.error("a commit failed, and was undone: %s", error)
+                newer, self._waiters = self._waiters, []
+                waiters += newer
+            self._answer(waiters, error)
+            self._committed.set()
+            self._committed = asyncio.Event()
+            self._wake_links()
+            if interval_s:
+                await asyncio.sleep(interval_s)
+
+    async def _persist(self, commit: Commit) -> StorageError | None:
+        """Make a commit durable in the worker thread; return the error that it met."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._worker, commit.persist, self._store.storage)
+            except MapFull as error:
+                if not self._store.storage.grow():
+                    return error
+            except StorageError as error:
+                return error
+            else:
+                return None
+
+    @staticmethod
+    def _answer(waiters: list[asyncio.Future[None]], error: StorageError | None) -> None:
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._exchange.tick()
+            self._work.set()
+            self._wake_links()
+
+    def _check_open(self) -> None:
+        if self._is_closing or not self._tasks:
+            raise ReplicaClosed(
+                "the replica was closed" if self._is_closing
+                else "the replica is not running: use `async with Replica.open(...)`"
+            )  # fmt: skip
+
+    async def close(self) -> None:
+        """End the links, make everything durable, and let the data directory go."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._committed.set()
+        try:
+            await self._stop_tasks()
+        finally:
+            self._worker.shutdown()
+            self._store.close()
+
+    async def _stop_tasks(self) -> None:
+        if not self._tasks:
+            return
+        for task in self._tasks[1:]:
+            task.cancel()
+        for link in list(self._links):
+            state = self._exchange.links.get(link.number)
+            if state is not None:
+                state.session.refuse("closing", "the replica is closing")
+            link.wake.set()
+        deadline = asyncio.get_running_loop().time() + limits.CLOSE_TIMEOUT_S
+        while self._links and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        while self._waiters and not self._tasks[0].done():
+            self._work.set()
+            await asyncio.sleep(0.001)
+        self._is_stopping = True
+        self._work.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Fail loudly when one of the replica's own tasks ends by an error, which is a bug."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.critical("task %s ended: the replica stops writing", task.get_name(), exc_info=error)
+        self._store.failure = StorageFailed(f"an internal error ended {task.get_name()}: {error!r}")
+        waiters, self._waiters = self._waiters, []
+        self._answer(waiters, self._store.failure)

@@ -1,0 +1,64 @@
+"""The aiohttp application over one replica: served by itself, or mounted under a prefix.
+
+app.add_subapp("/crdt", application(replica, token=token))
+"""
+
+from aiohttp import hdrs, web
+
+from crdtstore.replica import Replica
+from crdtstore.server import changes, link, metrics, openapi, profiles, status, writes
+from crdtstore.server.auth import auth_middleware, check_secret
+from crdtstore.server.observation import observation_middleware
+from crdtstore.server.problems import problem_middleware
+from crdtstore.server.service import SERVICE, Service
+
+_ROUTES = (
+    (hdrs.METH_GET, "/v1/profiles", profiles.list_profiles),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}", profiles.get_profile),
+    (hdrs.METH_PATCH, "/v1/profiles/{id:[^/]+}", profiles.patch_profile),
+    (hdrs.METH_DELETE, "/v1/profiles/{id:[^/]+}", profiles.delete_profile),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
+    (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
+    (hdrs.METH_POST, "/v1/writes", writes.post_writes),
+    (hdrs.METH_GET, "/v1/changes", changes.get_changes),
+    (hdrs.METH_GET, "/v1/digest", status.get_digest),
+    (hdrs.METH_GET, "/v1/peers", status.get_peers),
+    (hdrs.METH_GET, "/v1/status", status.get_status),
+    (hdrs.METH_GET, "/v1/verify", status.get_verify),
+    (hdrs.METH_GET, "/v1/link", link.get_link),
+    (hdrs.METH_GET, "/healthz", status.get_health),
+    (hdrs.METH_GET, "/readyz", status.get_readiness),
+    (hdrs.METH_GET, "/metrics", metrics.get_metrics),
+    (hdrs.METH_GET, "/openapi.json", openapi.get_openapi),
+)
+
+_OPEN_HANDLERS = frozenset(
+    {status.get_health, status.get_readiness, openapi.get_openapi, link.get_link}
+)
+
+
+def application(
+    replica: Replica, *, token: str | None = None, link_secret: str | None = None
+) -> web.Application:
+    """Return an application that serves a replica; the replica stays the caller's to close.
+
+    ``token`` is the bearer token of the API and ``link_secret`` the one of links. Without one, its
+    endpoints answer callers on this machine only. Raises ConfigurationError for a weak secret.
+    """
+    check_secret("the API token", token)
+    check_secret("the link secret", link_secret)
+    app = web.Application(middlewares=[observation_middleware, problem_middleware, auth_middleware])
+    app[SERVICE] = Service(replica, token, link_secret, _OPEN_HANDLERS)
+    for method, path, handler in _ROUTES:
+        app.router.add_route(method, path, handler)
+        if method == hdrs.METH_GET and handler not in (link.get_link, changes.get_changes):
+            app.router.add_route(hdrs.METH_HEAD, path, handler)
+    app.on_shutdown.append(_shut_down)
+    return app
+
+
+async def _shut_down(app: web.Application) -> None:
+    """End what would not end by itself: followers of the change feed, and links."""
+    service = app[SERVICE]
+    service.closing.set()
+    await link.close_links(service)

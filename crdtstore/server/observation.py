@@ -1,0 +1,40 @@
+"""Observation: one log line and one count per request, with nothing personal in either."""
+
+import logging
+import time
+
+from aiohttp import web
+
+from crdtstore.server.problems import Handler
+from crdtstore.server.service import service_of
+
+_logger = logging.getLogger("crdtstore.access")
+_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@web.middleware
+async def observation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log and count a request by its route: no profile id, no query, no header, no body."""
+    service = service_of(request)
+    started_s = time.monotonic()
+    status = 500
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        duration_s = time.monotonic() - started_s
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "unknown"
+        method = request.method if request.method in _KNOWN_METHODS else "other"
+        service.statistics.count[method, route, status] += 1
+        service.statistics.duration_s[method, route] += duration_s
+        if _logger.isEnabledFor(logging.INFO):
+            context = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "duration_ms": round(duration_s * 1000, 1),
+            }
+            level = logging.WARNING if status >= 500 else logging.INFO
+            _logger.log(level, "request", extra={"context": context})

@@ -1,0 +1,110 @@
+"""Status: what a replica says of itself, for people, metrics and health checks."""
+
+from dataclasses import dataclass
+
+from crdtstore.exchange import Exchange, LinkState
+from crdtstore.peering import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One peer: configured ("out", with its url) or one that called ("in").
+
+    ``state`` is connecting, live, snapshot, refused or down. ``lag_frames`` are frames of ours
+    that it has not confirmed, ``missing_frames`` those that it has and we lack.
+    """
+
+    name: str
+    url: str
+    origin: str
+    direction: str
+    state: str
+    reason: str
+    lag_frames: int
+    missing_frames: int
+    sent_bytes: int
+    received_bytes: int
+    clock_skew_ms: int
+    snapshot_profiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """A replica at one moment. ``counters`` only grow; everything else is a level.
+
+    ``frames`` are records in the journal. ``ready`` is false while a first snapshot is missing or
+    the disk failed, and ``reason`` says why.
+    """
+
+    name: str
+    space: str
+    origin: str
+    incarnations: int
+    uptime_s: float
+    ready: bool
+    reason: str
+    profiles: int
+    frames: int
+    journal_bytes: int
+    storage_bytes: int
+    disk_free_bytes: int
+    dirty_documents: int
+    cached_bytes: int
+    held_bytes: int
+    waiting_writers: int
+    quarantined: int
+    counters: dict[str, int]
+    peers: tuple[PeerStatus, ...]
+
+
+def peer_statuses(exchange: Exchange, peers: list[Peer]) -> tuple[PeerStatus, ...]:
+    """Return the status of every configured peer, and of every other that called."""
+    shown: set[int] = set()
+    statuses = []
+    for peer in peers:
+        number = peer.number
+        if number is None and peer.origin:
+            number = _link_to(exchange, peer.origin)
+        link = exchange.links.get(number) if number is not None else None
+        if link is None:
+            statuses.append(_absent(peer))
+            continue
+        assert number is not None
+        shown.add(number)
+        statuses.append(_present(exchange, link, peer.url))
+    for number, link in exchange.links.items():
+        if number not in shown:
+            statuses.append(_present(exchange, link, ""))
+    return tuple(statuses)
+
+
+def _link_to(exchange: Exchange, origin: int) -> int | None:
+    for number, link in exchange.links.items():
+        if link.session.peer is not None and link.session.peer.origin == origin:
+            return number
+    return None
+
+
+def _absent(peer: Peer) -> PeerStatus:
+    origin = f"{peer.origin:016x}" if peer.origin else ""
+    return PeerStatus(
+        peer.name, peer.url, origin, "out", peer.state, peer.reason, 0, 0, 0, 0, 0, 0
+    )
+
+
+def _present(exchange: Exchange, link: LinkState, url: str) -> PeerStatus:
+    peer = link.session.peer
+    return PeerStatus(
+        name=peer.name if peer else "",
+        url=url,
+        origin=f"{peer.origin:016x}" if peer else "",
+        direction="out" if link.outbound else "in",
+        state=link.state,
+        reason=link.reason,
+        lag_frames=link.session.lag_frames(exchange.store.replication.vector) if peer else 0,
+        missing_frames=exchange.missing_frames(link),
+        sent_bytes=link.sent_bytes,
+        received_bytes=link.received_bytes,
+        clock_skew_ms=link.session.clock_skew_ms,
+        snapshot_profiles=link.snapshot_profiles,
+    )

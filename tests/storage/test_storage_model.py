@@ -1,0 +1,116 @@
+"""The LMDB storage behaves as the one in memory, over random batches, reads and reopening."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from crdtstore.storage.contract import Batch, MapFull
+from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.memory_storage import MemoryStorage
+
+MAP_BYTES = 128 * 1024
+
+sizes_bytes = st.sampled_from([0, 1, 7, 300, 1_900, 2_100, 5_000, 20_000])
+keys = st.sampled_from([b"\x00", b"a", b"a\x00", b"ab", b"b", b"\xff" * 511]) | st.binary(
+    min_size=1, max_size=3
+)
+names = st.sampled_from(["origin", "cursor/", "cursor/a", "cursor/b", "cursos", "é"])
+changes = st.lists(st.tuples(keys, st.none() | sizes_bytes), max_size=8)
+
+
+class StorageMachine(RuleBasedStateMachine):
+    """Both storages take the same commits; every read must answer the same."""
+
+    @initialize()
+    def open_both(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="crdtstore-test-"))
+        self.last = 0
+        self.serial = 0
+        self.model = MemoryStorage()
+        self.real = LmdbStorage.open(self.directory / "data", map_bytes_initial=MAP_BYTES)
+
+    @rule(
+        steps=st.lists(st.tuples(st.integers(1, 300), sizes_bytes), max_size=6),
+        documents=changes,
+        notes=st.lists(st.tuples(st.integers(0, 900), sizes_bytes), max_size=3),
+        meta=st.dictionaries(names, st.none() | sizes_bytes, max_size=4),
+        trim=st.none() | st.integers(-5, 1_000),
+    )
+    def commit(
+        self,
+        steps: list[tuple[int, int]],
+        documents: list[tuple[bytes, int | None]],
+        notes: list[tuple[int, int]],
+        meta: dict[str, int | None],
+        trim: int | None,
+    ) -> None:
+        batch = Batch()
+        for step, size_bytes in steps:
+            self.last += step
+            batch.journal.append((self.last, self.value(size_bytes)))
+        batch.documents = [(key, self.change(size_bytes)) for key, size_bytes in documents]
+        batch.waypoints = [(max(0, self.last - back), self.value(size)) for back, size in notes]
+        batch.meta = {name: self.change(size_bytes) for name, size_bytes in meta.items()}
+        batch.trim_before = 0 if trim is None else max(0, self.last - trim)
+        self.model.commit(batch)
+        while True:
+            try:
+                self.real.commit(batch)
+                break
+            except MapFull:
+                assert self.real.grow()
+
+    @rule()
+    def reopen(self) -> None:
+        self.real.close()
+        self.real = LmdbStorage.open(self.directory / "data", map_bytes_initial=MAP_BYTES)
+        self.model = self.model.reopen()
+
+    @rule(after=keys | st.just(b""), limit=st.integers(1, 9), bytes_max=st.integers(1, 30_000))
+    def read_documents(self, after: bytes, limit: int, bytes_max: int) -> None:
+        expected = self.model.documents(after, limit=limit, bytes_max=bytes_max)
+        assert self.real.documents(after, limit=limit, bytes_max=bytes_max) == expected
+
+    @rule(back=st.integers(-2, 900), limit=st.integers(1, 9), bytes_max=st.integers(1, 30_000))
+    def read_journal(self, back: int, limit: int, bytes_max: int) -> None:
+        after = max(0, self.last - back)
+        expected = self.model.journal(after, limit=limit, bytes_max=bytes_max)
+        assert self.real.journal(after, limit=limit, bytes_max=bytes_max) == expected
+        headers = self.model.journal_headers(after, limit=limit, header_bytes=9)
+        assert self.real.journal_headers(after, limit=limit, header_bytes=9) == headers
+
+    @rule(prefix=st.sampled_from(["", "c", "cursor/", "cursor/a", "é", "zz"]))
+    def read_metas(self, prefix: str) -> None:
+        expected = list(self.model.metas(prefix).items())
+        assert list(self.real.metas(prefix).items()) == expected
+
+    @rule(key=keys, name=names)
+    def read_one(self, key: bytes, name: str) -> None:
+        assert self.real.document(key) == self.model.document(key)
+        assert self.real.meta(name) == self.model.meta(name)
+
+    @invariant()
+    def bounds_and_waypoints_agree(self) -> None:
+        assert self.real.journal_bounds() == self.model.journal_bounds()
+        assert self.real.waypoints() == self.model.waypoints()
+
+    def change(self, size_bytes: int | None) -> bytes | None:
+        return None if size_bytes is None else self.value(size_bytes)
+
+    def value(self, size_bytes: int) -> bytes:
+        """Return bytes that no other value of this size has."""
+        self.serial += 1
+        return (b"%d." % self.serial * size_bytes)[:size_bytes]
+
+    def teardown(self) -> None:
+        if hasattr(self, "real"):
+            self.real.close()
+            shutil.rmtree(self.directory)
+
+
+TestStorageMachine = StorageMachine.TestCase
+TestStorageMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
