@@ -1,18 +1,18 @@
 """The errors of crdtstore: one small tree, whose first level says who must act.
 
-    CrdtstoreError
-      InvalidInput        the caller: the input is wrong, and changing nothing but it will help
-        InvalidValue  InvalidName  InvalidOperation  UnknownSource  KindConflict
-        LimitExceeded  SchemaError
-      Refused             the caller: the input is well formed, but the state does not allow it
-        ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired
-      StorageError        the operator: the disk, the directory, the file
-        StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
-      ProtocolError       the peer: what it sent cannot be accepted
-        MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
-        ClockSkew  IdentityClash
-      ConfigurationError  the operator: a setting is wrong
-      ReplicaClosed       the caller: the replica was closed
+CrdtstoreError
+  InvalidInput        the caller: the input is wrong, and changing nothing but it will help
+    InvalidValue  InvalidName  InvalidOperation  UnknownSource  KindConflict
+    LimitExceeded  SchemaError
+  Refused             the caller: the input is well formed, but the state does not allow it
+    ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired
+  StorageError        the operator: the disk, the directory, the file
+    StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
+  ProtocolError       the peer: what it sent cannot be accepted
+    MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
+    ClockSkew  IdentityClash
+  ConfigurationError  the operator: a setting is wrong
+  ReplicaClosed       the caller: the replica was closed
 """
 
 from typing import ClassVar
@@ -34,13 +34,13 @@ class InvalidInput(CrdtstoreError, ValueError):
 
 
 class InvalidValue(InvalidInput):
-    """A value cannot be stored: NaN, an integer beyond 64 bits, a lone surrogate, a foreign type."""
+    """A value cannot be stored: NaN, an integer beyond 64 bits, a lone surrogate …"""
 
     code = "invalid-value"
 
 
 class InvalidName(InvalidInput):
-    """A profile id, field, source, replica or space name is empty, too long or has control characters."""
+    """A name is empty, too long, or has control characters."""
 
     code = "invalid-name"
 
@@ -64,7 +64,7 @@ class KindConflict(InvalidInput):
 
 
 class LimitExceeded(InvalidInput):
-    """Something is larger than its limit; ``subject``, ``size`` and ``limit`` say what and how much."""
+    """Something is larger than its limit: ``subject``, ``size`` and ``limit`` say what."""
 
     code = "limit-exceeded"
 
@@ -124,7 +124,7 @@ class VersionMismatch(Refused):
 
 
 class CursorExpired(Refused):
-    """The journal no longer reaches back to the cursor; read all profiles, then follow from there."""
+    """The journal no longer reaches back to the cursor; read all profiles, then follow."""
 
     code = "cursor-expired"
 

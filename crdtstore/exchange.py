@@ -219,7 +219,9 @@ class Exchange:
             if not is_same_peer:
                 continue
             if link.outbound == other.outbound:
-                self._refuse(other_number, other, "duplicate-link", "a newer link replaces this one")
+                self._refuse(
+                    other_number, other, "duplicate-link", "a newer link replaces this one"
+                )
                 continue
             keeps_outbound = own < peer.origin
             loser_number, loser = (
@@ -328,9 +330,7 @@ class Exchange:
                 self._request_snapshot(number)
                 return
 
-    def _receive_chunk(
-        self, number: int, link: LinkState, chunk: SnapshotChunk, size: int
-    ) -> None:
+    def _receive_chunk(self, number: int, link: LinkState, chunk: SnapshotChunk, size: int) -> None:
         if number != self._snapshot_link or self.store.replication.progress is None:
             link.session.release(size)
             return
@@ -360,7 +360,7 @@ class Exchange:
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:
-        """Begin a commit of the store; what it holds of the links is released when it is durable."""
+        """Begin a commit of the store; credit for what it holds is released when it is durable."""
         commit = self.store.begin_commit()
         if commit is not None:
             self._releasing, self._unreleased = self._unreleased, []

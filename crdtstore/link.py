@@ -73,9 +73,7 @@ class Link:
             self.wake.clear()
             messages = self._exchange.take_outgoing(self.number)
             for message in messages:
-                await asyncio.wait_for(
-                    self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S
-                )
+                await asyncio.wait_for(self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S)
             state = self._exchange.links.get(self.number)
             if state is None or state.session.state == "closed":
                 return

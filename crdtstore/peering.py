@@ -21,7 +21,8 @@ _QUIET_CODES = frozenset({"", "duplicate-link", "new-incarnation", "closing"})
 class Peer:
     """A configured peer: its address, what became of the last attempt, and whom it led to.
 
-    ``state`` is one of down, connecting, live, refused. ``number`` is the link's while there is one.
+    ``state`` is one of down, connecting, live, refused. ``number`` is the
+    link's while there is one.
     """
 
     url: str

@@ -158,9 +158,7 @@ class Replica:
         await self._durable()
         return result.version
 
-    async def write_many(
-        self, writes: Iterable[Write]
-    ) -> list[WriteResult | CrdtstoreError]:
+    async def write_many(self, writes: Iterable[Write]) -> list[WriteResult | CrdtstoreError]:
         """Make several writes durable together; return a result or an error for each, in order.
 
         One that is refused does not stop the others. Raises StorageError if none could be kept.
@@ -317,8 +315,8 @@ class Replica:
             waiters, self._waiters = self._waiters, []
             try:
                 commit = self._exchange.begin_commit()
-            except StorageError as error:
-                self._answer(waiters, error)
+            except StorageError as failure:
+                self._answer(waiters, failure)
                 continue
             if commit is None:
                 self._answer(waiters, None)

@@ -87,9 +87,7 @@ def _link_to(exchange: Exchange, origin: int) -> int | None:
 
 def _absent(peer: Peer) -> PeerStatus:
     origin = f"{peer.origin:016x}" if peer.origin else ""
-    return PeerStatus(
-        peer.name, peer.url, origin, "out", peer.state, peer.reason, 0, 0, 0, 0, 0, 0
-    )
+    return PeerStatus(peer.name, peer.url, origin, "out", peer.state, peer.reason, 0, 0, 0, 0, 0, 0)
 
 
 def _present(exchange: Exchange, link: LinkState, url: str) -> PeerStatus:

@@ -101,6 +101,7 @@ class Store:
         self.replication = Replication(
             storage, self.ledger, self._drafting, self.commits, identity, tag
         )
+        self._known_sources: set[str] = set()
         self._cursors = Cursors(storage, self._drafting)
         self._counters = {"noops": 0, "commits_failed": 0}
         self._full_until_ms = 0
@@ -175,8 +176,8 @@ class Store:
         """
         self._check_open()
         check_profile_id(profile_id)
-        check_source_name(source)
-        self.schema.check_source(source)
+        if type(source) is not str or source not in self._known_sources:
+            self._check_source(source)
         self._check_room()
         document = self.documents.get(profile_id)
         self._check_state(profile_id, document, if_version)
@@ -232,6 +233,12 @@ class Store:
         if actual != if_version:
             raise VersionMismatch(profile_id, if_version, actual)
 
+    def _check_source(self, source: str) -> None:
+        check_source_name(source)
+        self.schema.check_source(source)
+        if len(self._known_sources) < limits.SOURCES_PER_DOCUMENT_MAX:
+            self._known_sources.add(source)
+
     def _check_open(self) -> None:
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
@@ -257,7 +264,7 @@ class Store:
                 self.finish_commit(commit, error)
                 raise
             self.finish_commit(commit)
-            commit = self.begin_commit() if checkpoint else None
+            commit = self.begin_commit(checkpoint=True) if checkpoint else None
 
     def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.
@@ -266,7 +273,9 @@ class Store:
         """
         if self.failure is not None:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
-        commit = self.commits.begin(self.now_ms(), whole=checkpoint)
+        commit = self.commits.begin(
+            self.now_ms(), whole=checkpoint, is_full=self._full_until_ms > 0
+        )
         if commit is not None and self._full_until_ms and commit.draft.erasures:
             self.storage.release_ballast()
         return commit

@@ -6,8 +6,9 @@ dirty at the start of a checkpoint rest, the journal position of that start beco
 a recovery begins.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -20,7 +21,7 @@ from crdtstore.model.document import Document
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads
 
-_pack = msgpack.Packer().pack
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
 class Mark(NamedTuple):
@@ -34,7 +35,7 @@ class Mark(NamedTuple):
     def pack(self) -> bytes:
         """Return the bytes in which storage keeps a mark."""
         heads = [(origin, *head) for origin, head in sorted(self.heads.items())]
-        return _pack([self.position, self.bytes_total, self.timestamp, heads])  # type: ignore[no-any-return]
+        return _pack([self.position, self.bytes_total, self.timestamp, heads])
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "Mark":
@@ -107,8 +108,13 @@ class Committing:
         self._next_mark: Mark | None = None
         self._started_ms = 0
 
-    def begin(self, now_ms: int, *, whole: bool = False) -> Commit | None:
-        """Return the next commit, None if there is nothing to do. ``whole`` finishes a checkpoint."""
+    def begin(self, now_ms: int, *, whole: bool = False, is_full: bool = False) -> Commit | None:
+        """Return the next commit, None if there is none.
+
+        ``whole`` brings documents to rest in large slices, to finish a checkpoint. ``is_full`` says
+        that the last commit found no room: then the journal is trimmed first, by a commit that
+        does nothing else and so finds room in the reserve.
+        """
         assert self.under_way is None
         starts = self._is_checkpoint_due(now_ms, whole)
         trim = self._ledger.due_trim(
@@ -116,6 +122,8 @@ class Committing:
             bytes_max=self._journal_bytes_max,
             position_max=self.mark.position,
         )
+        if is_full and trim is not None:
+            return self._begin_trim(trim)
         waypoint = self._ledger.due_waypoint(self._clock.latest)
         is_idle = not (starts or self._next_mark or trim or waypoint)
         if self._drafting.is_empty and is_idle:
@@ -132,8 +140,13 @@ class Committing:
         if waypoint is not None:
             batch.waypoints.append((waypoint.position, waypoint.pack()))
         if trim is not None:
-            batch.trim_before = trim.position + 1
-            batch.meta["trimmed"] = trim.pack()
+            _trim(batch, trim)
+        self.under_way = commit
+        return commit
+
+    def _begin_trim(self, trim: Waypoint) -> Commit:
+        commit = Commit(Draft(), Batch(), trim=trim, digest=self.digest, profiles=self.profiles)
+        _trim(commit.batch, trim)
         self.under_way = commit
         return commit
 
@@ -166,7 +179,7 @@ class Committing:
         taken = list(commit.draft.resting)
         if self._next_mark is not None:
             size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
-            size = len(self._pending) if whole else min(size, len(self._pending))
+            size = min(limits.BATCH_DOCUMENTS_MAX // 2 if whole else size, len(self._pending))
             if size:
                 taken.extend(reversed(self._pending[-size:]))
                 del self._pending[-size:]
@@ -221,6 +234,11 @@ class Committing:
             for name, value in commit.draft.meta.items()
             if name in ("identity", "names") or name.startswith("quarantine/")
         )
+
+
+def _trim(batch: Batch, trim: Waypoint) -> None:
+    batch.trim_before = trim.position + 1
+    batch.meta["trimmed"] = trim.pack()
 
 
 def persist_growing(commit: Commit, storage: Storage) -> None:

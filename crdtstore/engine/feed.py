@@ -44,9 +44,7 @@ class Change:
         return datetime_of(self.timestamp) if self.timestamp else None
 
 
-def read_changes(
-    ledger: Ledger, names: Mapping[int, str], since: str, limit: int
-) -> list[Change]:
+def read_changes(ledger: Ledger, names: Mapping[int, str], since: str, limit: int) -> list[Change]:
     """Return up to ``limit`` changes after a cursor ("" for the start of the journal).
 
     Raises InvalidInput for what is no cursor, CursorExpired for one that was trimmed.

@@ -7,6 +7,7 @@ before its first write. The old origins stay in the vector as any other replica'
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
@@ -15,7 +16,7 @@ from crdtstore.errors import ConfigurationError, SpaceMismatch, StorageCorrupt
 from crdtstore.names import check_name
 from crdtstore.storage.contract import Batch, Storage
 
-_pack = msgpack.Packer().pack
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,7 @@ class Identity:
 
     def pack(self) -> bytes:
         """Return the bytes in which storage keeps an identity."""
-        return _pack(  # type: ignore[no-any-return]
-            [self.name, self.space, self.origin, self.incarnations, self.fingerprint]
-        )
+        return _pack([self.name, self.space, self.origin, self.incarnations, self.fingerprint])
 
 
 def draw_origin(random_bits: Callable[[int], int]) -> int:
@@ -53,11 +52,15 @@ def settle_identity(
         raise ConfigurationError("names of replicas and spaces are printable text")
     packed = storage.meta("identity")
     if packed is None:
-        return _store(storage, Identity(name, space, draw_origin(random_bits), 1, storage.fingerprint))
+        return _store(
+            storage, Identity(name, space, draw_origin(random_bits), 1, storage.fingerprint)
+        )
     try:
         known = Identity(*msgpack.unpackb(packed))
     except (ValueError, TypeError) as error:
-        raise StorageCorrupt(f"the identity of the data directory cannot be read: {error}") from error
+        raise StorageCorrupt(
+            f"the identity of the data directory cannot be read: {error}"
+        ) from error
     if known.space != space:
         raise SpaceMismatch(
             f"the data directory holds space {known.space!r}, not {space!r}; "

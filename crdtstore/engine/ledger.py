@@ -7,7 +7,7 @@ before them, so that the start of any peer's tail is found without an index of f
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -24,12 +24,12 @@ NO_HEAD: Final[Head] = (0, NO_HASH)
 
 _SCAN_RECORDS: Final = 4_096
 
-_pack = msgpack.Packer().pack
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
 def pack_numbers(mapping: Mapping[int, Any]) -> bytes:
     """Pack a map with integer keys, in key order."""
-    return _pack(sorted(mapping.items()))  # type: ignore[no-any-return]
+    return _pack(sorted(mapping.items()))
 
 
 def unpack_numbers(packed: bytes) -> dict[int, Any]:
@@ -63,7 +63,7 @@ class Waypoint(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the bytes in which storage keeps a waypoint."""
-        return _pack([self.bytes_total, self.timestamp, sorted(self.vector.items())])  # type: ignore[no-any-return]
+        return _pack([self.bytes_total, self.timestamp, sorted(self.vector.items())])
 
     @classmethod
     def unpack(cls, position: int, packed: bytes) -> "Waypoint":
@@ -178,10 +178,11 @@ class Ledger:
             )
             if not records:
                 return None
-            for position, header_bytes in records:
+            for _, header_bytes in records:
                 header = frame_header(header_bytes)
                 if header and header.origin == origin and header.sequence == sequence + 1:
                     return header.previous_hash
+            position = records[-1][0]
         return None
 
     # --- retention ----------------------------------------------------------------------------

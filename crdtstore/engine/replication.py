@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgpack
 
@@ -24,7 +25,7 @@ from crdtstore.sync.inbox import Inbox, is_covered
 from crdtstore.sync.messages import SnapshotBegin, SnapshotChunk
 from crdtstore.sync.vector import Head, Heads, Vector, join_vectors, meet_heads
 
-_pack = msgpack.Packer().pack
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
 class Replication:

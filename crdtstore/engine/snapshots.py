@@ -4,8 +4,9 @@ A snapshot stands for a vector: the sender's when it began. It may be broken off
 with another peer too: what was received so far stands for the lower of both vectors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
@@ -20,12 +21,10 @@ from crdtstore.sync.vector import Heads
 _CHUNK_BYTES = limits.FRAME_BYTES_MAX - 16 * limits.KIBIBYTE
 _CHUNK_DOCUMENTS = 2_000
 
-_pack = msgpack.Packer().pack
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-def read_chunks(
-    storage: Storage, after: str, timestamp: int
-) -> tuple[list[SnapshotChunk], bool]:
+def read_chunks(storage: Storage, after: str, timestamp: int) -> tuple[list[SnapshotChunk], bool]:
     """Return the next chunks after a profile id, and whether the snapshot has ended.
 
     Only documents at rest are read, which are durable. One chunk, or several when it would be too
@@ -82,7 +81,7 @@ class SnapshotProgress:
 
     def pack(self) -> bytes:
         """Return the bytes in which storage keeps the progress."""
-        return _pack([self.after, pack_numbers(self.heads)])  # type: ignore[no-any-return]
+        return _pack([self.after, pack_numbers(self.heads)])
 
     @classmethod
     def unpack(cls, packed: bytes | None) -> "SnapshotProgress | None":

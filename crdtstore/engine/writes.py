@@ -1,12 +1,10 @@
 """Writes and what they did, as the library's callers see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One write of a batch: what a source says about a profile."""
 
     id: str
@@ -15,8 +13,7 @@ class Write:
     if_version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WriteResult:
+class WriteResult(NamedTuple):
     """What a write did: the profile's version after it, and the fields that it changed."""
 
     id: str

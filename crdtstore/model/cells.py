@@ -103,12 +103,12 @@ def grant_key(field: str, source: str) -> str:
 def encode_element(value: CellValue) -> str:
     """Return the text by which a key names a set element: equal exactly for the same value."""
     if type(value) is str:
-        return TEXT_ELEMENT + value
+        return TEXT_ELEMENT + str(value)
     return PACKED_ELEMENT + pack(value).hex()
 
 
 def decode_element(element: str) -> CellValue:
-    """Return the set element that ``encode_element`` named; raises InvalidValue if it named none."""
+    """Return the element that ``encode_element`` named; raises InvalidValue if it named none."""
     if element[:1] == TEXT_ELEMENT:
         return element[1:]
     if element[:1] != PACKED_ELEMENT:
@@ -200,7 +200,7 @@ def supersedes(new: Cell, old: Cell) -> bool:
 def cell_stamp(key: str, cell: Cell) -> int:
     """Return the share of a cell in its document's version: 64 bits, of key and timestamps."""
     number = (_parsed.get(key) or parse_key(key)).number
-    return (cell[0] * _STAMP_MULTIPLIER ^ cell[1]) * number & _MASK
+    return int((cell[0] * _STAMP_MULTIPLIER ^ cell[1]) * number & _MASK)
 
 
 def check_cells(cells: object, timestamp_max: int) -> None:
@@ -239,9 +239,7 @@ def check_cells(cells: object, timestamp_max: int) -> None:
 
 def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
     check_cell_value(value)
-    if parsed.letter == COUNTER and (
-        type(value) not in (int, float) or origin != parsed.origin
-    ):
+    if parsed.letter == COUNTER and (type(value) not in (int, float) or origin != parsed.origin):
         raise InvalidValue("a counter's cell is not its origin's running sum")
     if parsed.letter == GRANT and value is not True:
         raise InvalidValue("a grant holds something else than true")
@@ -253,3 +251,5 @@ def _check_maxima(parsed: ParsedKey, cell: Cell, timestamp_max: int) -> None:
     for timestamp in cell:
         if type(timestamp) is not int or not 0 <= timestamp <= timestamp_max:
             raise InvalidValue("a cell has a timestamp out of range")
+    if cell == (0, 0):
+        raise InvalidValue("a cell was neither added nor removed")

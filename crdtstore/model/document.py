@@ -140,7 +140,7 @@ def undo_all(undo: UndoLog) -> None:
 
 def canonical_bytes(document: Document) -> bytes:
     """Return the one packed form of a document: equal documents, equal bytes, on every replica."""
-    return pack((document.epoch, dict(sorted(document.cells.items()))))  # type: ignore[no-any-return]
+    return pack((document.epoch, dict(sorted(document.cells.items()))))
 
 
 def unpack_canonical(canonical: bytes) -> tuple[int, Cells]:

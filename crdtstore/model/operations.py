@@ -106,9 +106,7 @@ def from_json(field: str, body: Any) -> Any:
     if names == ["set"]:
         return SetValue(body["set"])
     if set(names) <= {"add", "remove"}:
-        return EditSet(
-            add=_elements(field, "add", body), remove=_elements(field, "remove", body)
-        )
+        return EditSet(add=_elements(field, "add", body), remove=_elements(field, "remove", body))
     if len(names) > 1:
         raise InvalidOperation(
             f"field {field!r}: {' and '.join(names)} cannot be one operation; "

@@ -6,9 +6,9 @@ through the store never holds a nested container.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgpack
 
@@ -16,9 +16,10 @@ from crdtstore import limits
 from crdtstore.errors import InvalidValue, LimitExceeded
 
 Value: TypeAlias = (
-    None | bool | int | float | str | bytes | datetime | list["Value"] | dict[str, "Value"]
+    bool | int | float | str | bytes | datetime | list["Value"] | dict[str, "Value"] | None
 )
-CellValue: TypeAlias = None | bool | int | float | str | bytes | datetime | msgpack.ExtType
+CellValue: TypeAlias = Any
+"""A value as a cell holds it: a scalar Value, or a packed list or map (msgpack.ExtType)."""
 
 OPAQUE_EXT_CODE: Final = 1
 """msgpack extension type of a packed list or map."""
@@ -27,7 +28,7 @@ CELL_VALUE_TYPES: Final = frozenset(
     {type(None), bool, int, float, str, bytes, datetime, msgpack.ExtType}
 )
 
-pack = msgpack.Packer(datetime=True).pack
+pack: Callable[[Any], bytes] = msgpack.Packer(datetime=True).pack
 """Pack cells and documents: the same input always gives the same bytes."""
 
 
@@ -49,7 +50,7 @@ def to_cell_value(value: object, subject: str) -> CellValue:
     kind = type(value)
     if kind is str:
         _check_text(value, subject)  # type: ignore[arg-type]
-        return value  # type: ignore[return-value]
+        return value
     if kind is list or kind is dict:
         packed = _pack_opaque(value, subject)
         if len(packed) > limits.VALUE_BYTES_MAX:
@@ -61,19 +62,19 @@ def to_cell_value(value: object, subject: str) -> CellValue:
 def from_cell_value(value: CellValue) -> Value:
     """Return the value that was written, from the form in which a cell holds it."""
     if type(value) is msgpack.ExtType:
-        return unpack_opaque(value.data)  # type: ignore[no-any-return]
-    return value  # type: ignore[return-value]
+        value = unpack_opaque(value.data)
+    return cast(Value, value)
 
 
 def same_cell_value(one: CellValue, other: CellValue) -> bool:
     """Say whether two cell values are the same value: 1, 1.0 and True are three values."""
     if type(one) is not type(other) or one != other:
         return False
-    return type(one) is not float or math.copysign(1.0, one) == math.copysign(1.0, other)  # type: ignore[arg-type]
+    return type(one) is not float or math.copysign(1.0, one) == math.copysign(1.0, other)
 
 
 def check_cell_value(value: object) -> None:
-    """Check a value that came in a frame; raises InvalidValue. The writer's own checks were stricter."""
+    """Check a value that came in a frame; raises InvalidValue."""
     kind = type(value)
     if kind not in CELL_VALUE_TYPES:
         raise InvalidValue(f"a cell holds a {kind.__name__}")
@@ -84,7 +85,7 @@ def check_cell_value(value: object) -> None:
         if not math.isfinite(value):  # type: ignore[arg-type]
             raise InvalidValue("a cell holds a number that is not finite")
     elif kind is msgpack.ExtType:
-        _check_opaque(value)  # type: ignore[arg-type]
+        _check_opaque(value)
 
 
 def _check_opaque(value: msgpack.ExtType) -> None:
@@ -119,7 +120,8 @@ def _check_scalar(value: object, subject: str) -> CellValue:
         case int() if type(value) is int:
             if not limits.INTEGER_MIN <= value <= limits.INTEGER_MAX:
                 raise InvalidValue(
-                    f"{subject}: an integer of {value.bit_length()} bits; the limit is signed 64 bits"
+                    f"{subject}: an integer of {value.bit_length()} bits; "
+                    "the limit is signed 64 bits"
                 )
             return value
         case float() if type(value) is float:
@@ -154,7 +156,7 @@ def _to_utc(value: datetime, subject: str) -> datetime:
 
 
 def _pack_opaque(value: object, subject: str) -> bytes:
-    return pack(_checked_copy(value, subject, 1))  # type: ignore[no-any-return]
+    return pack(_checked_copy(value, subject, 1))
 
 
 def _checked_copy(value: object, subject: str, depth: int) -> object:

@@ -5,8 +5,7 @@ a source repeats is left out, so services that send everything again replicate n
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from crdtstore import limits
 from crdtstore.errors import InvalidOperation, InvalidValue, KindConflict, LimitExceeded
@@ -51,8 +50,7 @@ _KIND_OF_OPERATION: Final[dict[type, str]] = {
 _register_keys: dict[tuple[str, str], str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class WriteContext:
+class WriteContext(NamedTuple):
     """Who writes, where and when: what every operation of one write shares."""
 
     document: Document
@@ -191,9 +189,7 @@ def _element_name(field: str, element: Value) -> str:
     return encode_element(value)
 
 
-def _maxima_cells(
-    document: Document, letter: str, field: str
-) -> Iterator[tuple[str, MaximaCell]]:
+def _maxima_cells(document: Document, letter: str, field: str) -> Iterator[tuple[str, MaximaCell]]:
     prefix = f"{letter}{field}{SEPARATOR}"
     for key, cell in document.cells.items():
         if key.startswith(prefix):
@@ -206,8 +202,7 @@ def _check_kind(context: WriteContext, field: str, kind: str) -> None:
     if declared is not None:
         if declared != kind:
             raise KindConflict(
-                f"field {field!r} is declared as a {declared}; "
-                f"a {kind} operation does not fit it"
+                f"field {field!r} is declared as a {declared}; a {kind} operation does not fit it"
             )
         return
     for key in context.document.cells:
@@ -228,14 +223,23 @@ def _check_document_limits(document: Document, delta: Cells) -> None:
     if not new:
         return
     present = [parse_key(key) for key in cells]
-    for subject, unit, maximum, names in (
-        ("fields", "fields", limits.FIELDS_PER_DOCUMENT_MAX, lambda key: key.field),
-        ("sources", "sources", limits.SOURCES_PER_DOCUMENT_MAX, lambda key: key.source),
+    for subject, maximum, before, added in (
+        (
+            "fields",
+            limits.FIELDS_PER_DOCUMENT_MAX,
+            {key.field for key in present},
+            {key.field for key in new},
+        ),
+        (
+            "sources",
+            limits.SOURCES_PER_DOCUMENT_MAX,
+            {key.source for key in present},
+            {key.source for key in new},
+        ),
     ):
-        before = {names(key) for key in present}
-        after = before | {names(key) for key in new}
-        if len(after) > maximum and len(after) > len(before):
-            raise LimitExceeded(f"the profile's list of {subject}", len(after), maximum, unit)
+        size = len(before | added)
+        if size > maximum and size > len(before):
+            raise LimitExceeded("the profile", size, maximum, subject)
 
 
 def _check_set_size(document: Document, delta: Cells, field: str) -> None:
@@ -248,9 +252,7 @@ def _check_set_size(document: Document, delta: Cells, field: str) -> None:
     grown = {
         parsed.element
         for key, cell in delta.items()
-        if (parsed := parse_key(key)).letter == SET
-        and parsed.field == field
-        and cell[0] > cell[1]
+        if (parsed := parse_key(key)).letter == SET and parsed.field == field and cell[0] > cell[1]
     }
     size = len(standing | grown)
     if size > limits.ELEMENTS_PER_SET_MAX and grown - standing:

@@ -133,8 +133,8 @@ async def _chunks(
 ) -> AsyncGenerator[bytes, None]:
     """Yield what to send: changes gathered, a sign of life when there are none, a last error."""
     changes = _feed(service.replica, since, follow=True)
-    closing = asyncio.ensure_future(service.closing.wait())
-    coming: asyncio.Future[Change] = asyncio.ensure_future(anext(changes))
+    closing: asyncio.Future[Any] = asyncio.ensure_future(service.closing.wait())
+    coming: asyncio.Future[Any] = asyncio.ensure_future(anext(changes))
     gathered: list[bytes] = []
     size = 0
     try:

@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import hdrs, web
 
 from crdtstore import limits
-from crdtstore.errors import InvalidInput, InvalidName
-from crdtstore.names import check_profile_id
+from crdtstore.errors import InvalidInput
+from crdtstore.names import check_field_name, check_profile_id
 from crdtstore.server.problems import bad_request
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -89,8 +89,8 @@ def after_of(query: Mapping[str, str]) -> str:
 def field_of(query: Mapping[str, str]) -> str | None:
     """Return the ``field`` parameter, None for all fields; raises InvalidName."""
     field = query.get("field")
-    if field == "":
-        raise InvalidName("field names a field; leave it out to ask for all of them")
+    if field is not None:
+        check_field_name(field)
     return field
 
 
@@ -124,8 +124,9 @@ def _tags_of(request: web.Request, header: str) -> list[tuple[bool, str]] | None
     text = ",".join(lines)
     if text.strip() == ANY_VERSION:
         return [(False, ANY_VERSION)]
-    tags, position = [], 0
-    while position < len(text):
+    tags: list[tuple[bool, str]] = []
+    position = 0
+    while position < len(text) or not tags:
         match = _ETAG.match(text, position)
         if match is None:
             raise bad_request(

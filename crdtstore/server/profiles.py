@@ -1,8 +1,6 @@
 """Handlers of profiles: read, write, erase, revive, explain, list."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgpack
@@ -26,9 +24,8 @@ from crdtstore.server.parameters import (
     profile_id_of,
     query_of,
 )
-from crdtstore.server.problems import Problem
 from crdtstore.server.service import service_of
-from crdtstore.server.writes import result_document, write_of
+from crdtstore.server.writes import bounded_wait, result_document, write_of
 
 _PATCH_KEYS = frozenset({"source", "fields"})
 
@@ -37,7 +34,7 @@ async def get_profile(request: web.Request) -> web.StreamResponse:
     """Answer the golden record, or 304 if the caller has it already."""
     query_of(request, frozenset())
     profile = service_of(request).replica.read(profile_id_of(request))
-    headers = {hdrs.ETAG: etag_of(profile.version)}
+    headers: dict[str, str] = {hdrs.ETAG: etag_of(profile.version)}
     if is_unchanged(request, profile.version):
         answer_form(request)
         return web.Response(status=304, headers={**headers, hdrs.VARY: hdrs.ACCEPT})
@@ -193,22 +190,6 @@ def expected_version(request: web.Request, replica: Replica, profile_id: str) ->
     if present is None or present not in versions:
         raise VersionMismatch(profile_id, ", ".join(versions), present)
     return present
-
-
-@asynccontextmanager
-async def bounded_wait() -> AsyncIterator[None]:
-    """Wait for a write to be durable, but not for ever; raises the 503 problem."""
-    try:
-        async with asyncio.timeout(limits.REQUEST_TIMEOUT_S):
-            yield
-    except TimeoutError:
-        raise Problem(
-            503,
-            "outcome-unknown",
-            "It is not known whether the write was kept",
-            f"the write was not durable within {limits.REQUEST_TIMEOUT_S:g} seconds; "
-            "read the profile before you repeat it",
-        ) from None
 
 
 def _page(pieces: list[bytes], next_after: str | None, form: Form) -> bytes:

@@ -215,9 +215,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "uptime_s": {"type": "number"},
             "ready": _FLAG,
             "reason": {**_TEXT, "description": "Why it is not ready, empty if it is."},
-            **{
-                name: _COUNT
-                for name in (
+            **dict.fromkeys(
+                (
                     "profiles",
                     "frames",
                     "journal_bytes",
@@ -228,8 +227,9 @@ COMPONENTS: Final[dict[str, Schema]] = {
                     "held_bytes",
                     "waiting_writers",
                     "quarantined",
-                )
-            },
+                ),
+                _COUNT,
+            ),
             "counters": {"type": "object", "additionalProperties": _COUNT},
             "peers": listed(_PEER),
         }

@@ -1,7 +1,7 @@
 """Service: what the handlers of one application share, and nothing global."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,9 @@ class RequestStatistics:
     """Requests answered and the seconds they took, by (method, route, status)."""
 
     count: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    duration_s: Counter[tuple[str, str]] = field(default_factory=Counter)
+    duration_s: defaultdict[tuple[str, str], float] = field(
+        default_factory=lambda: defaultdict(float)
+    )
 
 
 class Admission:

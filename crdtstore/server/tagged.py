@@ -13,6 +13,7 @@ comes back as it went in. In msgpack both types are native and nothing is escape
 
 import base64
 import binascii
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -82,10 +83,8 @@ def _bytes_of(content: Any) -> bytes:
 def _datetime_of(content: Any) -> datetime:
     moment = None
     if type(content) is str:
-        try:
+        with suppress(ValueError):
             moment = datetime.fromisoformat(content)
-        except ValueError:
-            pass
     if moment is None or moment.tzinfo is None:
         raise InvalidValue(
             '{"$datetime": ...} takes ISO 8601 with an offset, as in "2026-11-20T10:00:00Z"; '

@@ -1,5 +1,8 @@
 """Writes: from the bodies of requests to writes of the store, and POST /v1/writes."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,8 +25,6 @@ _BATCH_KEYS: Final = frozenset({"writes"})
 
 async def post_writes(request: web.Request) -> web.StreamResponse:
     """Apply a batch: one result or error per item, in order; a bad item stops no other."""
-    from crdtstore.server.profiles import bounded_wait
-
     query_of(request, frozenset())
     answer_form(request)
     replica = service_of(request).replica
@@ -76,6 +77,22 @@ def result_document(outcome: WriteResult | CrdtstoreError) -> dict[str, Any]:
     if isinstance(outcome, CrdtstoreError):
         return {"error": document_of(outcome)}
     return {"id": outcome.id, "version": outcome.version, "changed": outcome.changed}
+
+
+@asynccontextmanager
+async def bounded_wait() -> AsyncIterator[None]:
+    """Wait for a write to be durable, but not for ever; raises the 503 problem."""
+    try:
+        async with asyncio.timeout(limits.REQUEST_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise Problem(
+            503,
+            "outcome-unknown",
+            "It is not known whether the write was kept",
+            f"the write was not durable within {limits.REQUEST_TIMEOUT_S:g} seconds; "
+            "read the profile before you repeat it",
+        ) from None
 
 
 def _items_of(document: Any) -> list[Any]:

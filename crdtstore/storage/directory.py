@@ -141,9 +141,15 @@ class DataDirectory:
         return True
 
     def close(self) -> None:
-        """Release the lock; a second call does nothing."""
+        """Release the lock; a second call does nothing.
+
+        A fork of this process shares the lock. The owner therefore unlocks it for all, while a
+        fork only closes its copy.
+        """
         _open_directories.discard(self)
         if self._lock_descriptor >= 0:
+            if self.is_of_this_process():
+                fcntl.flock(self._lock_descriptor, fcntl.LOCK_UN)
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
 
@@ -251,7 +257,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def _drop_locks_after_fork() -> None:
-    """Close the child's copies of the locks: else they would outlive the parent's close."""
+    """Close the child's copies of the locks: else they would outlive a parent that is killed."""
     for directory in list(_open_directories):
         directory.close()
 

@@ -78,6 +78,6 @@ def _read_meta(file: BinaryIO, path: Path, offset: int, size_bytes: int) -> Lmdb
         raise StorageCorrupt(f"{path} has LMDB data version {version}, not {_DATA_VERSION}")
     roots = (free_root, main_root)
     is_rooted = all(1 < root <= last_page or root == _NO_PAGE for root in roots)
-    if page_bytes not in _PAGE_BYTES_ALLOWED or last_page < 1 or not is_rooted:
+    if page_bytes not in _PAGE_BYTES_ALLOWED or not is_rooted:
         raise StorageCorrupt(f"{path} is damaged: the meta page at byte {offset} makes no sense")
     return LmdbFile(page_bytes, last_page, transaction)

@@ -22,7 +22,7 @@ previous frame; ``writes`` is an array of [profile id, epoch, cells], opaque to 
 
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,8 +41,8 @@ SIGNATURE_BYTES: Final = 64
 _HEADER: Final = struct.Struct(">2sBBQQQ16sI")
 HEADER_BYTES: Final = _HEADER.size
 
-_pack = msgpack.Packer().pack
-_array_header = msgpack.Packer().pack_array_header
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
+_array_header: Callable[[int], bytes] = msgpack.Packer().pack_array_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,7 @@ def parse_header(raw: bytes) -> FrameHeader:
         raise FrameCorrupt("a frame has an origin or sequence out of range")
     if not 0 < timestamp <= limits.TIMESTAMP_MAX:
         raise FrameCorrupt("a frame has a timestamp out of range")
-    header = FrameHeader(
-        signature_bytes, origin, sequence, timestamp, previous_hash, body_bytes
-    )
+    header = FrameHeader(signature_bytes, origin, sequence, timestamp, previous_hash, body_bytes)
     if header.frame_bytes > limits.FRAME_BYTES_MAX:
         raise FrameCorrupt(
             f"a frame claims {header.frame_bytes:,} bytes; the limit is {limits.FRAME_BYTES_MAX:,}"

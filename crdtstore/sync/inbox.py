@@ -20,9 +20,7 @@ class Inbox:
         self._bytes_max = bytes_max
         self._waiting: dict[int, deque[tuple[Frame, dict[int, int]]]] = {}
 
-    def offer(
-        self, frame: Frame, dependencies: dict[int, int], vector: Mapping[int, int]
-    ) -> bool:
+    def offer(self, frame: Frame, dependencies: dict[int, int], vector: Mapping[int, int]) -> bool:
         """Take a frame in if it is the next of its origin; say whether it was taken."""
         queue = self._waiting.get(frame.origin)
         last = queue[-1][0].sequence if queue else vector.get(frame.origin, 0)

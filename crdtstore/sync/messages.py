@@ -18,7 +18,7 @@ from crdtstore.sync.vector import Heads, Vector
 
 PROTOCOL_VERSION: Final = 1
 
-_pack = msgpack.Packer().pack
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Session:
         self._owed_bytes = 0
         self._received_bytes = 0
         self._gossiped_ms = now_ms
-        self._gossiped: Vector = dict()
+        self._gossiped: Vector = {}
         self._gossiped_names = dict(hello.names)
         self._queue(hello)
 
@@ -112,9 +112,7 @@ class Session:
                 self.clock_skew_ms = clock_ms - now_ms
                 self.claimed = vector
             case Credit(granted_bytes):
-                self._credit_bytes = min(
-                    self._credit_bytes + granted_bytes, limits.CREDIT_BYTES
-                )
+                self._credit_bytes = min(self._credit_bytes + granted_bytes, limits.CREDIT_BYTES)
                 return None
             case Prune(origins):
                 for origin in origins:

@@ -3,7 +3,7 @@
 from copy import deepcopy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdtstore.errors import StorageCorrupt
@@ -157,6 +157,26 @@ def test_undo_restores_every_document_exactly(documents, changes):
     after = [(canonical_bytes(one), one.version, one.epoch, one.size_bytes) for one in documents]
     assert after == before
     assert undo == []
+
+
+def test_the_examples_overwrite_cells_and_change_epochs():
+    """The laws above are worth something only if documents meet in the same cells."""
+    overwrites = 0
+    epoch_changes = 0
+
+    @settings(max_examples=100, database=None, derandomize=True)
+    @given(st.lists(strategies.documents(), min_size=2, max_size=4))
+    def count(deltas):
+        nonlocal overwrites, epoch_changes
+        document, undo = Document(), []
+        for delta in deltas:
+            absorb(document, delta.epoch, delta.cells, undo)
+        overwrites += any(key is not None and before is not None for _, key, before in undo)
+        epoch_changes += any(key is None for _, key, _ in undo)
+
+    count()
+    assert overwrites > 25
+    assert epoch_changes > 25
 
 
 @given(strategies.documents(), strategies.documents())

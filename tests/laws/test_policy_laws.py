@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdtstore.model.profile import explain, resolve
@@ -29,6 +29,7 @@ def test_the_policies_of_the_schema_are_the_policies_there_are():
 
 
 @every_policy
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_survivor_does_not_depend_on_order_or_repetition(name, data):
     claims = data.draw(strategies.claims())
@@ -39,6 +40,7 @@ def test_the_survivor_does_not_depend_on_order_or_repetition(name, data):
 
 
 @every_policy
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_survivor_is_one_of_the_claims(name, data):
     claims = data.draw(strategies.claims())
@@ -47,6 +49,7 @@ def test_the_survivor_is_one_of_the_claims(name, data):
 
 
 @every_policy
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_claim_that_does_not_survive_can_go_without_consequence_unless_it_was_counted(name, data):
     claims = data.draw(strategies.claims())
@@ -61,6 +64,7 @@ def test_a_claim_that_does_not_survive_can_go_without_consequence_unless_it_was_
 
 
 @every_policy
+@settings(max_examples=40)
 @given(data=st.data())
 def test_every_claim_has_a_standing_that_names_the_policy(name, data):
     claims = data.draw(strategies.claims())

@@ -190,6 +190,8 @@ def test_what_writers_make_is_accepted(key, cell):
         (GRANT_KEY, (1, 1, None)),
         (GRANT_KEY, (1, 1, "true")),
         (SET_KEY, (1, 1, "a")),
+        (SET_KEY, (0, 0)),
+        (DENIAL_KEY, (0, 0)),
         (SET_KEY, (-1, 0)),
         (SET_KEY, (0, LATEST + 1)),
         (SET_KEY, (LATEST + 1, 0)),

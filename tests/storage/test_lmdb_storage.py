@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -130,16 +131,18 @@ def test_hole_at_the_end_takes_no_room(tmp_path: Path) -> None:
 
 FORKED = """
 import os, sys
-from crdtstore.errors import StorageFailed
+from crdtstore.errors import DirectoryInUse, StorageFailed
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.lmdb_storage import LmdbStorage
 
 storage = LmdbStorage.open(sys.argv[1])
 storage.commit(Batch(documents=[(b"a", b"1")]))
 inherited, parent_end = os.pipe()
+started, child_end = os.pipe()
 child = os.fork()
 if child == 0:
     os.close(parent_end)
+    os.write(child_end, b"!")
     refused = 0
     for call in (lambda: storage.document(b"a"), lambda: storage.commit(Batch()), storage.grow):
         try:
@@ -149,6 +152,12 @@ if child == 0:
     storage.close()
     os.read(inherited, 1)  # ends when the parent is done: the child outlives the parent's close
     os._exit(refused)
+os.read(started, 1)
+try:
+    LmdbStorage.open(sys.argv[1])
+    sys.exit("the fork gave the parent's lock away")
+except DirectoryInUse:
+    pass
 assert storage.document(b"a") == b"1"
 storage.commit(Batch(documents=[(b"b", b"2")]))
 storage.close()
@@ -165,6 +174,33 @@ print("done")
 def test_fork_is_refused_and_holds_no_lock(tmp_path: Path) -> None:
     done = run(FORKED, str(tmp_path / "data"))
     assert done.stdout == "done\n", done.stderr
+
+
+ORPHANED = """
+import os, signal, sys, time
+from crdtstore.storage.lmdb_storage import LmdbStorage
+
+storage = LmdbStorage.open(sys.argv[1])
+ready, child_end = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(ready)
+    os.write(child_end, b"%d\\n" % os.getpid())
+    os.closerange(0, 3)
+    time.sleep(60)
+    os._exit(0)
+print(os.read(ready, 20).decode().strip(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_fork_that_outlives_a_killed_parent_holds_no_lock(tmp_path: Path) -> None:
+    done = run(ORPHANED, str(tmp_path / "data"))
+    child = int(done.stdout)
+    try:
+        LmdbStorage.open(tmp_path / "data").close()
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 LIMITED = """

@@ -1,0 +1,1 @@
+"""The command line: a server to run, and a client to ask it."""

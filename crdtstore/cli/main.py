@@ -1,0 +1,173 @@
+"""``crdtstore``: the console script."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from crdtstore.cli import asking, serve
+from crdtstore.cli.client import RequestFailed
+from crdtstore.cli.fields import add_field_arguments
+from crdtstore.errors import CrdtstoreError
+
+_EPILOG = """\
+examples:
+  crdtstore demo                                     three replicas on this machine, with real data
+  crdtstore serve --name eu --data ./eu              one replica at http://127.0.0.1:8401
+  crdtstore put ann --source crm email=ann@example.com --add tags=vip
+  crdtstore get ann
+  crdtstore explain ann --field email
+  crdtstore changes --follow
+  crdtstore verify --peer http://127.0.0.1:8402
+
+Commands that ask a server take its address from --url or CRDTSTORE_URL (http://127.0.0.1:8401),
+and its token from --token-file or CRDTSTORE_TOKEN. Exit codes: 0 done, 1 refused or failed,
+2 wrong usage.
+"""
+
+_PUT_EPILOG = """\
+FIELD=TEXT writes text, whatever it looks like; FIELD:=JSON writes any JSON value.
+
+examples:
+  crdtstore put ann --source crm email=ann@example.com phone=5551234
+  crdtstore put ann --source crm age:=41 newsletter:=true 'address:={"city": "Lyon"}'
+  crdtstore put ann --source cdp --add tags=vip --remove tags=lead --increment logins
+  crdtstore put ann --source web --revoke marketing --clear phone
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code."""
+    words = sys.argv[1:] if words is None else words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = build_parser(with_demo="demo" in words[:1]).parse_args(words)
+    try:
+        code: int = arguments.run(arguments)
+    except (CrdtstoreError, RequestFailed) as error:
+        print(f"crdtstore: {_one_line(str(error))}", file=sys.stderr)
+        return 1
+    except UnicodeEncodeError:
+        print("crdtstore: an argument is not UTF-8 text", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
+    """Return the parser of every command; the demo's own code is loaded only when asked for."""
+    parser = argparse.ArgumentParser(
+        prog="crdtstore",
+        description="A replicated store of customer profiles.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_reading(commands)
+    _add_put(commands)
+    _add_watching(commands)
+    _add_demo(commands, is_wanted=with_demo)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def _command(
+    commands: "Commands[argparse.ArgumentParser]", name: str, text: str, epilog: str = ""
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[:1].upper() + text[1:] + ".",
+        epilog=epilog or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _asking(
+    commands: "Commands[argparse.ArgumentParser]", name: str, text: str, epilog: str = ""
+) -> argparse.ArgumentParser:
+    command = _command(commands, name, text, epilog)
+    command.add_argument("--url", help="the server to ask (CRDTSTORE_URL, http://127.0.0.1:8401)")
+    command.add_argument("--token-file", metavar="FILE", help="file with the API token")
+    command.add_argument("--json", action="store_true", help="print JSON for machines")
+    return command
+
+
+def _add_serve(commands: "Commands[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "serve", "serve one replica over HTTP", serve.EPILOG)
+    serve.add_arguments(command)
+    command.set_defaults(run=serve.run)
+
+
+def _add_reading(commands: "Commands[argparse.ArgumentParser]") -> None:
+    command = _asking(commands, "get", "show a profile, or list all of them")
+    command.add_argument("id", nargs="?", help="profile id; without one, a page of all profiles")
+    command.add_argument("--after", metavar="ID", help="list profiles after this id")
+    command.add_argument("--limit", type=_positive, help="how many to list (100)")
+    command.set_defaults(run=asking.run_get)
+    command = _asking(commands, "explain", "show what every source says, and which rule chose")
+    command.add_argument("id", help="profile id")
+    command.add_argument("--field", help="only this field")
+    command.set_defaults(run=asking.run_explain)
+
+
+def _add_put(commands: "Commands[argparse.ArgumentParser]") -> None:
+    command = _asking(commands, "put", "write what a source says about a profile", _PUT_EPILOG)
+    command.add_argument("id", help="profile id; the profile is made if it is not known")
+    add_field_arguments(command)
+    command.add_argument("--source", help="the system that says so (CRDTSTORE_SOURCE)")
+    command.add_argument("--if-version", metavar="VERSION", help="write only at this version")
+    command.set_defaults(run=asking.run_put)
+
+
+def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:
+    command = _asking(commands, "changes", "show what changed, in order")
+    command.add_argument("--since", metavar="CURSOR", help='a cursor, or "end" for later changes')
+    command.add_argument("--limit", type=_positive, help="how many (1,000)")
+    command.add_argument("--follow", action="store_true", help="go on with later changes")
+    command.set_defaults(run=asking.run_changes)
+    command = _asking(commands, "status", "show what a replica holds, and its peers")
+    command.set_defaults(run=asking.run_status)
+    command = _asking(
+        commands, "verify", "check every record of a replica, and compare it with others"
+    )
+    command.add_argument(
+        "--peer", metavar="URL", dest="peers", action="append", default=[],
+        help="compare with this replica too (may be repeated)",
+    )  # fmt: skip
+    command.add_argument(
+        "--wait", metavar="SECONDS", dest="wait_s", type=float, default=0.0,
+        help="give the replicas so long to become equal (0)",
+    )  # fmt: skip
+    command.set_defaults(run=asking.run_verify)
+
+
+def _add_demo(commands: "Commands[argparse.ArgumentParser]", *, is_wanted: bool) -> None:
+    command = _command(commands, "demo", "run three replicas on this machine, with real data")
+    if is_wanted:
+        from crdtstore.demo.run import add_arguments, run
+
+        add_arguments(command)
+        command.set_defaults(run=run)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The demo: three replicas as three processes, real person records, a cut, and convergence."""

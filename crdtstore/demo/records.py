@@ -1,0 +1,54 @@
+"""The records of the demo: FEBRL data set 4, two sides of the same persons."""
+
+import csv
+import gzip
+import io
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+_RECORD_ID: Final = re.compile(r"rec-(\d+)-(?:org|dup-\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one side of the data set says of a person; fields that it leaves empty are absent."""
+
+    number: int
+    fields: dict[str, str]
+
+    @property
+    def profile_id(self) -> str:
+        """The id of the person's profile, the same for both sides."""
+        return f"person-{self.number}"
+
+
+def read_side(side: str) -> list[Record]:
+    """Return the 5,000 records of side "a" (originals) or "b" (duplicates), in file order."""
+    packed = resources.files("crdtstore.demo").joinpath(f"data/febrl4{side}.csv.gz").read_bytes()
+    text = gzip.decompress(packed).decode()
+    rows = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    return [_record_of(row) for row in rows]
+
+
+def first_persons(records: list[Record], count: int) -> list[Record]:
+    """Return the records of the ``count`` persons with the lowest numbers, in file order."""
+    numbers = set(sorted(record.number for record in records)[:count])
+    return [record for record in records if record.number in numbers]
+
+
+def schema_text() -> str:
+    """Return the demo's schema as TOML."""
+    return resources.files("crdtstore.demo").joinpath("data/schema.toml").read_text("utf-8")
+
+
+def _record_of(row: dict[str, str]) -> Record:
+    matched = _RECORD_ID.fullmatch(row["rec_id"].strip())
+    assert matched is not None, row["rec_id"]
+    fields = {
+        field: value.strip()
+        for field, value in row.items()
+        if field != "rec_id" and value.strip()
+    }
+    return Record(int(matched[1]), fields)

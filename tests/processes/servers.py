@@ -1,0 +1,102 @@
+"""Real `crdtstore serve` processes on loopback, to be killed."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """One replica process: start it, ask it, stop it or kill it, start it again."""
+
+    def __init__(self, name: str, directory: Path, log: Path) -> None:
+        self.name = name
+        self.directory = directory
+        self.log = log
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *peers: "Server") -> "Server":
+        command = [sys.executable, "-m", "crdtstore.cli", "serve", "--name", self.name]
+        command += ["--data", str(self.directory), "--listen", f"127.0.0.1:{self.port}"]
+        for peer in peers:
+            command += ["--peer", peer.url]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+        wait_until(self.answers, f"{self.name} to answer", self.log)
+        return self
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return bool(self.ask("GET", "/healthz")[0] == 200)
+        except OSError:
+            return False
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            data = None if body is None else json.dumps(body)
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            content = response.read()
+            is_json = "json" in response.headers.get("Content-Type", "")
+            return response.status, json.loads(content) if is_json and content else content
+        finally:
+            connection.close()
+
+    def digest(self) -> dict[str, Any]:
+        status, digest = self.ask("GET", "/v1/digest")
+        assert status == 200, digest
+        return dict(digest)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 60
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s for {what}\n{log.read_text()[-4000:] if log else ''}")
+        time.sleep(0.02)
+
+
+def wait_for_equal_digests(*servers: Server) -> dict[str, Any]:
+    def are_equal() -> bool:
+        digests = [server.digest() for server in servers]
+        return all(digest == digests[0] for digest in digests)
+
+    wait_until(are_equal, "equal digests", servers[0].log)
+    return servers[0].digest()
