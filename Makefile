@@ -10,7 +10,8 @@ STAMP := $(VENV)/.installed
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
 
-test: $(STAMP) lint  ## every test, and the smoke benchmark
+test: $(STAMP) lint  ## style, types, the smoke benchmark, every test
+	$(BIN)/python -m benchmarks --smoke
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)  ## style and types

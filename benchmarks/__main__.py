@@ -12,24 +12,24 @@ from benchmarks.measure import Figure, machine
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: profiles in the store, edits per run, runs."""
+    """How much is measured: profiles in memory, profiles on disk, edits per run, runs."""
 
-    profiles: int
+    profiles_in_memory: int
+    profiles_on_disk: int
     edits: int
     runs: int
 
 
-SMOKE = Size(profiles=5_000, edits=10_000, runs=1)
-REAL = Size(profiles=100_000, edits=100_000, runs=3)
+SMOKE = Size(profiles_in_memory=100_000, profiles_on_disk=5_000, edits=20_000, runs=3)
+REAL = Size(profiles_in_memory=100_000, profiles_on_disk=100_000, edits=100_000, runs=5)
 
 
 def run(size: Size) -> list[Figure]:
     """Run every benchmark in one size."""
-    parameters = (size.profiles, size.edits, size.runs)
     return [
-        *apply.measure(*parameters),
-        *apply.measure_store(*parameters),
-        *durable.measure(*parameters),
+        *apply.measure(size.profiles_in_memory, size.edits, size.runs),
+        *apply.measure_store(size.profiles_on_disk, size.edits, size.runs),
+        *durable.measure(size.profiles_on_disk, size.edits, size.runs),
     ]
 
 

@@ -74,6 +74,7 @@ class Exchange:
         self._interest = Interest()
         self._next_link = 1
         self._snapshot_link: int | None = None
+        self._snapshot_heard_ms = 0
         self._unreleased: list[tuple[int, int]] = []
         self._releasing: list[tuple[int, int]] = []
 
@@ -317,6 +318,7 @@ class Exchange:
         if self._snapshot_link is not None:
             return
         self._snapshot_link = number
+        self._snapshot_heard_ms = self.store.now_ms()
         progress = self.store.replication.progress
         after = "" if progress is None else progress.after
         _log.info("asking for a snapshot%s", f" after {len(after)} bytes of id" if after else "")
@@ -336,6 +338,7 @@ class Exchange:
             return
         count = self.store.replication.snapshot_chunk(chunk, self.store.now_ms())
         link.snapshot_profiles += count
+        self._snapshot_heard_ms = self.store.now_ms()
         self._unreleased.append((number, size))
 
     def _end_snapshot(self, number: int) -> None:
@@ -357,6 +360,9 @@ class Exchange:
             session.gossip(replication.vector, replication.names, now_ms, now_ms)
             if session.state != "closed" and now_ms - session.heard_ms > limits.LINK_IDLE_MS_MAX:
                 self._refuse(number, link, "idle", "the peer has been silent for too long")
+            waited_ms = now_ms - self._snapshot_heard_ms
+            if number == self._snapshot_link and waited_ms > limits.SNAPSHOT_PATIENCE_MS:
+                self._refuse(number, link, "idle", "the peer sends no snapshot")
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:

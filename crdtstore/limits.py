@@ -103,6 +103,9 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
+SNAPSHOT_PATIENCE_MS: Final = 30_000
+"""A peer that was asked for a snapshot and sends none of it for this long is left for another."""
+
 LINK_IDLE_MS_MAX: Final = 15_000
 """A peer that says nothing for this long is gone: gossip comes every second."""
 

@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = build_parser(with_demo="demo" in words[:1]).parse_args(words)
+    arguments = parse(words)
     try:
         code: int = arguments.run(arguments)
     except (CrdtstoreError, RequestFailed) as error:
@@ -57,6 +57,21 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments of a command line; wrong usage ends the program with code 2.
+
+    The fields of put may stand before, between and after its flags, which argparse alone would
+    not allow.
+    """
+    parser = build_parser(with_demo="demo" in words[:1])
+    arguments, extra = parser.parse_known_args(words)
+    if extra:
+        if "fields" not in arguments or any(word.startswith("-") for word in extra):
+            parser.error(f"unrecognized arguments: {' '.join(extra)}")
+        arguments.fields += extra
+    return arguments
 
 
 def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
@@ -87,6 +102,7 @@ def _command(
         help=text,
         description=text[:1].upper() + text[1:] + ".",
         epilog=epilog or None,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

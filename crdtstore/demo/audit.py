@@ -60,9 +60,7 @@ async def _read_goldens(client: Client) -> Goldens:
     return {profile["id"]: profile["fields"] async for profile in client.profiles()}
 
 
-def _compare_profiles(
-    name: str, golden: Goldens, first: Goldens, ledger: Ledger
-) -> Iterator[str]:
+def _compare_profiles(name: str, golden: Goldens, first: Goldens, ledger: Ledger) -> Iterator[str]:
     """Yield what is wrong with a replica's golden records as a whole."""
     missing = ledger.profile_ids - golden.keys()
     if missing or len(golden) != len(ledger.profile_ids):

@@ -55,13 +55,14 @@ def choose(
     if differing[most]:
         title = "the two systems know this person by different values"
         choices.append(Choice(most, title, differing[most]))
-    fullest = max(filled, key=lambda one: (len(filled[one]), one != most))
-    if filled[fullest]:
+    fullest = max(filled, key=lambda one: (_mutual(filled[one]), one != most))
+    if any(filled[fullest]):
         title = "what one system does not know, the other does"
-        choices.append(Choice(fullest, title, filled[fullest]))
-    if contested:
-        title = "edited in eu and ap at once, while ap was cut off"
-        choices.append(Choice(contested[0], title, _CUT_FIELDS))
+        choices.append(Choice(fullest, title, filled[fullest][0] + filled[fullest][1]))
+    shown = {choice.profile_id for choice in choices}
+    parted = next((one for one in contested if one not in shown), contested[0])
+    title = "edited in eu and ap at once, while ap was cut off"
+    choices.append(Choice(parted, title, _CUT_FIELDS))
     return choices
 
 
@@ -69,14 +70,14 @@ async def explain(client: Client, choice: Choice) -> ExplainedRecord:
     """Ask a replica how the chosen fields of a profile came about."""
     golden = (await client.profile(choice.profile_id))["fields"]
     candidates = await client.candidates(choice.profile_id)
-    return ExplainedRecord(
-        choice.profile_id,
-        choice.title,
-        tuple(
-            _explained(field, golden.get(field), [one for one in candidates if one["field"] == field])
-            for field in choice.fields
-        ),
+    by_field = {
+        field: [candidate for candidate in candidates if candidate["field"] == field]
+        for field in choice.fields
+    }
+    explained = (
+        _explained(field, golden.get(field), of_field) for field, of_field in by_field.items()
     )
+    return ExplainedRecord(choice.profile_id, choice.title, tuple(explained))
 
 
 def _explained(field: str, value: Any, candidates: Sequence[dict[str, Any]]) -> ExplainedField:
@@ -109,6 +110,17 @@ def _differing(mine: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, 
     return (*(field for field in fields if field not in _ADDRESS), *_ADDRESS)
 
 
-def _filled(mine: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the fields for which one side only has a value."""
-    return tuple(field for field in _REGISTERS if (field in mine) != (field in other))
+def _filled(
+    mine: Mapping[str, str], other: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields that only one side has a value for: this one's, and the other's."""
+    return (
+        tuple(field for field in _REGISTERS if field in mine and field not in other),
+        tuple(field for field in _REGISTERS if field in other and field not in mine),
+    )
+
+
+def _mutual(filled: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[int, int]:
+    """Return the measure by which gaps are worth showing: those that both fill come first."""
+    one, other = map(len, filled)
+    return min(one, other), one + other

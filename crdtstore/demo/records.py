@@ -47,8 +47,6 @@ def _record_of(row: dict[str, str]) -> Record:
     matched = _RECORD_ID.fullmatch(row["rec_id"].strip())
     assert matched is not None, row["rec_id"]
     fields = {
-        field: value.strip()
-        for field, value in row.items()
-        if field != "rec_id" and value.strip()
+        field: value.strip() for field, value in row.items() if field != "rec_id" and value.strip()
     }
     return Record(int(matched[1]), fields)

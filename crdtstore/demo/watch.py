@@ -45,6 +45,10 @@ class Watch:
         self._ledger = ledger
         self._edits: deque[tuple[float, dict[str, int]]] = deque()
 
+    def restart(self) -> None:
+        """Forget the rates so far: another step begins."""
+        self._edits.clear()
+
     async def look(self) -> list[Observation]:
         """Ask every replica for its status and digest."""
         answers = await asyncio.gather(*(_ask(client) for client in self._clients))

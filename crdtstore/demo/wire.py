@@ -14,7 +14,7 @@ _HOST: Final = "127.0.0.1"
 
 
 class Wire:
-    """The way to one peer, as a TCP port on loopback. Use ``await open()`` and ``await close()``."""
+    """The way to one peer, as a TCP port on loopback: ``await open()``, then ``await close()``."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port

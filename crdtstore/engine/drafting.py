@@ -13,7 +13,7 @@ from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
-from crdtstore.model.cells import NEWEST_KINDS, Cells, parse_key
+from crdtstore.model.cells import NEWEST_KINDS, Cell, Cells, parse_key
 from crdtstore.model.document import (
     Document,
     UndoLog,
@@ -249,7 +249,8 @@ class Drafting:
 def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
     """Check one write of a frame or snapshot; raises FrameCorrupt.
 
-    With an origin, every newest cell must be that origin's own.
+    With an origin, every newest cell must be that origin's own, and so must every addition to a
+    set and every revocation; of another origin's it may only mark what it has seen.
     """
     if type(write) is not tuple or len(write) != 3:
         raise FrameCorrupt("a write is not [profile id, epoch, cells]")
@@ -259,8 +260,15 @@ def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
         raise FrameCorrupt(f"a write cannot be accepted: {error}") from error
     if origin is not None:
         for key, cell in write[2].items():
-            if cell[1] != origin and parse_key(key).letter in NEWEST_KINDS:
+            if cell[1] != origin and not _is_of_origin(key, cell, origin):
                 raise FrameCorrupt("a frame writes in the name of another origin")
+
+
+def _is_of_origin(key: str, cell: Cell, origin: int) -> bool:
+    parsed = parse_key(key)
+    if parsed.letter in NEWEST_KINDS:
+        return bool(cell[1] == origin)
+    return parsed.origin == origin or bool(cell[0] == cell[1])
 
 
 def _check_document_size(profile_id: str, document: Document, epoch: int, delta: Cells) -> None:

@@ -155,16 +155,22 @@ def _usual_key(letter: str) -> str:
 
 @cache
 def _key_lists(letters: tuple[str, ...], min_size: int, max_size: int) -> SearchStrategy[list[str]]:
-    usual = st.sampled_from([_usual_key(letter) for letter in letters])
-    any_key = st.one_of(usual, usual, *(keys(letter) for letter in letters))
-    return st.lists(any_key, unique=True, min_size=min_size, max_size=max_size)
+    """Return lists of keys, of which the usual ones stand in every second list."""
+    usual = [_usual_key(letter) for letter in letters]
+    some = st.tuples(*(st.sampled_from([key, None]) for key in usual))
+    others = st.lists(st.one_of(*(keys(letter) for letter in letters)), max_size=max_size)
+    return (
+        st.tuples(some, others)
+        .map(lambda parts: list(dict.fromkeys([*filter(None, parts[0]), *parts[1]]))[:max_size])
+        .filter(lambda chosen: len(chosen) >= min_size)
+    )
 
 
 @st.composite
 def documents(draw: st.DrawFn, max_epoch: int = 3) -> Document:
     """Documents of the epochs 0 to 3; those of odd epochs are erased, the others have cells."""
     epoch = draw(st.sampled_from([epoch for epoch in _EPOCHS if epoch <= max_epoch]))
-    return Document(epoch, {} if epoch & 1 else draw(cell_maps(min_size=1, max_size=16)))
+    return Document(epoch, {} if epoch & 1 else draw(cell_maps(min_size=1)))
 
 
 @cache

@@ -1,0 +1,271 @@
+"""The commands against a real server process: what they print, and how they fail."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crdtstore.cli.main import build_parser, main
+
+COMMAND = (sys.executable, "-m", "crdtstore.cli")
+TOKEN = "t" * 32
+SECRET = "s" * 32
+Start = Callable[..., tuple[subprocess.Popen[str], str]]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CRDTSTORE_")}
+    return {**kept, **more}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts `crdtstore serve`, and returns process and address."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
+        defaults = ["--name", "eu", "--data", str(tmp_path / "eu"), "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(
+            [*COMMAND, "serve", *defaults, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(**environment),
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        greeting = process.stdout.readline()
+        match = re.search(r"serves (http://\S+) from", greeting)
+        assert match, greeting + (process.stderr.read() if process.stderr else "")
+        return process, match[1]
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def refused(*words: str, **environment: str) -> str:
+    """Run a command that must fail at once, and return the one line that it printed."""
+    process = subprocess.run(
+        [*COMMAND, *words],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=clean_environment(**environment),
+        check=False,
+    )
+    assert process.returncode == 1, process
+    assert process.stdout == ""
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("crdtstore: ")
+    return line
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs a command in this process: exit code, output, errors."""
+    for name in list(os.environ):
+        if name.startswith("CRDTSTORE_"):
+            monkeypatch.delenv(name)
+
+    def begin(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        output, errors = capsys.readouterr()
+        return code, output, errors
+
+    return begin
+
+
+def test_write_read_explain_follow_and_verify(start: Start, run: Any, monkeypatch: Any) -> None:
+    _, url = start()
+    monkeypatch.setenv("CRDTSTORE_URL", url)
+    code, output, _ = run(
+        "put", "a/b 💚", "--source", "crm", "email=ann@example.com", "n:=1", "--add", "tags=vip"
+    )
+    assert code == 0
+    assert re.fullmatch(r"a/b 💚: changed .*email.*; now \S+\n", output)
+    code, output, _ = run("put", "a/b 💚", "--source", "crm", "email=ann@example.com")
+    assert "nothing new" in output
+    code, output, _ = run("get", "a/b 💚")
+    lines = output.splitlines()
+    assert lines[0].startswith("a/b 💚  version ")
+    assert lines[1].split() == ["FIELD", "VALUE"]
+    assert [line.split() for line in lines[2:]] == [
+        ["email", "ann@example.com"], ["n", "1"], ["tags", '["vip"]'],
+    ]  # fmt: skip
+    code, output, _ = run("get", "a/b 💚", "--json")
+    profile = json.loads(output)
+    assert profile["fields"] == {"email": "ann@example.com", "n": 1, "tags": ["vip"]}
+    code, output, _ = run("get")
+    assert "a/b 💚" in output
+    run("put", "a/b 💚", "--source", "cdp", "email=other@example.com")
+    code, output, _ = run("explain", "a/b 💚", "--field", "email")
+    rows = output.splitlines()[2:]
+    assert len(rows) == 2
+    assert rows[0].split()[:4] == ["email", "*", "other@example.com", "cdp"]
+    code, output, _ = run("changes", "--json")
+    changes = [json.loads(line) for line in output.splitlines()]
+    assert [change["sources"] for change in changes] == [["crm"], ["cdp"]]
+    code, output, _ = run("changes", "--since", changes[0]["cursor"], "--follow", "--limit", "1")
+    assert output.splitlines()[0].startswith(changes[1]["cursor"])
+    code, output, _ = run("changes", "--limit", "1")
+    assert len(output.splitlines()) == 1
+    code, output, _ = run("status")
+    assert re.search(r"^profiles +1$", output, re.MULTILINE)
+    code, output, _ = run("status", "--json")
+    assert json.loads(output)["status"]["name"] == "eu"
+    code, output, _ = run("verify")
+    assert code == 0
+    assert "all sound" in output
+    code, output, _ = run("verify", "--json", "--peer", url)
+    assert json.loads(output)["sound"] is True
+
+
+def test_verify_compares_replicas(start: Start, run: Any, tmp_path: Path) -> None:
+    _, eu = start()
+    _, us = start("--name", "us", "--data", str(tmp_path / "us"))
+    run("put", "ann", "--url", eu, "--source", "crm", "x=1")
+    code, output, _ = run("verify", "--url", eu, "--peer", us)
+    assert code == 1
+    assert "the replicas differ" in output
+    _, ap = start("--name", "ap", "--data", str(tmp_path / "ap"), "--peer", eu)
+    code, output, _ = run("verify", "--url", eu, "--peer", ap, "--wait", "10")
+    assert code == 0
+    assert "the replicas are equal" in output
+
+
+def test_refusals_are_one_line_on_standard_error(start: Start, run: Any) -> None:
+    _, url = start()
+    for words, text in (
+        (("get", "nobody"), "not known here"),
+        (("explain", "nobody"), "not known here"),
+        (("put", "ann", "x=1"), "--source"),
+        (("put", "ann", "--source", "crm"), "put --help"),
+        (("put", "a" * 256, "--source", "crm", "x=1"), "255"),
+        (("put", "ann", "--source", "crm", f"x:={2**63}"), "64"),
+        (("put", "ann", "--source", "crm", "x=1", "--if-version", "0-1"), "read it again"),
+        (("changes", "--since", "tomorrow"), "cursor"),
+        (("get", "\udcff"), "UTF-8"),
+    ):
+        code, output, errors = run(*words, "--url", url)
+        assert (code, output) == (1, ""), words
+        assert text in errors
+        assert len(errors.splitlines()) == 1
+
+
+def test_a_server_that_is_not_there_is_told(run: Any) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as unused:
+        port = unused.getsockname()[1]
+    code, _, errors = run("get", "ann", "--url", f"http://127.0.0.1:{port}")
+    assert code == 1
+    assert "crdtstore serve" in errors
+    for url in ("ftp://x", "http://", "http://x:y"):
+        assert run("get", "ann", "--url", url)[0] == 1
+
+
+def test_the_token_is_taken_from_file_and_environment(
+    start: Start, run: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN + "\n")
+    _, url = start("--token-file", str(path), CRDTSTORE_LINK_SECRET=SECRET)
+    code, _, errors = run("status", "--url", url)
+    assert code == 1
+    assert "CRDTSTORE_TOKEN" in errors
+    assert run("status", "--url", url, "--token-file", str(path))[0] == 0
+    monkeypatch.setenv("CRDTSTORE_TOKEN", TOKEN)
+    assert run("status", "--url", url)[0] == 0
+
+
+def test_listening_elsewhere_without_secrets_is_refused(tmp_path: Path) -> None:
+    words = ("serve", "--name", "eu", "--data", str(tmp_path / "eu"), "--listen", "0.0.0.0:0")
+    assert "--token-file" in refused(*words)
+    assert "--link-secret-file" in refused(*words, CRDTSTORE_TOKEN=TOKEN)
+    assert "--token-file" in refused(*words, CRDTSTORE_LINK_SECRET=SECRET)
+    assert not (tmp_path / "eu").exists()
+
+
+def test_faults_of_serve_are_one_line(start: Start, tmp_path: Path) -> None:
+    _, url = start()
+    other = str(tmp_path / "other")
+    port = url.rpartition(":")[2]
+    taken = refused("serve", "--name", "x", "--data", other, "--listen", f"127.0.0.1:{port}")
+    assert "cannot listen" in taken
+    assert "--listen" in taken
+    assert not (tmp_path / "other").exists()
+    in_use = ("serve", "--name", "x", "--data", str(tmp_path / "eu"), "--listen", "127.0.0.1:0")
+    assert "in use" in refused(*in_use) or "open" in refused(*in_use)
+    assert "--name" in refused("serve")
+    bad_peer = ("serve", "--name", "x", "--data", other, "--listen", "127.0.0.1:0", "--peer", "x")
+    assert "peer" in refused(*bad_peer)
+    schema = tmp_path / "schema.toml"
+    schema.write_text("[fields.x]\nkind = 'heap'\n")
+    bad_schema = ("serve", "--name", "x", "--data", other, "--listen", "127.0.0.1:0", "--schema")
+    assert "heap" in refused(*bad_schema, str(schema))
+    assert "cannot be read" in refused(*bad_schema, str(tmp_path / "absent.toml"))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_keeps_every_answered_write(
+    start: Start, run: Any, number: signal.Signals
+) -> None:
+    process, url = start("--log-format", "json")
+    host, port = url.removeprefix("http://").split(":")
+    run("put", "ann", "--url", url, "--source", "crm", "x=1")
+    with closing(socket.create_connection((host, int(port)))) as silent:
+        silent.sendall(b"GET /v1/changes?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200" in silent.recv(100)
+        started_s = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert time.monotonic() - started_s < 5
+    messages = [json.loads(line) for line in errors.splitlines()]
+    assert messages[-1]["message"] == "closed"
+    assert "ann" not in errors
+    _, url = start()
+    assert run("get", "ann", "--url", url)[0] == 0
+
+
+def test_help_names_every_command_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["put", "--help"], ["serve", "--help"]):
+        with pytest.raises(SystemExit) as left:
+            build_parser(with_demo=False).parse_args(words)
+        assert left.value.code == 0
+        text = capsys.readouterr().out
+        assert "examples:" in text
+        if words == ["--help"]:
+            for command in (
+                "serve",
+                "demo",
+                "get",
+                "put",
+                "explain",
+                "changes",
+                "status",
+                "verify",
+            ):
+                assert f"\n    {command} " in text
+
+
+@pytest.mark.parametrize("words", [[], ["nothing"], ["get", "--limit", "0"], ["serve", "--x"]])
+def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert "usage: crdtstore" in capsys.readouterr().err
