@@ -74,11 +74,12 @@ class Link:
             messages = self._exchange.take_outgoing(self.number)
             for message in messages:
                 await asyncio.wait_for(self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S)
+            if messages:
+                continue
             state = self._exchange.links.get(self.number)
             if state is None or state.session.state == "closed":
                 return
-            if not messages:
-                await self.wake.wait()
+            await self.wake.wait()
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):

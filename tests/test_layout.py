@@ -22,13 +22,13 @@ TEXTS = sorted(
 )
 
 
-def complaints(paths: list[Path], rule: rules.Rule) -> list[str]:
-    """Return what a rule says about files, each line with its place."""
+def check(paths: list[Path], rule: rules.Rule) -> None:
+    """Fail with everything that a rule says about files, each line with its place."""
     found = []
     for path in paths:
         name = path.relative_to(ROOT).as_posix()
         found += [f"{name}:{line}: {text}" for line, text in rule(name, path.read_text("utf-8"))]
-    return found
+    assert not found, "\n".join(["", *found])
 
 
 def test_there_is_something_to_check() -> None:
@@ -40,22 +40,22 @@ def test_there_is_something_to_check() -> None:
 
 @pytest.mark.parametrize("rule", rules.PACKAGE_RULES, ids=lambda rule: rule.__name__)
 def test_the_library(rule: rules.Rule) -> None:
-    assert complaints(PACKAGE, rule) == []
+    check(PACKAGE, rule)
 
 
 @pytest.mark.parametrize("rule", rules.SOURCE_RULES, ids=lambda rule: rule.__name__)
 def test_library_and_benchmarks(rule: rules.Rule) -> None:
-    assert complaints(SOURCES, rule) == []
+    check(SOURCES, rule)
 
 
 @pytest.mark.parametrize("rule", rules.PYTHON_RULES, ids=lambda rule: rule.__name__)
 def test_all_python(rule: rules.Rule) -> None:
-    assert complaints(ALL_PYTHON, rule) == []
+    check(ALL_PYTHON, rule)
 
 
 @pytest.mark.parametrize("rule", rules.TEXT_RULES, ids=lambda rule: rule.__name__)
 def test_all_text(rule: rules.Rule) -> None:
-    assert complaints([*ALL_PYTHON, *TEXTS], rule) == []
+    check([*ALL_PYTHON, *TEXTS], rule)
 
 
 def test_the_import_table_has_no_cycle() -> None:

@@ -102,7 +102,7 @@ def _directory(wanted: Path | None, stack: contextlib.ExitStack) -> Path:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM cancel the story, once; what follows is an orderly end."""
+    """Let Ctrl-C, SIGTERM and SIGHUP cancel the story, once; then it ends in good order."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
@@ -114,7 +114,7 @@ def _interruptible() -> Iterator[None]:
             is_cancelled = True
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, interrupt)
     yield
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from aiohttp import hdrs, web
 
@@ -18,7 +18,9 @@ from crdtstore.server.parameters import cursor_of, flag_of, limit_of, query_of
 from crdtstore.server.problems import Problem, document_of
 from crdtstore.server.service import Service, service_of
 
-_PARAMETERS = frozenset({"since", "limit", "follow"})
+_PARAMETERS: Final = frozenset({"since", "limit", "follow"})
+_GREETING: Final = {EVENT_STREAM: b": connected\n\n", JSON_LINES: b""}
+_QUIET: Final = {EVENT_STREAM: b": keep-alive\n\n", JSON_LINES: b"\n"}
 
 
 async def get_changes(request: web.Request) -> web.StreamResponse:
@@ -101,15 +103,15 @@ async def _follow(
                 "X-Accel-Buffering": "no",
             }
         )
-        await response.prepare(request)
         encode = _event_of if media_type == EVENT_STREAM else _line_of
-        quiet = b": keep-alive\n\n" if media_type == EVENT_STREAM else b"\n"
-        with suppress(ConnectionError):
-            await _send(request, response, b": connected\n\n" if encode is _event_of else b"")
-            async with aclosing(_chunks(service, since, encode, quiet)) as chunks:
+        async with aclosing(_chunks(service, since, encode)) as chunks:
+            await anext(chunks)  # nothing to send yet; from here on no change is missed
+            await response.prepare(request)
+            with suppress(ConnectionError):
+                await _send(request, response, _GREETING[media_type])
                 async for chunk in chunks:
-                    await _send(request, response, chunk)
-            await response.write_eof()
+                    await _send(request, response, chunk or _QUIET[media_type])
+                await response.write_eof()
         return response
     finally:
         service.followers -= 1
@@ -129,15 +131,20 @@ async def _send(request: web.Request, response: web.StreamResponse, chunk: bytes
 
 
 async def _chunks(
-    service: Service, since: str, encode: Any, quiet: bytes
+    service: Service, since: str, encode: Callable[[Change], bytes]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield what to send: changes gathered, a sign of life when there are none, a last error."""
+    """Yield what to send: changes gathered, nothing when there are none, a last error.
+
+    The first yield is empty, and says that the feed is being followed.
+    """
     changes = _feed(service.replica, since, follow=True)
     closing: asyncio.Future[Any] = asyncio.ensure_future(service.closing.wait())
     coming: asyncio.Future[Any] = asyncio.ensure_future(anext(changes))
     gathered: list[bytes] = []
     size = 0
     try:
+        await asyncio.sleep(0)
+        yield b""
         while not service.closing.is_set():
             await asyncio.wait(
                 {coming, closing},
@@ -151,10 +158,11 @@ async def _chunks(
                 coming = asyncio.ensure_future(anext(changes))
                 if size < limits.FOLLOW_CHUNK_BYTES:
                     continue
-            yield b"".join(gathered) or quiet
+            yield b"".join(gathered)
             gathered, size = [], 0
     except StopAsyncIteration:
-        yield b"".join(gathered)
+        if gathered:
+            yield b"".join(gathered)
     except CrdtstoreError as error:
         yield b"".join(gathered) + _last_words(error, encode)
     finally:
@@ -175,7 +183,7 @@ def _event_of(change: Change) -> bytes:
     )
 
 
-def _last_words(error: CrdtstoreError, encode: Any) -> bytes:
+def _last_words(error: CrdtstoreError, encode: Callable[[Change], bytes]) -> bytes:
     """Return how a stream that must end says why."""
     problem = json.dumps(document_of(error)).encode()
     if encode is _event_of:

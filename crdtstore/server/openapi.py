@@ -55,6 +55,10 @@ _IF_NONE_MATCH: Final[Schema] = {
     "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]{1,100}")$'},
     "description": "Answer 304 if the profile is still at this version.",
 }
+_UNLESS_MATCH: Final[Schema] = {
+    **_IF_NONE_MATCH,
+    "description": "Do it unless the profile is at this version; * asks that it does not exist.",
+}
 _ETAG: Final[Schema] = {
     "ETag": {"schema": {"type": "string"}, "description": "The version in double quotes."}
 }
@@ -246,7 +250,7 @@ def _patch_profile() -> Schema:
         "Write what one source says about a profile; it is made if it is not known.",
         {"200": _answer("It is durable.", ref("WriteResult"), headers=_ETAG)},
         (*_WRITE_PROBLEMS, 409, 410, 412),
-        parameters=(_IF_MATCH,),
+        parameters=(_IF_MATCH, _UNLESS_MATCH),
         body=_body("ProfilePatch", _PATCH_EXAMPLE),
     )
 
@@ -257,7 +261,7 @@ def _epoch_operation(name: str, summary: str) -> Schema:
         summary,
         {"200": _answer("It is durable.", ref("EpochResult"))},
         (*_READ_PROBLEMS, 412, 507),
-        parameters=(_IF_MATCH,),
+        parameters=(_IF_MATCH, _UNLESS_MATCH),
     )
 
 

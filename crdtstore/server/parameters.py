@@ -110,10 +110,16 @@ def expected_versions(request: web.Request) -> tuple[str, ...] | None:
     return tuple(tag for is_weak, tag in tags if not is_weak)
 
 
+def unwanted_versions(request: web.Request) -> tuple[str, ...] | None:
+    """Return the versions of If-None-Match, or ("*",); None without it. Weak tags match too."""
+    tags = _tags_of(request, hdrs.IF_NONE_MATCH)
+    return None if tags is None else tuple(tag for _, tag in tags)
+
+
 def is_unchanged(request: web.Request, version: str) -> bool:
     """Say whether If-None-Match names this version, so that the answer is 304."""
-    tags = _tags_of(request, hdrs.IF_NONE_MATCH)
-    return tags is not None and any(tag in (version, ANY_VERSION) for _, tag in tags)
+    tags = unwanted_versions(request)
+    return tags is not None and (version in tags or ANY_VERSION in tags)
 
 
 def _tags_of(request: web.Request, header: str) -> list[tuple[bool, str]] | None:

@@ -23,6 +23,7 @@ from crdtstore.server.parameters import (
     limit_of,
     profile_id_of,
     query_of,
+    unwanted_versions,
 )
 from crdtstore.server.service import service_of
 from crdtstore.server.writes import bounded_wait, result_document, write_of
@@ -173,19 +174,20 @@ def candidate_document(candidate: Candidate, form: Form) -> dict[str, Any]:
 def expected_version(request: web.Request, replica: Replica, profile_id: str) -> str | None:
     """Return the version that If-Match asks for, None for none; raises VersionMismatch.
 
-    ``*`` asks that the profile exists. Of several versions the present one is taken, if it is
-    among them; a profile that is erased has a version of its own, which only its eraser knows.
+    ``*`` asks that the profile exists, and If-None-Match: * that it does not. Of several versions
+    the present one is taken, if it is among them; an erased profile counts as absent.
     """
     versions = expected_versions(request)
-    if versions is None:
-        return None
-    if len(versions) == 1 and versions[0] != ANY_VERSION:
-        return versions[0]
+    unwanted = unwanted_versions(request)
+    if unwanted is None and (versions is None or (len(versions) == 1 and versions[0] != "*")):
+        return versions[0] if versions else None
     try:
         present = replica.read(profile_id).version
     except (ProfileNotFound, ProfileErased):
         present = None
-    if versions == (ANY_VERSION,) and present is not None:
+    if unwanted is not None and present is not None and {present, ANY_VERSION} & set(unwanted):
+        raise VersionMismatch(profile_id, "any other version", present)
+    if versions is None or (versions == (ANY_VERSION,) and present is not None):
         return None
     if present is None or present not in versions:
         raise VersionMismatch(profile_id, ", ".join(versions), present)

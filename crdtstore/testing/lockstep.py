@@ -60,13 +60,13 @@ class Node:
     ``is_slow`` makes a commit take one more step, so that the next one fills meanwhile.
     """
 
-    def __init__(self, name: str, storage: MemoryStorage) -> None:
+    def __init__(self, name: str, storage: MemoryStorage, space: str) -> None:
         self.name = name
         self.storage = storage
+        self.space = space
         self.exchange: Exchange | None = None
         self.is_slow = False
         self.skew_ms = 0
-        self.commits_failed = 0
         self.commit: Commit | None = None
         self.filling: list[Ticket] = []
         self.committing: list[Ticket] = []
@@ -81,18 +81,26 @@ class Node:
         _mark(self.committing, "committing" if self.commit else "durable")
         return self.commit is not None
 
+    def checkpoint(self) -> None:
+        """Bring all documents to rest in one commit, unless another is under way."""
+        assert self.exchange is not None
+        if self.commit is None:
+            self.commit = self.exchange.store.begin_commit(checkpoint=True)
+            self.committing, self.filling = self.filling, []
+            self.finish()
+
     def finish(self) -> None:
         """Make the commit under way durable, or undo it where the storage refuses it."""
         assert self.exchange is not None
         commit, self.commit = self.commit, None
         if commit is None:
+            _mark(self.committing, "durable")
             return
         error: StorageError | None = None
         try:
             persist_growing(commit, self.storage)
         except StorageError as failure:
             error = failure
-            self.commits_failed += 1
         self.exchange.finish_commit(commit, error)
         _mark(self.committing, "durable" if error is None else "lost")
         self.committing = []
@@ -168,12 +176,14 @@ class Network:
         storage: MemoryStorage | None = None,
         skew_ms: int = 0,
         space: str | None = None,
-    ) -> Exchange:
-        """Add a replica and start it; ``skew_ms`` is how far its clock is ahead."""
-        node = Node(name, storage or MemoryStorage())
+        starts: bool = True,
+    ) -> None:
+        """Add a replica, and start it if it ``starts``; its clock is ahead by ``skew_ms``."""
+        node = Node(name, storage or MemoryStorage(), space or self._space)
         node.skew_ms = skew_ms
         self.nodes[name] = node
-        return self._start(node, space or self._space)
+        if starts:
+            self._start(node)
 
     def exchange(self, name: str) -> Exchange:
         """Return the exchange of a running replica."""
@@ -205,26 +215,26 @@ class Network:
         node.stop(persists=persists)
         node.storage = node.storage.reopen()
 
-    def restart(self, name: str, *, storage: MemoryStorage | None = None) -> Exchange:
-        """Start a crashed replica again, on another storage if one is given."""
+    def restart(self, name: str, *, storage: MemoryStorage | None = None) -> None:
+        """Start a replica that does not run, on another storage if one is given."""
         node = self.nodes[name]
         if storage is not None:
             assert node.exchange is None, f"{name} is running"
             node.storage = storage
-        return node.exchange or self._start(node, self._space)
+        if node.exchange is None:
+            self._start(node)
 
-    def _start(self, node: Node, space: str) -> Exchange:
+    def _start(self, node: Node) -> None:
         store = Store.open(
             node.storage,
             name=node.name,
-            space=space,
+            space=node.space,
             schema=self._schema,
             settings=self._settings,
             now_ms=lambda: self.clock.now_ms + node.skew_ms,
             random_bits=self._random.getrandbits,
         )
         node.exchange = Exchange(store)
-        return node.exchange
 
     # --- wires --------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The commands against a real server process: what they print, and how they fail."""
 
+import http.client
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -240,6 +242,42 @@ def test_a_signal_drains_and_keeps_every_answered_write(
     assert "ann" not in errors
     _, url = start()
     assert run("get", "ann", "--url", url)[0] == 0
+
+
+def test_every_write_answered_before_a_signal_is_kept(start: Start, run: Any) -> None:
+    process, url = start()
+    host, port = url.removeprefix("http://").split(":")
+    acknowledged: list[str] = []
+    refused_count = 0
+
+    def write(number: int) -> None:
+        nonlocal refused_count
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        fields = {"source": "crm", "fields": {"x": number}}
+        body = json.dumps({"writes": [{"id": f"p{number}-{n}", **fields} for n in range(50)]})
+        try:
+            connection.request("POST", "/v1/writes", body, {"Content-Type": "application/json"})
+            if connection.getresponse().status == 200:
+                acknowledged.extend(f"p{number}-{n}" for n in range(50))
+        except (OSError, http.client.HTTPException):
+            refused_count += 1
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(200):
+            pool.submit(write, number)
+        while len(acknowledged) < 1_000:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert refused_count > 0, "the signal came after the last write"
+    _, url = start()
+    code, output, _ = run("verify", "--json", "--url", url)
+    assert code == 0
+    assert json.loads(output)["report"]["profiles"] >= len(acknowledged)
+    for profile_id in acknowledged[-50:]:
+        assert run("get", profile_id, "--url", url)[0] == 0
 
 
 def test_help_names_every_command_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

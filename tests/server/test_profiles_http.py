@@ -151,6 +151,20 @@ def test_conditions_guard_reads_and_writes(serve: Any) -> None:
     serve(scenario)
 
 
+def test_a_write_may_ask_that_the_profile_is_new(serve: Any) -> None:
+    async def scenario(api: Any) -> None:
+        body = {"source": "crm", "fields": {"x": 1}}
+        path, headers = "/v1/profiles/ann", {"If-None-Match": "*"}
+        version = (await api.json("PATCH", path, json=body, headers=headers))["version"]
+        for tag in ("*", f'"{version}"'):
+            await api.problem(
+                412, "version-mismatch", "PATCH", path, json=body, headers={"If-None-Match": tag}
+            )
+        await api.json("PATCH", path, json=body, headers={"If-None-Match": '"other"'})
+
+    serve(scenario)
+
+
 def test_an_erased_profile_is_gone_until_it_is_revived(serve: Any) -> None:
     async def scenario(api: Any) -> None:
         await api.write("ann", x=1)

@@ -3,16 +3,18 @@
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from crdtstore import limits
-from crdtstore.engine.ledger import ADOPTION_MAGIC, frame_header, unpack_numbers
+from crdtstore.engine import snapshots
+from crdtstore.engine.ledger import ADOPTION_MAGIC, Waypoint, frame_header, unpack_numbers
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageFull
 from crdtstore.model.cells import DENIAL, SET, parse_key, register_key
 from crdtstore.model.document import canonical_bytes
 from crdtstore.model.operations import add, grant, increment, remove, revoke
-from crdtstore.storage.memory_storage import MemoryStorage
+from crdtstore.settings import Settings
+from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT, MemoryStorage
 from crdtstore.sync.frame import Frame, decode_body
 from crdtstore.testing.lockstep import Network, Ticket, copy_storage, topology
 
@@ -46,10 +48,11 @@ def check_equal(network):
     assert all(other == documents[0] for other in documents)
 
 
-def check_causal_order(storage):
+def check_causal_order(store):
     """Every frame in the journal follows its origin's previous one and its dependencies."""
-    vector = {}
-    for _, record in storage.journal(0, limit=10**6, bytes_max=10**12):
+    trimmed = store.storage.meta("trimmed")
+    vector = {} if trimmed is None else dict(Waypoint.unpack(0, trimmed).vector)
+    for _, record in store.storage.journal(0, limit=10**6, bytes_max=10**12):
         header = frame_header(record)
         if header is None:
             if record[:2] == ADOPTION_MAGIC:
@@ -99,7 +102,11 @@ class Oracle:
             "revoke": {"mail": revoke()},
             "grant": {"mail": grant()},
         }[kind]
-        result = store.write(profile_id, fields, source=source)
+        try:
+            result = store.write(profile_id, fields, source=source)
+        except StorageFull:
+            assert store.counters["commits_failed"], "refused with nothing full"
+            return
         ticket = self.network.ticket(name)
         where = (profile_id, document.epoch)
         if kind == "set" and result.changed:
@@ -199,7 +206,8 @@ WIRES = st.tuples(
     st.sampled_from(["cut", "heal", "drop", "delay"]), st.integers(0, 5), st.integers(0, 4)
 )
 NODES = st.tuples(
-    st.sampled_from(["crash", "lose", "restart", "checkpoint", "fill", "slow"]), st.integers(0, 3)
+    st.sampled_from(["crash", "lose", "restart", "checkpoint", "fill", "free", "slow"]),
+    st.integers(0, 3),
 )
 ACTIONS = st.one_of(
     WRITES, WRITES, WRITES, st.tuples(st.just("step"), st.integers(1, 12)), WIRES, NODES
@@ -232,27 +240,15 @@ def act_on_node(network, name, verb):
         network.crash(name, persists=verb == "crash")
     elif verb == "slow":
         node.is_slow = not node.is_slow
-    elif verb == "fill":
-        node.storage.fail_next_commit(StorageFull("the disk is full"))
-    elif verb == "checkpoint" and node.commit is None:
-        checkpoint(network, name)
-
-
-def checkpoint(network, name):
-    node = network.nodes[name]
-    try:
-        node.exchange.store.commit(checkpoint=True)
-    except StorageFull:
-        state = "lost"
-    else:
-        state = "durable"
-    for ticket in node.filling:
-        ticket.state = state
-    node.filling = []
+    elif verb in ("fill", "free"):
+        node.storage.disk_bytes_max = 0 if verb == "fill" else DISK_BYTES_DEFAULT
+    elif verb == "checkpoint":
+        node.checkpoint()
 
 
 def heal_all(network):
-    for name in network.nodes:
+    for name, node in network.nodes.items():
+        node.storage.disk_bytes_max = DISK_BYTES_DEFAULT
         network.restart(name)
     for wire in network.wires.values():
         network.heal(wire)
@@ -261,18 +257,25 @@ def heal_all(network):
     network.settle()
 
 
-@settings(max_examples=120, deadline=None)
-@given(
-    shape=st.sampled_from(SHAPES),
-    size=st.integers(2, 4),
-    seed=st.integers(0, 2**32),
-    actions=st.lists(ACTIONS, max_size=60),
-)
-def test_replicas_converge_whatever_happens(shape, size, seed, actions):
-    network = Network(seed)
+@pytest.fixture
+def small_limits(monkeypatch):
+    """Limits so small that a few writes are trimmed, sent as snapshots, and out of credit."""
+    monkeypatch.setattr(limits, "WAYPOINT_RECORDS", 2)
+    monkeypatch.setattr(limits, "CHECKPOINT_INTERVAL_MS", 500)
+    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 1)
+    monkeypatch.setattr(limits, "JOURNAL_CACHE_BYTES", 400)
+    monkeypatch.setattr(limits, "CREDIT_BYTES", 600)
+    monkeypatch.setattr(limits, "MESSAGE_FRAMES_BYTES", 300)
+    monkeypatch.setattr(limits, "SNAPSHOT_FRESH_PROFILES_MIN", 2)
+    monkeypatch.setattr(snapshots, "_CHUNK_DOCUMENTS", 1)
+
+
+def run_history(shape, size, late, seed, actions, store_settings=None):
+    """Run a history, heal everything, and check all that was promised."""
+    network = Network(seed, settings=store_settings)
     names = ["ap", "eu", "sa", "us"][:size]
-    for name in names:
-        network.add(name)
+    for number, name in enumerate(names):
+        network.add(name, starts=number < max(1, size - late))
     wires = [network.wire(one, two) for one, two in topology(shape, names)]
     oracle = Oracle(network)
     for action in actions:
@@ -282,8 +285,33 @@ def test_replicas_converge_whatever_happens(shape, size, seed, actions):
     check_equal(network)
     for name in names:
         oracle.check(network.store(name))
-        check_causal_order(network.store(name).storage)
+        check_causal_order(network.store(name))
         assert network.store(name).counters["frames_refused"] == 0
         network.store(name).commit(checkpoint=True)
         assert network.store(name).verify().is_sound
     check_equal(network)
+
+
+HISTORIES = {
+    "shape": st.sampled_from(SHAPES),
+    "size": st.integers(2, 4),
+    "late": st.integers(0, 2),
+    "seed": st.integers(0, 2**32),
+    "actions": st.lists(ACTIONS, max_size=60),
+}
+
+
+@settings(max_examples=120, deadline=None)
+@given(**HISTORIES)
+def test_replicas_converge_whatever_happens(shape, size, late, seed, actions):
+    run_history(shape, size, late, seed, actions)
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(**HISTORIES)
+def test_replicas_with_short_journals_converge_whatever_happens(
+    small_limits, shape, size, late, seed, actions
+):
+    run_history(shape, size, late, seed, actions, Settings(journal_bytes_max=400))
