@@ -11,6 +11,7 @@ through its storage and its ``replication``. Programs without asyncio use it as 
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,8 @@ class Store:
                 now_ms=now_ms or (lambda: time.time_ns() // 1_000_000),
                 random_bits=random_bits or secrets.randbits,
             )
-            store.commit()
+            with suppress(StorageFull):
+                store.commit()
         except BaseException:
             storage.close()
             raise
@@ -366,12 +368,17 @@ class Store:
         }
 
     def close(self) -> None:
-        """Make everything durable, bring the documents to rest, and let the directory go."""
+        """Make everything durable, bring the documents to rest, and let the directory go.
+
+        Raises StorageFull or StorageFailed if something written could not be made durable.
+        """
         if self._is_closed:
             return
         self._is_closed = True
         try:
             if self.failure is None:
-                self.commit(checkpoint=True)
+                self.commit()
+                with suppress(StorageFull):
+                    self.commit(checkpoint=True)
         finally:
             self.storage.close()

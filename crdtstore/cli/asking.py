@@ -187,7 +187,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
         print_json({"sound": is_sound, "report": report, "digests": named})
         return 0 if is_sound else 1
     print(
-        f"{report['documents']:,} records of {client.url} checked: "
+        f"{report['documents']:,} records at rest at {client.url} checked: "
         f"{'all sound' if report['is_sound'] else 'damage found'}"
     )
     for profile_id in report["damaged"]:

@@ -152,7 +152,7 @@ class Committing:
 
     def _is_checkpoint_due(self, now_ms: int, whole: bool) -> bool:
         dirty = len(self._documents.dirty)
-        if not dirty:
+        if not dirty or not self._started_ms:
             self._started_ms = now_ms
         if self._next_mark is not None:
             return False
