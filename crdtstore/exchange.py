@@ -5,13 +5,11 @@ and the simulator drive it in the same way.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
-from crdtstore.engine.ledger import frame_header
-from crdtstore.errors import IdentityClash, ProtocolError, StorageCorrupt, StorageError
+from crdtstore.errors import IdentityClash, ProtocolError, StorageError
+from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
 from crdtstore.sync.messages import (
@@ -28,37 +26,10 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
-from crdtstore.sync.session import Session
+from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import covers, missing_count
 
 _log = logging.getLogger("crdtstore.links")
-
-
-@dataclass(slots=True)
-class LinkState:
-    """One link as the exchange knows it.
-
-    ``serving_after`` is the profile id up to which a snapshot was sent, None if none is under way.
-    ``reason`` says why the link was closed.
-    """
-
-    session: Session
-    outbound: bool
-    serving_after: str | None = None
-    reason: str = ""
-    reason_code: str = ""
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    snapshot_profiles: int = 0
-
-    @property
-    def state(self) -> str:
-        """One of connecting, live, snapshot, down."""
-        if self.session.state == "opening":
-            return "connecting"
-        if self.session.state == "closed":
-            return "down"
-        return "snapshot" if self.serving_after is not None else "live"
 
 
 class Exchange:
@@ -115,7 +86,6 @@ class Exchange:
         self._interest.forget_link(number)
         if self._snapshot_link == number:
             self._snapshot_link = None
-            self._resume_snapshot()
         self._evaluate()
 
     def take_outgoing(self, number: int) -> list[bytes]:
@@ -123,7 +93,10 @@ class Exchange:
         link = self.links.get(number)
         if link is None:
             return []
-        self._fill(number, link)
+        try:
+            fill_link(link, self.store.replication)
+        except StorageError as error:
+            self._refuse(number, link, error.code, str(error))
         messages = link.session.take_outgoing()
         link.sent_bytes += sum(map(len, messages))
         return messages
@@ -158,21 +131,24 @@ class Exchange:
                 self._greet(number, link, message)
             case Frames(frames):
                 self._receive_frames(number, link, frames, size)
-            case Gossip(_, _, names):
+            case Gossip(vector, _, names):
                 replication.learn_names(names)
+                own = replication.identity.origin
+                if vector.get(own, 0) > replication.vector.get(own, 0):
+                    assert link.session.peer is not None
+                    self._renew_incarnation(link.session.peer)
                 self._evaluate()
             case Want(after):
-                self._subscribe(link, after)
+                subscribe(link, after, replication)
             case Trimmed():
                 self._request_snapshot(number)
             case SnapshotRequest(after):
-                link.serving_after = after
-                link.session.send(replication.snapshot_begin())
+                begin_snapshot(link, after, replication)
             case SnapshotBegin():
                 if number == self._snapshot_link:
                     replication.snapshot_begun(message)
             case SnapshotChunk():
-                self._receive_chunk(number, link, message, size)
+                self._receive_chunk(number, link, message, cost_bytes(message, size))
             case SnapshotEnd():
                 self._end_snapshot(number)
             case Refuse(code, reason):
@@ -263,56 +239,7 @@ class Exchange:
         else:
             link.session.release(size)
 
-    def _subscribe(self, link: LinkState, after: dict[int, int]) -> None:
-        session = link.session
-        for origin, sequence in after.items():
-            start = self.store.replication.position_before({origin: sequence})
-            if start is None:
-                session.send(Trimmed())
-                continue
-            session.position = min(session.position, start) if session.subscriptions else start
-            session.subscriptions[origin] = sequence
-
-    def _fill(self, number: int, link: LinkState) -> None:
-        """Queue frames or snapshot chunks for a link, as far as its credit and our buffer go."""
-        session = link.session
-        replication = self.store.replication
-        try:
-            while session.may_send:
-                if link.serving_after is not None:
-                    self._send_chunks(link)
-                elif session.subscriptions and session.position < replication.position:
-                    records = replication.records_after(
-                        session.position, limits.MESSAGE_FRAMES_BYTES
-                    )
-                    session.send_frames(self._wanted_frames(session, records))
-                else:
-                    break
-        except StorageCorrupt as error:
-            self._refuse(number, link, error.code, str(error))
-
-    @staticmethod
-    def _wanted_frames(session: Session, records: list[tuple[int, bytes]]) -> Iterator[bytes]:
-        for position, record in records:
-            header = frame_header(record)
-            if header is None:
-                session.position = position
-                continue
-            raw = session.offer_record(position, header, record)
-            if raw is not None:
-                yield raw
-
     # --- snapshots ----------------------------------------------------------------------------
-
-    def _send_chunks(self, link: LinkState) -> None:
-        assert link.serving_after is not None
-        chunks, has_ended = self.store.replication.snapshot_chunks(link.serving_after)
-        for chunk in chunks:
-            link.session.send_chunk(chunk)
-            link.serving_after = chunk.last_id
-        if has_ended:
-            link.session.send(SnapshotEnd())
-            link.serving_after = None
 
     def _request_snapshot(self, number: int) -> None:
         if self._snapshot_link is not None:
@@ -392,6 +319,8 @@ class Exchange:
 
     def _evaluate(self) -> None:
         """Decide anew which neighbour sends what, unless a snapshot will change it all."""
+        if self._snapshot_link is None:
+            self._resume_snapshot()
         if self.store.replication.progress is not None or self._snapshot_link is not None:
             return
         neighbours = [

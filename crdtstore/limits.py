@@ -87,6 +87,10 @@ CREDIT_BYTES: Final = 4 * MEBIBYTE
 INBOX_BYTES_MAX: Final = 8 * MEBIBYTE
 """Bytes of frames that wait for an earlier one; beyond it they are dropped and asked for again."""
 
+CHUNK_DOCUMENTS_MAX: Final = 2_000
+"""Documents in one snapshot chunk: with the credit that a chunk costs, what may be under way fits
+into one commit."""
+
 QUARANTINE_MAX: Final = 64
 """Refused frames kept for inspection, the newest; each is at most one frame."""
 
@@ -211,6 +215,9 @@ BODY_BYTES_MAX: Final = 8 * MEBIBYTE
 
 PAGE_PROFILES_MAX: Final = 1_000
 """Profiles in one page of a listing."""
+
+DAMAGED_PROFILES_MAX: Final = 1_000
+"""Damaged profiles that a verification names; more of them say nothing new."""
 
 PAGE_CHANGES_MAX: Final = 10_000
 """Changes in one page of the change feed."""

@@ -11,17 +11,15 @@ next commit fills. A write is answered when its commit is durable.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from crdtstore import limits
-from crdtstore.engine.commits import Commit
 from crdtstore.engine.feed import Change, end_cursor
-from crdtstore.engine.verification import StoreDigest, VerifyReport, count_profiles
+from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import (
     ConfigurationError,
@@ -30,17 +28,18 @@ from crdtstore.errors import (
     LimitExceeded,
     Refused,
     ReplicaClosed,
-    StorageError,
+    StorageCorrupt,
     StorageFailed,
 )
 from crdtstore.exchange import Exchange
+from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
 from crdtstore.model.profile import Candidate, Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
-from crdtstore.status import ReplicaStatus, peer_statuses
-from crdtstore.storage.contract import MapFull, Storage
+from crdtstore.status import ReplicaStatus, replica_status
+from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
 
 _TICK_S = 0.1
@@ -62,15 +61,13 @@ class Replica:
         self._peers = [Peer(url) for url in peers]
         self._link_secret = link_secret
         self._links: set[Link] = set()
-        self._waiters: list[asyncio.Future[None]] = []
-        self._work = asyncio.Event()
-        self._committed = asyncio.Event()
+        self._commits = GroupCommit(
+            self._exchange, interval_s=store.settings.commit_interval_ms / 1000
+        )
         self._tasks: list[asyncio.Task[None]] = []
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
         self._client: aiohttp.ClientSession | None = None
         self._started_s = time.monotonic()
         self._is_closing = False
-        self._is_stopping = False
 
     @classmethod
     def open(
@@ -100,14 +97,19 @@ class Replica:
     async def __aenter__(self) -> "Replica":
         self._client = aiohttp.ClientSession()
         self._tasks = [
-            asyncio.create_task(self._commit_forever(), name="crdtstore-commits"),
+            asyncio.create_task(self._commits.run(self._wake_links), name="crdtstore-commits"),
             asyncio.create_task(self._tick_forever(), name="crdtstore-ticks"),
         ]
         for peer in self._peers:
             task = keep_linked(
-                peer, self._exchange, self._client, self._link_secret, self._links, self._work,
+                peer,
+                self._exchange,
+                self._client,
+                self._link_secret,
+                self._links,
+                self._commits.work,
                 self._store.random_bits,
-            )  # fmt: skip
+            )
             self._tasks.append(asyncio.create_task(task, name=f"crdtstore-peer {peer.url}"))
         for running in self._tasks:
             running.add_done_callback(self._task_ended)
@@ -152,11 +154,11 @@ class Replica:
         Raises InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
         self._check_open()
-        result = self._store.write(
-            profile_id, fields, source=source, if_version=if_version, cursors=cursors
+        return await self._kept(
+            self._store.write(
+                profile_id, fields, source=source, if_version=if_version, cursors=cursors
+            )
         )
-        await self._durable()
-        return result.version
 
     async def write_many(self, writes: Iterable[Write]) -> list[WriteResult | CrdtstoreError]:
         """Make several writes durable together; return a result or an error for each, in order.
@@ -176,31 +178,25 @@ class Replica:
                         write.id, write.fields, source=write.source, if_version=write.if_version
                     )
                 )
-            except (InvalidInput, Refused) as error:
+            except (InvalidInput, Refused, StorageCorrupt) as error:
                 results.append(error)
-        await self._durable()
+        await self._commits.durable()
         return results
 
     async def erase(self, profile_id: str, *, if_version: str | None = None) -> str:
         """Erase a profile for good; return its version when that is durable."""
         self._check_open()
-        result = self._store.erase(profile_id, if_version=if_version)
-        await self._durable()
-        return result.version
+        return await self._kept(self._store.erase(profile_id, if_version=if_version))
 
     async def revive(self, profile_id: str, *, if_version: str | None = None) -> str:
         """Let an erased profile take writes again; return its version when that is durable."""
         self._check_open()
-        result = self._store.revive(profile_id, if_version=if_version)
-        await self._durable()
-        return result.version
+        return await self._kept(self._store.revive(profile_id, if_version=if_version))
 
-    async def _durable(self) -> None:
-        """Wait until everything that was written so far is durable; raises StorageError."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._work.set()
-        await waiter
+    async def _kept(self, result: WriteResult) -> str:
+        """Return the version that a write made, once it is durable."""
+        await self._commits.durable()
+        return result.version
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -216,7 +212,9 @@ class Replica:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
         return self._store.profiles(after=after, limit=limit)
 
-    async def changes(self, *, since: str = "", follow: bool = True) -> AsyncIterator[Change]:
+    async def changes(
+        self, *, since: str = "", follow: bool = True
+    ) -> AsyncGenerator[Change, None]:
         """Yield changes after a cursor in local commit order; go on with new ones if ``follow``.
 
         ``since`` is "" for the start of the journal, "end" for new ones only. Raises CursorExpired
@@ -225,7 +223,7 @@ class Replica:
         if since == "end":
             since = end_cursor(self._store.ledger)
         while not self._is_closing:
-            committed = self._committed
+            committed = self._commits.committed
             page = self._store.changes(since=since, limit=_FEED_PAGE)
             for change in page:
                 yield change
@@ -242,30 +240,12 @@ class Replica:
 
     def status(self) -> ReplicaStatus:
         """Return how the replica is doing."""
-        store = self._store
-        size = store.storage.size()
-        reason = self._unready_reason()
-        ledger = store.ledger
-        return ReplicaStatus(
-            name=self.name,
-            space=self.space,
-            origin=self.origin,
-            incarnations=store.replication.identity.incarnations,
+        return replica_status(
+            self._exchange,
+            self._peers,
             uptime_s=time.monotonic() - self._started_s,
-            ready=not reason,
-            reason=reason,
-            profiles=count_profiles(store.documents, store.commits),
-            frames=ledger.position - max(ledger.first_position - 1, 0),
-            journal_bytes=ledger.journal_bytes,
-            storage_bytes=size.used_bytes,
-            disk_free_bytes=size.disk_free_bytes,
-            dirty_documents=len(store.documents.dirty),
-            cached_bytes=store.documents.cached_bytes,
-            held_bytes=store.replication.held_bytes,
-            waiting_writers=len(self._waiters),
-            quarantined=store.replication.quarantined,
-            counters=store.counters,
-            peers=peer_statuses(self._exchange, self._peers),
+            reason=self._unready_reason(),
+            waiting_writers=self._commits.waiting_writers,
         )
 
     def _unready_reason(self) -> str:
@@ -277,9 +257,15 @@ class Replica:
             return "receiving a snapshot"
         return ""
 
-    def verify(self) -> VerifyReport:
-        """Read every record at rest and check it; reports what is damaged."""
-        return self._store.verify()
+    async def verify(self) -> VerifyReport:
+        """Read every record at rest and check it; reports what is damaged.
+
+        It reads page by page, so that the replica goes on working meanwhile.
+        """
+        verification = Verification(self._store.storage, self._store.commits)
+        while not verification.step():
+            await asyncio.sleep(0)
+        return verification.report()
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
@@ -294,7 +280,7 @@ class Replica:
             _log.error("a link was refused: there are %d already", len(self._links))
             await websocket.close(code=aiohttp.WSCloseCode.TRY_AGAIN_LATER)
             return
-        link = Link(websocket, self._exchange, self._work, outbound=False)
+        link = Link(websocket, self._exchange, self._commits.work, outbound=False)
         self._links.add(link)
         try:
             await link.run()
@@ -307,63 +293,11 @@ class Replica:
 
     # --- life ---------------------------------------------------------------------------------
 
-    async def _commit_forever(self) -> None:
-        interval_s = self._store.settings.commit_interval_ms / 1000
-        while not self._is_stopping:
-            await self._work.wait()
-            self._work.clear()
-            waiters, self._waiters = self._waiters, []
-            try:
-                commit = self._exchange.begin_commit()
-            except StorageError as failure:
-                self._answer(waiters, failure)
-                continue
-            if commit is None:
-                self._answer(waiters, None)
-                self._wake_links()
-                continue
-            error = await self._persist(commit)
-            self._exchange.finish_commit(commit, error)
-            if error is not None:
-                _log.error("a commit failed, and was undone: %s", error)
-                newer, self._waiters = self._waiters, []
-                waiters += newer
-            self._answer(waiters, error)
-            self._committed.set()
-            self._committed = asyncio.Event()
-            self._wake_links()
-            if interval_s:
-                await asyncio.sleep(interval_s)
-
-    async def _persist(self, commit: Commit) -> StorageError | None:
-        """Make a commit durable in the worker thread; return the error that it met."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                await loop.run_in_executor(self._worker, commit.persist, self._store.storage)
-            except MapFull as error:
-                if not self._store.storage.grow():
-                    return error
-            except StorageError as error:
-                return error
-            else:
-                return None
-
-    @staticmethod
-    def _answer(waiters: list[asyncio.Future[None]], error: StorageError | None) -> None:
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             self._exchange.tick()
-            self._work.set()
+            self._commits.work.set()
             self._wake_links()
 
     def _check_open(self) -> None:
@@ -378,11 +312,11 @@ class Replica:
         if self._is_closing:
             return
         self._is_closing = True
-        self._committed.set()
+        self._commits.committed.set()
         try:
             await self._stop_tasks()
         finally:
-            self._worker.shutdown()
+            self._commits.close()
             self._store.close()
 
     async def _stop_tasks(self) -> None:
@@ -398,11 +332,7 @@ class Replica:
         deadline = asyncio.get_running_loop().time() + limits.CLOSE_TIMEOUT_S
         while self._links and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
-        while self._waiters and not self._tasks[0].done():
-            self._work.set()
-            await asyncio.sleep(0.001)
-        self._is_stopping = True
-        self._work.set()
+        self._commits.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
@@ -413,5 +343,4 @@ class Replica:
             return
         _log.critical("task %s ended: the replica stops writing", task.get_name(), exc_info=error)
         self._store.failure = StorageFailed(f"an internal error ended {task.get_name()}: {error!r}")
-        waiters, self._waiters = self._waiters, []
-        self._answer(waiters, self._store.failure)
+        self._commits.fail(self._store.failure)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from crdtstore.exchange import Exchange, LinkState
+from crdtstore.exchange import Exchange
 from crdtstore.peering import Peer
+from crdtstore.serving import LinkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,42 @@ class ReplicaStatus:
     quarantined: int
     counters: dict[str, int]
     peers: tuple[PeerStatus, ...]
+
+
+def replica_status(
+    exchange: Exchange,
+    peers: list[Peer],
+    *,
+    uptime_s: float,
+    reason: str,
+    waiting_writers: int,
+) -> ReplicaStatus:
+    """Return the status of a replica; ``reason`` says why it is not ready, "" if it is."""
+    store = exchange.store
+    ledger = store.ledger
+    identity = store.replication.identity
+    size = store.storage.size()
+    return ReplicaStatus(
+        name=identity.name,
+        space=identity.space,
+        origin=f"{identity.origin:016x}",
+        incarnations=identity.incarnations,
+        uptime_s=uptime_s,
+        ready=not reason,
+        reason=reason,
+        profiles=store.profile_count,
+        frames=ledger.position - max(ledger.first_position - 1, 0),
+        journal_bytes=ledger.journal_bytes,
+        storage_bytes=size.used_bytes,
+        disk_free_bytes=size.disk_free_bytes,
+        dirty_documents=len(store.documents.dirty),
+        cached_bytes=store.documents.cached_bytes,
+        held_bytes=store.replication.held_bytes,
+        waiting_writers=waiting_writers,
+        quarantined=store.replication.quarantined,
+        counters=store.counters,
+        peers=peer_statuses(exchange, peers),
+    )
 
 
 def peer_statuses(exchange: Exchange, peers: list[Peer]) -> tuple[PeerStatus, ...]:

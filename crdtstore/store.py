@@ -28,7 +28,13 @@ from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.listing import living_documents
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
-from crdtstore.engine.verification import StoreDigest, VerifyReport, digest_store, verify_store
+from crdtstore.engine.verification import (
+    StoreDigest,
+    Verification,
+    VerifyReport,
+    count_profiles,
+    digest_store,
+)
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import (
     InvalidInput,
@@ -351,11 +357,19 @@ class Store:
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
-        return verify_store(self.storage, self.commits)
+        verification = Verification(self.storage, self.commits)
+        while not verification.step():
+            pass
+        return verification.report()
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
         return self._cursors.get(name)
+
+    @property
+    def profile_count(self) -> int:
+        """How many living profiles there are."""
+        return count_profiles(self.documents, self.commits)
 
     @property
     def counters(self) -> dict[str, int]:

@@ -130,7 +130,7 @@ def _candidates_of(explained: ExplainedField) -> Text:
     for candidate in explained.candidates[:_CANDIDATES_SHOWN]:
         told = _shown_value(candidate["value"])
         told += f"  ({candidate['source']}, {candidate['replica']})"
-        if candidate["kind"] in ("set", "consent"):
+        if candidate["kind"] == "set":
             told += f": {candidate['rule']}"
         lines.append(told + "\n", style="bold" if candidate["survives"] else "dim")
     hidden = len(explained.candidates) - _CANDIDATES_SHOWN

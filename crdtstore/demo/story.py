@@ -157,6 +157,10 @@ class Story:
             record = await explain(self._fleet.clients["us"], choice)
             self.report.golden_records.append(record)
             self._screen.show_record(record)
+        self._screen.say(
+            "The e-mails come from two sources, which both keep their say. The phone number is the",
+            "CRM's in both regions: one source has one value, and the newer write replaced the other.",
+        )
 
     async def _count(self) -> None:
         self._screen.step(6, "The count: everything that was acknowledged is read back.")

@@ -46,7 +46,7 @@ def connected_writes(record: Record, turn: int) -> list[Write]:
         _write(
             record,
             "cdp",
-            email=f"person.{number}+{turn}@web.example",
+            email=f"p{number}.{turn}@web.example",
             logins={"increment": LOGINS_EU},
             tags={"add": ["lead", "newsletter"]},
             marketing={"grant": True},
@@ -62,7 +62,7 @@ def cut_off_writes(record: Record, turn: int) -> list[Write]:
             record,
             "crm",
             phone=f"+61 7 5550 {number:04d} ext {turn}",
-            email=f"p{number}+{turn}@work.example",
+            email=f"p{number}.{turn}@work.example",
         ),
         _write(record, "cdp", logins={"increment": LOGINS_AP}),
         _write(

@@ -19,7 +19,7 @@ from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.model.document import Document
 from crdtstore.storage.contract import Batch, MapFull, Storage
-from crdtstore.sync.vector import Heads
+from crdtstore.sync.vector import Heads, covers, vector_of
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -80,7 +80,8 @@ class Committing:
     """Begins and finishes commits, one at a time.
 
     ``digest`` is the XOR of the digests of all documents at rest, ``profiles`` counts the living
-    ones among them.
+    ones among them. ``owes_checkpoint`` makes the next commit start a checkpoint: a snapshot that
+    we give stands for the last one, so it must cover what we can no longer serve as frames.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Committing:
         self._clock = clock
         self._journal_retention_ms = journal_retention_ms
         self._journal_bytes_max = journal_bytes_max
+        self.owes_checkpoint = self._is_floor_above_mark()
         self._pending: list[str] = []
         self._next_mark: Mark | None = None
         self._started_ms = 0
@@ -156,16 +158,22 @@ class Committing:
             self._started_ms = now_ms
         if self._next_mark is not None:
             return False
-        if whole:
-            return dirty > 0 or self._ledger.position > self.mark.position
-        return dirty > 0 and (
-            dirty >= limits.CHECKPOINT_DOCUMENTS
-            or self._ledger.bytes_total - self.mark.bytes_total > limits.CHECKPOINT_JOURNAL_BYTES
-            or now_ms - self._started_ms >= limits.CHECKPOINT_INTERVAL_MS
+        if whole and (dirty > 0 or self._ledger.position > self.mark.position):
+            return True
+        journal_bytes = self._ledger.bytes_total - self.mark.bytes_total
+        return (
+            self.owes_checkpoint
+            or dirty >= limits.CHECKPOINT_DOCUMENTS
+            or journal_bytes > limits.CHECKPOINT_JOURNAL_BYTES
+            or (dirty > 0 and now_ms - self._started_ms >= limits.CHECKPOINT_INTERVAL_MS)
         )
+
+    def _is_floor_above_mark(self) -> bool:
+        return not covers(vector_of(self.mark.heads), self._ledger.floor)
 
     def _start_checkpoint(self, batch: Batch, now_ms: int) -> None:
         """Start a checkpoint with this commit, whose own records it includes."""
+        self.owes_checkpoint = False
         self._started_ms = now_ms
         self._next_mark = Mark(
             position=self._ledger.position + len(batch.journal),
@@ -180,6 +188,7 @@ class Committing:
         if self._next_mark is not None:
             size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
             size = min(limits.BATCH_DOCUMENTS_MAX // 2 if whole else size, len(self._pending))
+            size = min(size, max(0, limits.BATCH_DOCUMENTS_MAX - len(taken)))
             if size:
                 taken.extend(reversed(self._pending[-size:]))
                 del self._pending[-size:]
@@ -228,12 +237,15 @@ class Committing:
         self.under_way = None
         self._pending = []
         self._next_mark = None
+        newer = self._drafting.draft
         self._drafting.roll_back(commit.draft)
-        self._drafting.draft.meta.update(
-            (name, value)
-            for name, value in commit.draft.meta.items()
-            if name in ("identity", "names") or name.startswith("quarantine/")
-        )
+        for draft in (commit.draft, newer):
+            self._drafting.draft.meta.update(
+                (name, value)
+                for name, value in draft.meta.items()
+                if name in ("identity", "names") or name.startswith("quarantine/")
+            )
+        self.owes_checkpoint = self._is_floor_above_mark()
 
 
 def _trim(batch: Batch, trim: Waypoint) -> None:

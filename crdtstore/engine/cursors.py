@@ -32,7 +32,12 @@ class Cursors:
             check_name(name, "a cursor name", limits.CURSOR_NAME_BYTES_MAX)
             if type(value) is not str:
                 raise InvalidInput(f"the value of cursor {name!r} is text")
-            size = len(value.encode())
+            try:
+                size = len(value.encode())
+            except UnicodeEncodeError:
+                raise InvalidInput(
+                    f"the value of cursor {name!r} has a lone surrogate, which is not Unicode"
+                ) from None
             if size > limits.CURSOR_VALUE_BYTES_MAX:
                 subject = f"the value of cursor {name!r}"
                 raise LimitExceeded(subject, size, limits.CURSOR_VALUE_BYTES_MAX, "bytes")

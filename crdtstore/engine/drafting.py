@@ -28,6 +28,8 @@ from crdtstore.sync.frame import Frame, seal
 from crdtstore.sync.vector import Head, Vector
 
 _FRAME_ENTRIES_BYTES = limits.WRITE_BYTES_MAX
+_FRAME_BODY_BYTES = limits.FRAME_BYTES_MAX - 1 * limits.KIBIBYTE
+_DEPENDENCY_BYTES = 18
 
 
 @dataclass(slots=True)
@@ -119,22 +121,31 @@ class Drafting:
         self.draft.erasures += epoch & 1
 
     def seal_frame(self) -> None:
-        """Close the frame being filled, if it holds anything, and start the next one."""
+        """Close the frame being filled, if it holds anything, and start the next one.
+
+        Dependencies that leave no room for the writes go ahead of them in a frame of their own.
+        """
         if not self._entries:
             return
+        dependencies_bytes = _DEPENDENCY_BYTES * len(self._dependencies)
+        if self._entries_bytes + dependencies_bytes > _FRAME_BODY_BYTES:
+            self._seal([])
+        self.counters["writes"] += len(self._entries)
+        self._seal(self._entries)
+        self._entries = []
+        self._entries_bytes = 0
+
+    def _seal(self, entries: list[bytes]) -> None:
         frame = seal(
             origin=self.origin,
             previous=self._ledger.head(self.origin),
             timestamp=self._clock.latest,
             dependencies=self._dependencies,
-            entries=self._entries,
+            entries=entries,
             tag=self._tag,
         )
         self._advance(frame)
         self.counters["frames_sealed"] += 1
-        self.counters["writes"] += len(self._entries)
-        self._entries = []
-        self._entries_bytes = 0
         self._dependencies = {}
 
     # --- from elsewhere -----------------------------------------------------------------------
@@ -170,10 +181,12 @@ class Drafting:
             raise FrameCorrupt("a snapshot chunk is not an array of documents")
         for write in entries:
             check_entry(write, timestamp, None)
+        profile_ids = list(dict.fromkeys(write[0] for write in entries))
+        if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
+            raise FrameCorrupt(f"a snapshot chunk has {len(profile_ids):,} documents")
         self.seal_frame()
         self._absorb_all(entries)
         self._clock.observe(timestamp)
-        profile_ids = list(dict.fromkeys(write[0] for write in entries))
         self.draft.resting.extend(profile_ids)
         self.counters["snapshot_documents"] += len(profile_ids)
         return profile_ids

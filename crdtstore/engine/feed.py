@@ -12,7 +12,7 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import datetime_of
-from crdtstore.engine.ledger import SNAPSHOT_MAGIC, Ledger, frame_header, snapshot_note_ids
+from crdtstore.engine.ledger import SNAPSHOT_MAGIC, Ledger, frame_header, read_snapshot_note
 from crdtstore.errors import CursorExpired, InvalidInput
 from crdtstore.model.cells import parse_key
 from crdtstore.sync.frame import Frame, decode_body
@@ -53,7 +53,8 @@ def read_changes(ledger: Ledger, names: Mapping[int, str], since: str, limit: in
         raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_CHANGES_MAX:,}")
     position, index = _parse_cursor(since)
     first = max(ledger.first_position, 1)
-    if since and position < first - 1:
+    is_whole = position == first - 1 and index >= limits.WRITES_PER_FRAME_MAX
+    if since and position < first and first > 1 and not is_whole:
         raise CursorExpired(
             f"the journal starts at {first}.0 and no longer reaches back to cursor {since!r}; "
             "read all profiles, then follow from the end"
@@ -95,7 +96,7 @@ def _changes_of(
     header = frame_header(record)
     if header is None:
         if record[:2] == SNAPSHOT_MAGIC:
-            for index, profile_id in enumerate(snapshot_note_ids(record)):
+            for index, profile_id in enumerate(read_snapshot_note(record)[1]):
                 if index >= skip:
                     yield Change(f"{position}.{index}", profile_id, (), (), 0, "", 0, False)
         return

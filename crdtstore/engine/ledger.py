@@ -1,9 +1,9 @@
 """Ledger: what was applied, in which order, and from where in the journal it can be served again.
 
 The journal is one sequence of records in local order, which is a causal order. A record is a frame
-(magic "CF"), the note of a snapshot chunk ("CS": the ids that it touched), or the adoption of a
-snapshot's heads ("CV"). Waypoints, every few hundred records, keep the vector of all that lies
-before them, so that the start of any peer's tail is found without an index of frames.
+(magic "CF"), the note of a snapshot chunk ("CS": its timestamp and the ids that it touched), or the
+adoption of a snapshot's heads ("CV"). Waypoints, every few hundred records, keep the vector of all
+that lies before them, so that the start of any peer's tail is found without an index of frames.
 """
 
 from collections import deque
@@ -37,15 +37,15 @@ def unpack_numbers(packed: bytes) -> dict[int, Any]:
     return dict(msgpack.unpackb(packed, use_list=False, strict_map_key=False))
 
 
-def snapshot_note(profile_ids: list[str]) -> bytes:
+def snapshot_note(timestamp: int, profile_ids: list[str]) -> bytes:
     """Return the journal record of a snapshot chunk."""
-    return SNAPSHOT_MAGIC + _pack(profile_ids)
+    return SNAPSHOT_MAGIC + _pack([timestamp, profile_ids])
 
 
-def snapshot_note_ids(record: bytes) -> list[str]:
-    """Return the profile ids that a snapshot chunk touched."""
-    ids: list[str] = msgpack.unpackb(record[2:])
-    return ids
+def read_snapshot_note(record: bytes) -> tuple[int, list[str]]:
+    """Return the timestamp of a snapshot chunk, and the profile ids that it touched."""
+    timestamp, profile_ids = msgpack.unpackb(record[2:])
+    return timestamp, profile_ids
 
 
 def adoption_note(heads: Heads) -> bytes:
@@ -207,6 +207,13 @@ class Ledger:
         self._waypoints = [later for later in self._waypoints if later.position > waypoint.position]
         while self._recent and self._recent[0][0] < self.first_position:
             self._recent_bytes -= len(self._recent.popleft()[1])
+
+
+def stored_floor(storage: Storage) -> Vector:
+    """Return the floor that storage keeps: what was trimmed, and what a snapshot stood for."""
+    trimmed, adopted = storage.meta("trimmed"), storage.meta("floor")
+    floor = {} if trimmed is None else Waypoint.unpack(0, trimmed).vector
+    return floor if adopted is None else join_vectors(floor, unpack_numbers(adopted))
 
 
 def frame_header(record: bytes) -> FrameHeader | None:

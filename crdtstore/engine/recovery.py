@@ -13,13 +13,15 @@ from crdtstore.engine.ledger import (
     SNAPSHOT_MAGIC,
     Ledger,
     Waypoint,
+    read_snapshot_note,
+    stored_floor,
     unpack_numbers,
 )
 from crdtstore.errors import FrameCorrupt, StorageCorrupt
 from crdtstore.model.document import UndoLog, absorb
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, parse
-from crdtstore.sync.vector import join_vectors, vector_of
+from crdtstore.sync.vector import vector_of
 
 
 def recover(
@@ -34,10 +36,7 @@ def recover(
     if trimmed is not None:
         waypoint = Waypoint.unpack(0, trimmed)
         ledger.bytes_trimmed = waypoint.bytes_total
-        ledger.floor = dict(waypoint.vector)
-    floor = storage.meta("floor")
-    if floor is not None:
-        ledger.floor = join_vectors(ledger.floor, unpack_numbers(floor))
+    ledger.floor = stored_floor(storage)
     ledger.heads = dict(mark.heads)
     ledger.bytes_total = mark.bytes_total
     clock.observe(mark.timestamp)
@@ -61,6 +60,7 @@ def _replay(
     tag: bytes,
 ) -> None:
     if record[:2] == SNAPSHOT_MAGIC:
+        clock.observe(read_snapshot_note(record)[0])
         return
     if record[:2] == ADOPTION_MAGIC:
         ledger.heads.update(unpack_numbers(record[2:]))

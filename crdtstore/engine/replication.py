@@ -11,10 +11,12 @@ from crdtstore.engine.commits import Committing
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identity import Identity, draw_origin
 from crdtstore.engine.ledger import (
+    NO_HEAD,
     Ledger,
     adoption_note,
     pack_numbers,
     snapshot_note,
+    stored_floor,
     unpack_numbers,
 )
 from crdtstore.engine.snapshots import SnapshotProgress, read_chunks
@@ -63,12 +65,11 @@ class Replication:
     @property
     def heads(self) -> Heads:
         """The durable heads of all origins."""
-        durable = self._ledger.durable
-        return {
-            origin: head
-            for origin, head in self._ledger.heads.items()
-            if durable.get(origin) == head[0]
-        }
+        heads = dict(self._ledger.heads)
+        heads.update(self._drafting.draft.heads_before)
+        if self._committing.under_way is not None:
+            heads.update(self._committing.under_way.draft.heads_before)
+        return {origin: head for origin, head in heads.items() if head != NO_HEAD}
 
     @property
     def vector(self) -> Vector:
@@ -147,15 +148,17 @@ class Replication:
         while (ready := self._inbox.next_ready(vector)) is not None:
             try:
                 self._drafting.apply_frame(ready, decode_body(ready)[1], now_ms)
-            except ProtocolError:
+            except ProtocolError as error:
                 self._inbox.forget(ready.origin)
-                raise
-            applied += 1
+                self._quarantine(ready.raw, error)
+            else:
+                applied += 1
         return applied
 
     def commit_failed(self) -> None:
         """Go back to what is durable: frames that wait are dropped, a snapshot's progress too."""
         self._inbox.clear()
+        self._ledger.floor = stored_floor(self._storage)
         self.progress = SnapshotProgress.unpack(self._storage.meta("snapshot"))
 
     @property
@@ -227,7 +230,7 @@ class Replication:
         assert self.progress is not None
         entries = decode_packed(chunk.entries)
         profile_ids = self._drafting.apply_documents(entries, chunk.timestamp, now_ms)
-        self._drafting.draft.records.append(snapshot_note(profile_ids))
+        self._drafting.draft.records.append(snapshot_note(chunk.timestamp, profile_ids))
         self._set_progress(SnapshotProgress(chunk.last_id, self.progress.heads))
         return len(profile_ids)
 
@@ -251,6 +254,7 @@ class Replication:
                 self._ledger.floor, {origin: head[0] for origin, head in heads.items()}
             )
             self._drafting.draft.meta["floor"] = pack_numbers(self._ledger.floor)
+            self._committing.owes_checkpoint = True
 
     def _set_progress(self, progress: SnapshotProgress | None) -> None:
         self.progress = progress

@@ -19,7 +19,6 @@ from crdtstore.sync.messages import SnapshotChunk
 from crdtstore.sync.vector import Heads
 
 _CHUNK_BYTES = limits.FRAME_BYTES_MAX - 16 * limits.KIBIBYTE
-_CHUNK_DOCUMENTS = 2_000
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -30,7 +29,9 @@ def read_chunks(storage: Storage, after: str, timestamp: int) -> tuple[list[Snap
     Only documents at rest are read, which are durable. One chunk, or several when it would be too
     large: those belong together. Raises StorageCorrupt for a damaged record.
     """
-    records = storage.documents(after.encode(), limit=_CHUNK_DOCUMENTS, bytes_max=_CHUNK_BYTES)
+    records = storage.documents(
+        after.encode(), limit=limits.CHUNK_DOCUMENTS_MAX, bytes_max=_CHUNK_BYTES
+    )
     chunks: list[SnapshotChunk] = []
     entries: list[bytes] = []
     size = 0

@@ -38,7 +38,8 @@ class VerifyReport:
     """What a check of every record found.
 
     ``damaged`` names profiles whose record does not match its checksum (the first thousand).
-    ``is_sound`` also asks that count and digest agree with what the store believes.
+    ``is_sound`` also asks that count and digest agree with what the store believes, as far as
+    nothing was committed during the check.
     """
 
     documents: int
@@ -75,26 +76,48 @@ def count_profiles(documents: Documents, committing: Committing) -> int:
     )
 
 
-def verify_store(storage: Storage, committing: Committing) -> VerifyReport:
-    """Read every record at rest, check it against its checksum, and add up the digests."""
-    after = b""
-    documents = profiles = digest = 0
-    damaged: list[str] = []
-    while True:
-        records = storage.documents(
-            after, limit=_PAGE_RECORDS, bytes_max=limits.JOURNAL_CACHE_BYTES
+class Verification:
+    """One check of every record at rest: ``step`` until it says it is done, then ``report``."""
+
+    def __init__(self, storage: Storage, committing: Committing) -> None:
+        self._storage = storage
+        self._committing = committing
+        self._commits_before = committing.counters["commits"]
+        self._after = b""
+        self._documents = self._profiles = self._digest = 0
+        self._damaged: list[str] = []
+
+    def step(self) -> bool:
+        """Check the next page of records; return whether it was the last."""
+        records = self._storage.documents(
+            self._after, limit=_PAGE_RECORDS, bytes_max=limits.JOURNAL_CACHE_BYTES
         )
-        if not records:
-            break
-        for after, record in records:
-            documents += 1
-            profile_id = after.decode(errors="replace")
-            try:
-                epoch, _ = unpack_canonical(checked_canonical(profile_id, record))
-            except StorageCorrupt:
-                damaged.append(profile_id)
-                continue
-            digest ^= record_digest(record)
-            profiles += 1 - (epoch & 1)
-    is_sound = not damaged and (digest, profiles) == (committing.digest, committing.profiles)
-    return VerifyReport(documents, profiles, f"{digest:032x}", tuple(damaged[:1000]), is_sound)
+        for key, record in records:
+            self._check(key.decode(errors="replace"), record)
+        if records:
+            self._after = records[-1][0]
+        return not records
+
+    def _check(self, profile_id: str, record: bytes) -> None:
+        self._documents += 1
+        try:
+            epoch, _ = unpack_canonical(checked_canonical(profile_id, record))
+        except StorageCorrupt:
+            self._damaged.append(profile_id)
+            return
+        self._digest ^= record_digest(record)
+        self._profiles += 1 - (epoch & 1)
+
+    def report(self) -> VerifyReport:
+        """Return what was found. Totals are compared only if nothing was committed meanwhile."""
+        committing = self._committing
+        is_still = committing.counters["commits"] == self._commits_before
+        expected = (committing.digest, committing.profiles)
+        return VerifyReport(
+            documents=self._documents,
+            profiles=self._profiles,
+            digest=f"{self._digest:032x}",
+            damaged=tuple(self._damaged[: limits.DAMAGED_PROFILES_MAX]),
+            is_sound=not self._damaged
+            and (not is_still or (self._digest, self._profiles) == expected),
+        )

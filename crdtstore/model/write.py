@@ -10,10 +10,8 @@ from typing import Any, Final, NamedTuple
 from crdtstore import limits
 from crdtstore.errors import InvalidOperation, InvalidValue, KindConflict, LimitExceeded
 from crdtstore.model.cells import (
-    COUNTER,
     DENIAL,
-    GRANT,
-    REGISTER,
+    KIND_OF_LETTER,
     SEPARATOR,
     SET,
     Cells,
@@ -32,13 +30,6 @@ from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
 from crdtstore.names import check_name
 from crdtstore.schema import Schema
 
-_KIND_OF_LETTER: Final = {
-    REGISTER: "register",
-    COUNTER: "counter",
-    SET: "set",
-    DENIAL: "consent",
-    GRANT: "consent",
-}
 _KIND_OF_OPERATION: Final[dict[type, str]] = {
     SetValue: "register",
     Increment: "counter",
@@ -115,8 +106,10 @@ def _plan_register(context: WriteContext, field: str, value: object, delta: Cell
         _check_kind(context, field, "register")
         if cell_value is None:
             return
-    elif same_cell_value(old[2], cell_value):
-        return
+    else:
+        _check_declared(context, field, "register")
+        if same_cell_value(old[2], cell_value):
+            return
     delta[key] = (context.timestamp, context.origin, cell_value)
 
 
@@ -144,6 +137,8 @@ def _plan_set(
     removed: tuple[Value, ...],
     delta: Cells,
 ) -> None:
+    if not isinstance(added, tuple | list) or not isinstance(removed, tuple | list):
+        raise InvalidOperation(f"field {field!r}: elements to add or remove come as a tuple")
     adds = {_element_name(field, element) for element in added}
     removes = {_element_name(field, element) for element in removed}
     if adds & removes:
@@ -198,20 +193,27 @@ def _maxima_cells(document: Document, letter: str, field: str) -> Iterator[tuple
 
 def _check_kind(context: WriteContext, field: str, kind: str) -> None:
     """Refuse an operation that does not fit the field; raises KindConflict."""
-    declared = context.schema.kind_of(field)
-    if declared is not None:
-        if declared != kind:
-            raise KindConflict(
-                f"field {field!r} is declared as a {declared}; a {kind} operation does not fit it"
-            )
+    if _check_declared(context, field, kind):
         return
     for key in context.document.cells:
         parsed = parse_key(key)
-        if parsed.field == field and _KIND_OF_LETTER[parsed.letter] != kind:
+        if parsed.field == field and KIND_OF_LETTER[parsed.letter] != kind:
             raise KindConflict(
-                f"field {field!r} of this profile is a {_KIND_OF_LETTER[parsed.letter]}; "
+                f"field {field!r} of this profile is a {KIND_OF_LETTER[parsed.letter]}; "
                 f"a {kind} operation does not fit it"
             )
+
+
+def _check_declared(context: WriteContext, field: str, kind: str) -> bool:
+    """Say whether the schema declares the field; raises KindConflict if as another kind."""
+    declared = context.schema.kind_of(field)
+    if declared is None:
+        return False
+    if declared != kind:
+        raise KindConflict(
+            f"field {field!r} is declared as a {declared}; a {kind} operation does not fit it"
+        )
+    return True
 
 
 def _check_document_limits(document: Document, delta: Cells) -> None:

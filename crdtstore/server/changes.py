@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiohttp import hdrs, web
 
@@ -58,11 +58,6 @@ def change_document(change: Change) -> dict[str, Any]:
     }
 
 
-def _feed(replica: Replica, since: str, *, follow: bool) -> AsyncGenerator[Change, None]:
-    """Return the feed as the generator that it is, so that it can be closed."""
-    return cast(AsyncGenerator[Change, None], replica.changes(since=since, follow=follow))
-
-
 async def _page(replica: Replica, since: str, limit: int) -> list[bytes]:
     """Return the lines of up to ``limit`` changes that are there already; none is the end.
 
@@ -70,7 +65,7 @@ async def _page(replica: Replica, since: str, limit: int) -> list[bytes]:
     """
     lines: list[bytes] = []
     size = 0
-    async with aclosing(_feed(replica, since, follow=False)) as changes:
+    async with aclosing(replica.changes(since=since, follow=False)) as changes:
         async for change in changes:
             line = _line_of(change)
             lines.append(line)
@@ -137,7 +132,7 @@ async def _chunks(
 
     The first yield is empty, and says that the feed is being followed.
     """
-    changes = _feed(service.replica, since, follow=True)
+    changes = service.replica.changes(since=since, follow=True)
     closing: asyncio.Future[Any] = asyncio.ensure_future(service.closing.wait())
     coming: asyncio.Future[Any] = asyncio.ensure_future(anext(changes))
     gathered: list[bytes] = []

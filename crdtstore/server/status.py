@@ -32,7 +32,7 @@ async def get_status(request: web.Request) -> web.StreamResponse:
 async def get_verify(request: web.Request) -> web.StreamResponse:
     """Check every record at rest, and answer what was found."""
     query_of(request, frozenset())
-    return answer(request, asdict(service_of(request).replica.verify()))
+    return answer(request, asdict(await service_of(request).replica.verify()))
 
 
 async def get_health(request: web.Request) -> web.StreamResponse:

@@ -188,7 +188,12 @@ def decode_body(frame: Frame) -> tuple[dict[int, int], tuple[Any, ...]]:
     return dict(zip(flat[::2], flat[1::2], strict=True)), writes
 
 
-def decode_packed(packed: bytes) -> Any:
+def refuse_map(_: object) -> Any:
+    """Refuse a map where none belongs: an empty one takes 64 bytes of memory for one; ValueError."""
+    raise ValueError("there is a map where none belongs")
+
+
+def decode_packed(packed: bytes, *, holds_maps: bool = True) -> Any:
     """Unpack bytes from elsewhere with every bound set; raises FrameCorrupt."""
     try:
         return msgpack.unpackb(
@@ -199,8 +204,9 @@ def decode_packed(packed: bytes) -> Any:
             max_str_len=limits.VALUE_BYTES_MAX,
             max_bin_len=limits.VALUE_BYTES_MAX,
             max_ext_len=limits.VALUE_BYTES_MAX,
-            max_array_len=2 * limits.ORIGINS_MAX,
+            max_array_len=3 * limits.ORIGINS_MAX,
             max_map_len=2 * limits.ELEMENTS_PER_SET_MAX,
+            object_hook=None if holds_maps else refuse_map,
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise FrameCorrupt(f"packed data cannot be read: {error}") from error

@@ -13,7 +13,8 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import FrameCorrupt, MessageInvalid
-from crdtstore.sync.frame import HASH_BYTES, decode_packed, split_frames
+from crdtstore.names import is_profile_id
+from crdtstore.sync.frame import HASH_BYTES, decode_packed, refuse_map, split_frames
 from crdtstore.sync.vector import Heads, Vector
 
 PROTOCOL_VERSION: Final = 1
@@ -185,7 +186,7 @@ def decode(data: bytes, tag: bytes) -> Message:
     if decoder is None:
         raise MessageInvalid(f"a message has the unknown kind {data[0]}")
     try:
-        fields = decode_packed(data[1:])
+        fields = decode_packed(data[1:], holds_maps=False)
     except FrameCorrupt as error:
         raise MessageInvalid(str(error)) from error
     if type(fields) is not tuple:
@@ -201,9 +202,11 @@ def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk:
     if _chunk_hash(content, tag) != data[1 : 1 + HASH_BYTES]:
         raise FrameCorrupt("a snapshot chunk does not match its hash: damaged, or of another space")
     try:
-        fields = msgpack.unpackb(content, use_list=False, max_array_len=3)
+        fields = msgpack.unpackb(
+            content, use_list=False, max_array_len=3, object_hook=refuse_map
+        )
         last_id, timestamp, entries = fields
-        return SnapshotChunk(_text(last_id), _number(timestamp), _bytes(entries))
+        return SnapshotChunk(_place(last_id), _number(timestamp), _bytes(entries))
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise FrameCorrupt(f"a snapshot chunk cannot be read: {error}") from error
 
@@ -231,6 +234,14 @@ def _name(value: object) -> str:
     text = _text(value)
     if not 0 < len(text.encode()) <= limits.REPLICA_NAME_BYTES_MAX or not text.isprintable():
         raise ValueError("a name is empty, too long or not printable")
+    return text
+
+
+def _place(value: object) -> str:
+    """Check a place in the order of profile ids: an id, or "" for the start."""
+    text = _text(value)
+    if text and not is_profile_id(text):
+        raise ValueError("a place is no profile id")
     return text
 
 
@@ -289,7 +300,7 @@ _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     4: lambda after: Want(_vector(after)),
     5: lambda origins: Prune(tuple(_number(origin) for (origin,) in _groups(origins, 1))),
     6: lambda granted_bytes: Credit(_number(granted_bytes)),
-    7: lambda after: SnapshotRequest(_text(after)),
+    7: lambda after: SnapshotRequest(_place(after)),
     8: lambda heads, names, profiles: SnapshotBegin(
         _heads(heads), _names(names), _number(profiles)
     ),

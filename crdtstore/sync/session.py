@@ -14,7 +14,8 @@ Which message may come when is a table. A missing row is a refusal:
     closed    anything, ignored                                            closed
 
 Flow control: each end may have ``CREDIT_BYTES`` of FRAMES and SNAPSHOT_CHUNK under way that the
-other has not made durable (or dropped). Nothing else is counted; it is bounded by its own form.
+other has not made durable (or dropped); a chunk counts as a whole frame at least, for it may hold
+many small documents. Nothing else is counted; it is bounded by its own form.
 """
 
 from collections import deque
@@ -57,6 +58,11 @@ ALLOWED: Final[dict[str, tuple[type, ...]]] = {
         SnapshotChunk, SnapshotEnd, Refuse,
     ),
 }  # fmt: skip
+
+
+def cost_bytes(message: Message, size: int) -> int:
+    """Return the credit that a message of so many bytes takes, and gives back when released."""
+    return max(size, limits.FRAME_BYTES_MAX) if isinstance(message, SnapshotChunk) else size
 
 
 class Session:
@@ -105,7 +111,7 @@ class Session:
             case Hello():
                 self._open(message, now_ms)
             case Frames() | SnapshotChunk():
-                self._received_bytes += len(data)
+                self._received_bytes += cost_bytes(message, len(data))
                 if self._received_bytes > limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX:
                     raise MessageInvalid("the peer sends more than it was given credit for")
             case Gossip(vector, clock_ms, _):
@@ -187,7 +193,7 @@ class Session:
 
     def send_chunk(self, chunk: SnapshotChunk) -> None:
         """Queue a snapshot chunk, and count it against the credit."""
-        self._credit_bytes -= self._queue(chunk)
+        self._credit_bytes -= cost_bytes(chunk, self._queue(chunk))
 
     def send(self, message: Message) -> None:
         """Queue any other message."""

@@ -1,9 +1,10 @@
 """Lockstep: replicas of one space on a virtual clock and a network that does as it is told.
 
-It runs the real ``Store`` and ``Exchange`` over ``MemoryStorage``, with no thread and no socket: the
-same seed and the same calls give the same run. A wire between two replicas carries a link, which
-is opened anew some steps after it was lost, as configured peers do. A wire can be cut, healed,
-delayed, and broken off with what was on its way; a replica can be crashed and started again.
+It runs the real ``Store`` and ``Exchange`` over ``MemoryStorage``, with no thread and no socket:
+the same seed and the same calls give the same run. A wire between two replicas carries a link,
+which is opened anew some steps after it was lost, as configured peers do. A wire can be cut,
+healed, delayed, and broken off with what was on its way; a replica can be crashed and started
+again.
 
     network = Network(seed=1)
     for name in ("eu", "us"):
@@ -14,10 +15,8 @@ delayed, and broken off with what was on its way; a replica can be crashed and s
 """
 
 import random
-from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from dataclasses import dataclass
 from typing import Any, Final
 
 from crdtstore.engine.commits import Commit, persist_growing
@@ -28,6 +27,7 @@ from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
+from crdtstore.testing.wires import Wire
 
 STEP_MS: Final = 100
 """Virtual time that one step takes."""
@@ -123,28 +123,6 @@ class Node:
 def _mark(tickets: Iterable[Ticket], state: str) -> None:
     for ticket in tickets:
         ticket.state = state
-
-
-@dataclass(slots=True)
-class Wire:
-    """A way between two replicas; ``ends`` are the link's numbers at both while it is linked."""
-
-    one: str
-    two: str
-    is_cut: bool = False
-    delay_steps: int = 0
-    ends: tuple[int, int] | None = None
-    relink_at: int = 0
-    reasons: list[tuple[str, str]] = field(default_factory=list)
-    to_one: deque[tuple[int, bytes]] = field(default_factory=deque)
-    to_two: deque[tuple[int, bytes]] = field(default_factory=deque)
-
-    def lose(self, relink_at: int) -> None:
-        """Forget the link and what was on its way."""
-        self.ends = None
-        self.relink_at = relink_at
-        self.to_one.clear()
-        self.to_two.clear()
 
 
 class Network:
@@ -371,21 +349,6 @@ class Network:
         for wire in self.wires.values():
             lines.append(f"{wire.one}-{wire.two}: cut={wire.is_cut} {wire.reasons[-2:]}")
         return "\n".join(lines)
-
-
-# --- topologies and storages ----------------------------------------------------------------------
-
-
-def topology(shape: str, names: list[str]) -> list[tuple[str, str]]:
-    """Return the pairs that a mesh, chain, hub or ring wires."""
-    if shape == "mesh":
-        return list(combinations(names, 2))
-    if shape == "hub":
-        return [(names[0], name) for name in names[1:]]
-    pairs = list(pairwise(names))
-    if shape == "ring" and len(names) > 2:
-        pairs.append((names[-1], names[0]))
-    return pairs
 
 
 def copy_storage(storage: MemoryStorage, *, fingerprint: str = "memory") -> MemoryStorage:

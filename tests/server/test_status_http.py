@@ -139,7 +139,7 @@ def test_shutting_down_waits_for_no_silent_peer(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Replica.open(tmp_path / "eu", name="eu") as eu:
             server = TestServer(application(eu))
-            await server.start_server(shutdown_timeout=1)
+            await server.start_server(shutdown_timeout=30)
             reader, writer = await asyncio.open_connection(server.host, server.port)
             writer.write(
                 f"GET /v1/link HTTP/1.1\r\nHost: {server.host}\r\nUpgrade: websocket\r\n"

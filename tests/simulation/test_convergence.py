@@ -1,4 +1,4 @@
-"""Whole networks in lockstep: whatever happens, replicas end equal and lose nothing they promised."""
+"""Whole networks in lockstep: whatever happens, replicas end equal and keep their promises."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from crdtstore import limits
-from crdtstore.engine import snapshots
 from crdtstore.engine.ledger import ADOPTION_MAGIC, Waypoint, frame_header, unpack_numbers
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageFull
 from crdtstore.model.cells import DENIAL, SET, parse_key, register_key
@@ -16,7 +15,8 @@ from crdtstore.model.operations import add, grant, increment, remove, revoke
 from crdtstore.settings import Settings
 from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT, MemoryStorage
 from crdtstore.sync.frame import Frame, decode_body
-from crdtstore.testing.lockstep import Network, Ticket, copy_storage, topology
+from crdtstore.testing.lockstep import Network, copy_storage
+from crdtstore.testing.wires import topology
 
 SHAPES = ("mesh", "chain", "hub", "ring")
 PROFILES = ("ann", "bob", "zoë")
@@ -267,7 +267,7 @@ def small_limits(monkeypatch):
     monkeypatch.setattr(limits, "CREDIT_BYTES", 600)
     monkeypatch.setattr(limits, "MESSAGE_FRAMES_BYTES", 300)
     monkeypatch.setattr(limits, "SNAPSHOT_FRESH_PROFILES_MIN", 2)
-    monkeypatch.setattr(snapshots, "_CHUNK_DOCUMENTS", 1)
+    monkeypatch.setattr(limits, "CHUNK_DOCUMENTS_MAX", 1)
 
 
 def run_history(shape, size, late, seed, actions, store_settings=None):
