@@ -189,7 +189,7 @@ def decode_body(frame: Frame) -> tuple[dict[int, int], tuple[Any, ...]]:
 
 
 def refuse_map(_: object) -> Any:
-    """Refuse a map where none belongs: an empty one takes 64 bytes of memory for one; ValueError."""
+    """Refuse a map where none belongs, by ValueError: an empty one takes 64 bytes for its one."""
     raise ValueError("there is a map where none belongs")
 
 

@@ -35,6 +35,7 @@ class _Provider:
     sequence: int
     progress_ms: int
     is_fallback: bool
+    is_void: bool = False
 
 
 class Interest:
@@ -68,7 +69,8 @@ class Interest:
 
     def forget_all(self) -> None:
         """Ask everything anew: what we have has changed by other ways than frames."""
-        self._providers.clear()
+        for provider in self._providers.values():
+            provider.is_void = True
 
     def _evaluate_origin(
         self,
@@ -79,7 +81,8 @@ class Interest:
         requests: Requests,
     ) -> None:
         provider = self._providers.get(origin)
-        if provider is not None and provider.link in links:
+        stalled = None if provider is None or provider.is_void else provider
+        if provider is not None and provider.link in links and not provider.is_void:
             if have > provider.sequence:
                 provider.sequence, provider.progress_ms = have, now_ms
             claimed_most = max(n.claimed.get(origin, 0) for n in links.values())
@@ -91,10 +94,10 @@ class Interest:
                 now_ms - provider.progress_ms < limits.WANT_PATIENCE_MS
             ):
                 return
-        chosen = self._choose(origin, links, provider)
+        chosen = self._choose(origin, links, stalled)
         if provider is not None and provider.link in links and provider.link != chosen.link:
             requests.prunes.setdefault(provider.link, []).append(origin)
-        is_fallback = chosen.origin != origin and provider is not None
+        is_fallback = chosen.origin != origin and stalled is not None
         self._providers[origin] = _Provider(chosen.link, have, now_ms, is_fallback)
         requests.wants.setdefault(chosen.link, {})[origin] = have
 

