@@ -5,6 +5,7 @@ and the simulator drive it in the same way.
 """
 
 import logging
+from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
@@ -30,6 +31,9 @@ from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import covers, missing_count
 
 _log = logging.getLogger("crdtstore.links")
+
+QUIET_CODES: Final = frozenset({"duplicate-link", "new-incarnation", "closing"})
+"""Reasons for closing a link that belong to its normal life."""
 
 
 class Exchange:
@@ -153,7 +157,7 @@ class Exchange:
                 self._end_snapshot(number)
             case Refuse(code, reason):
                 link.reason, link.reason_code = f"the peer refused: {reason}", code
-                level = logging.DEBUG if code in ("duplicate-link", "closing") else logging.ERROR
+                level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
                 _log.log(level, "link refused by peer: %s: %s", code, reason)
 
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
@@ -225,8 +229,8 @@ class Exchange:
         self._interest.forget_link(number)
         if self._snapshot_link == number:
             self._snapshot_link = None
-        quiet = code in ("duplicate-link", "closing", "new-incarnation")
-        _log.log(logging.DEBUG if quiet else logging.ERROR, "link closed: %s: %s", code, reason)
+        level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
+        _log.log(level, "link closed: %s: %s", code, reason)
 
     # --- frames -------------------------------------------------------------------------------
 
@@ -295,7 +299,7 @@ class Exchange:
     def begin_commit(self) -> Commit | None:
         """Begin a commit of the store; credit for what it holds is released when it is durable."""
         commit = self.store.begin_commit()
-        if commit is not None:
+        if commit is not None and not commit.makes_room:
             self._releasing, self._unreleased = self._unreleased, []
         return commit
 

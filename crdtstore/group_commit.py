@@ -71,6 +71,10 @@ class GroupCommit:
             _log.error("a commit failed, and was undone: %s", error)
             waiters += self._waiters
             self._waiters = []
+        elif commit.makes_room:
+            self._waiters = waiters + self._waiters
+            self.work.set()
+            return
         _answer(waiters, error)
         self._announce()
 

@@ -73,12 +73,12 @@ WRITES_PER_FRAME_MAX: Final = 4_096
 """Writes in a frame: bounds the time to apply one (about 10 ms)."""
 
 MESSAGE_BYTES_MAX: Final = 1 * MEBIBYTE
-"""Bytes of one websocket message: four whole frames, or a HELLO with 10,000 origins."""
+"""Bytes of one websocket message: four whole frames, or a HELLO with 5,000 origins."""
 
 MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 """Frames are gathered into one message up to about this size."""
 
-ORIGINS_MAX: Final = 10_000
+ORIGINS_MAX: Final = 5_000
 """Origins in a version vector: incarnations of all replicas that ever wrote."""
 
 CREDIT_BYTES: Final = 4 * MEBIBYTE
@@ -118,9 +118,6 @@ SEND_TIMEOUT_S: Final = 10.0
 
 CLOSE_TIMEOUT_S: Final = 2.0
 """A websocket that does not close within this is aborted."""
-
-HELLO_TIMEOUT_S: Final = 10.0
-"""A link whose HELLO does not come within this is closed."""
 
 RECONNECT_MIN_S: Final = 0.2
 RECONNECT_MAX_S: Final = 15.0
@@ -271,6 +268,10 @@ CLIENT_TIMEOUT_S: Final = 70.0
 """The command line waits this long for an answer: longer than the server's own limit."""
 
 # --- the demo ----------------------------------------------------------------------------------
+DEMO_PORT_MIN: Final = 20_000
+DEMO_PORT_MAX: Final = 31_999
+"""Ports of the demo's replicas: above the usual services, below those that systems hand out."""
+
 DEMO_RECORDS_MAX: Final = 5_000
 """Persons in the packaged data set."""
 

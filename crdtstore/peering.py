@@ -4,17 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import aiohttp
 
 from crdtstore import limits
 from crdtstore.errors import ConfigurationError
-from crdtstore.exchange import Exchange
+from crdtstore.exchange import QUIET_CODES, Exchange
 from crdtstore.link import LINK_PATH, Link
 
 _log = logging.getLogger("crdtstore.links")
 
-_QUIET_CODES = frozenset({"", "duplicate-link", "new-incarnation", "closing"})
+_QUIET_CODES: Final = QUIET_CODES | {""}
 
 
 @dataclass(slots=True)

@@ -272,7 +272,8 @@ class Store:
                 self.finish_commit(commit, error)
                 raise
             self.finish_commit(commit)
-            commit = self.begin_commit(checkpoint=True) if checkpoint else None
+            goes_on = checkpoint or commit.makes_room
+            commit = self.begin_commit(checkpoint=checkpoint) if goes_on else None
 
     def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.

@@ -17,7 +17,7 @@ _GROUND: Final = frozenset({"limits", "errors"})
 _MODEL_GROUND: Final = _GROUND | {"clock", "names", "policy", "schema"}
 _ENGINE: Final = _GROUND | {"clock", "names", "model", "sync", "storage", "engine"}
 _HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
-_BODY: Final = _HEART | {"link", "peering", "status", "replica"}
+_BODY: Final = _HEART | {"serving", "group_commit", "link", "peering", "status", "replica"}
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),
@@ -35,6 +35,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "store": _ENGINE | {"schema", "settings"},
     "serving": _GROUND | {"engine", "sync"},
     "exchange": _GROUND | {"engine", "serving", "store", "sync"},
+    "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "link": _GROUND | {"exchange"},
     "peering": _GROUND | {"exchange", "link"},
     "status": _GROUND | {"exchange", "peering", "serving"},

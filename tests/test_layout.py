@@ -4,6 +4,7 @@ Every rule is read from the syntax tree or the text of the files. ``tests/test_l
 shows that each of them can fail.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,15 @@ SOURCES = [*PACKAGE, *sorted((ROOT / "benchmarks").rglob("*.py"))]
 ALL_PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 TEXTS = sorted(
     path
-    for pattern in ("*.md", "*.toml", "Makefile", ".ci/run", "docs/**/*.md", "crdtstore/**/*.toml")
+    for pattern in (
+        "*.md",
+        "*.toml",
+        "Makefile",
+        ".ci/run",
+        "docs/**/*.md",
+        "crdtstore/**/*.md",
+        "crdtstore/**/*.toml",
+    )
     for path in ROOT.glob(pattern)
 )
 
@@ -78,3 +87,12 @@ def test_what_the_package_offers_is_sorted_real_and_complete() -> None:
 def test_every_limit_has_a_reason() -> None:
     text = (ROOT / "crdtstore/limits.py").read_text("utf-8")
     assert rules.limits_without_reason(text) == []
+
+
+def test_every_limit_is_used() -> None:
+    text = (ROOT / "crdtstore/limits.py").read_text("utf-8")
+    names = re.findall(r"^([A-Z_]+): Final", text, re.MULTILINE)
+    assert len(names) > 60
+    code = "\n".join(path.read_text("utf-8") for path in PACKAGE)
+    unused = [name for name in names if len(re.findall(rf"\b{name}\b", code)) < 2]
+    assert unused == []

@@ -49,8 +49,10 @@ class Fleet:
     ) -> None:
         assert self._session is not None
         await self._session.close()
-        await asyncio.gather(*(process.stop() for process in self._processes.values()))
+        faults = await asyncio.gather(*(process.stop() for process in self._processes.values()))
         await asyncio.gather(*(wire.close() for wire in self._wires.values()))
+        if any(faults) and not isinstance(error, DemoFailed):
+            raise DemoFailed("; ".join(filter(None, faults))) from None
 
     async def start(self) -> None:
         """Start the wires and the processes, and wait until every replica can be given work."""

@@ -1,7 +1,10 @@
 """ReplicaProcess: one replica of the demo, run by ``crdtstore serve`` in a process of its own."""
 
 import asyncio
+import contextlib
 import os
+import random
+import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -12,6 +15,7 @@ from crdtstore import limits
 from crdtstore.demo.failure import DemoFailed
 
 _LOG_LINES_SHOWN = 12
+_DRAWS = 200
 
 
 class ReplicaProcess:
@@ -49,9 +53,8 @@ class ReplicaProcess:
             )
 
     def check_alive(self) -> None:
-        """Raise DemoFailed, with the end of its log, if the process has ended."""
-        assert self._process is not None
-        status = self._process.returncode
+        """Raise DemoFailed, with the end of its log, if the process was started and has ended."""
+        status = None if self._process is None else self._process.returncode
         if status is not None:
             lines = self._log.read_text("utf-8", "replace").splitlines()
             told = "\n".join(f"    {line}" for line in lines[-_LOG_LINES_SHOWN:])
@@ -62,17 +65,22 @@ class ReplicaProcess:
         assert self._process is not None
         await self._process.wait()
 
-    async def stop(self) -> None:
-        """End the process and wait for its end: politely, and by force if that takes too long."""
+    async def stop(self) -> str:
+        """End the process and wait for its end; return what went wrong with that, "" if nothing."""
         if self._process is None or self._process.returncode is not None:
-            return
+            return ""
         self._process.terminate()
         try:
             async with asyncio.timeout(limits.DEMO_STOP_TIMEOUT_S):
-                await self._process.wait()
+                status = await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+            within = f"within {limits.DEMO_STOP_TIMEOUT_S:g} s of SIGTERM"
+            return f"replica {self.name} did not end {within}, and was killed"
+        if status in (0, -signal.SIGTERM):  # the latter while it was still starting
+            return ""
+        return f"replica {self.name} ended with status {status} when asked to end"
 
     @property
     def _log(self) -> Path:
@@ -80,13 +88,20 @@ class ReplicaProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many ports of loopback on which nobody listens now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return so many ports of loopback on which nobody listens now.
+
+    They are not held until the replicas listen, so they are drawn from where the system takes none
+    for connections, and at random, that two demos do not draw the same.
+    """
+    ports: list[int] = []
+    drawn = random.sample(range(limits.DEMO_PORT_MIN, limits.DEMO_PORT_MAX + 1), k=_DRAWS)
+    for port in drawn:
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise DemoFailed(f"no {count} ports are free on 127.0.0.1: {_DRAWS} were tried")
 
 
 def _environment() -> dict[str, str]:

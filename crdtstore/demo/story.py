@@ -158,8 +158,8 @@ class Story:
             self.report.golden_records.append(record)
             self._screen.show_record(record)
         self._screen.say(
-            "The e-mails come from two sources, which both keep their say. The phone number is the",
-            "CRM's in both regions: one source has one value, and the newer write replaced the other.",
+            "The e-mails come from two sources, and both keep their say. The phone number is the",
+            "CRM's in both regions: a source has one value, so the newer write replaced the other.",
         )
 
     async def _count(self) -> None:

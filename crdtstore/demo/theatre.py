@@ -46,7 +46,9 @@ async def _play(arguments: argparse.Namespace) -> int:
             screen.say("")
             screen.say("stopped" if is_told else "stopped before the end")
             return 0 if is_told else _INTERRUPTED
-        except DemoFailed as error:
+        except BrokenPipeError:
+            raise
+        except (DemoFailed, OSError) as error:
             report.error = str(error)
             print(f"crdtstore demo failed: {error}", file=sys.stderr)
             if arguments.json and not is_told:

@@ -60,7 +60,10 @@ class Rested(NamedTuple):
 
 @dataclass(slots=True)
 class Commit:
-    """One commit under way. ``persist`` may run in a worker thread; it touches nothing else."""
+    """One commit under way. ``persist`` may run in a worker thread; it touches nothing else.
+
+    ``makes_room`` says that it only trims the journal: what was written waits for the next commit.
+    """
 
     draft: Draft
     batch: Batch
@@ -70,6 +73,7 @@ class Commit:
     completed: Mark | None = None
     digest: int = 0
     profiles: int = 0
+    makes_room: bool = False
 
     def persist(self, storage: Storage) -> None:
         """Make the commit durable; raises MapFull, StorageFull or StorageFailed."""
@@ -147,7 +151,9 @@ class Committing:
         return commit
 
     def _begin_trim(self, trim: Waypoint) -> Commit:
-        commit = Commit(Draft(), Batch(), trim=trim, digest=self.digest, profiles=self.profiles)
+        commit = Commit(
+            Draft(), Batch(), trim=trim, digest=self.digest, profiles=self.profiles, makes_room=True
+        )
         _trim(commit.batch, trim)
         self.under_way = commit
         return commit

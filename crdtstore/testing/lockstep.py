@@ -77,6 +77,8 @@ class Node:
         if self.commit is not None:
             return False
         self.commit = self.exchange.begin_commit()
+        if self.commit is not None and self.commit.makes_room:
+            return True
         self.committing, self.filling = self.filling, []
         _mark(self.committing, "committing" if self.commit else "durable")
         return self.commit is not None

@@ -1,0 +1,74 @@
+"""Every Python example of the documents runs, in a process and a directory of its own."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs import documents
+from tests.docs.documents import ROOT, Block
+
+EXAMPLES = documents.blocks("python")
+
+
+def on_free_ports(text: str) -> str:
+    """Return a text with ports that nobody uses, the same one for the same one."""
+    ports: dict[str, str] = {}
+    probes = []
+    for port in sorted(set(re.findall(r"\b84\d\d\b", text))):
+        probe = socket.socket()
+        probe.bind(("127.0.0.1", 0))
+        probes.append(probe)
+        ports[port] = str(probe.getsockname()[1])
+    for probe in probes:
+        probe.close()
+    return re.sub(r"\b84\d\d\b", lambda match: ports[match[0]], text)
+
+
+def run(text: str, directory: Path) -> str:
+    """Run an example; return what it prints."""
+    path = directory / "example.py"
+    path.write_text(on_free_ports(text), "utf-8")
+    finished = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", path.name],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr, finished.stderr
+    return finished.stdout
+
+
+def test_there_are_examples() -> None:
+    assert sum(block.place.startswith("README.md") for block in EXAMPLES) >= 2
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.place)
+def test_an_example_runs(block: Block, tmp_path: Path) -> None:
+    run(block.text, tmp_path)
+
+
+def test_the_first_example_prints_what_the_readme_says(tmp_path: Path) -> None:
+    printed = run(EXAMPLES[0].text, tmp_path).strip()
+    assert f"It prints `{printed}`." in documents.read("README.md")
+
+
+def test_the_second_example_explains_and_follows(tmp_path: Path) -> None:
+    explained, change = run(EXAMPLES[1].text, tmp_path).splitlines()
+    assert explained.startswith("ann@example.com salesforce ")
+    assert change == "1.0 ann ('email', 'tags')"
+
+
+def test_the_examples_hold_to_the_imports_of_the_package() -> None:
+    """What an example imports is public: it is in ``__all__``, or in a module's own."""
+    for block in EXAMPLES:
+        for module in re.findall(r"^from (crdtstore\S*) import", block.text, re.MULTILINE):
+            assert module in ("crdtstore", "crdtstore.schema", "crdtstore.server"), block.place

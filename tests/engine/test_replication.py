@@ -1,0 +1,461 @@
+"""Replication: frames and snapshots in and out, and what must not be accepted."""
+
+import msgpack
+import pytest
+
+from crdtstore import limits
+from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, StorageCorrupt, StorageFull
+from crdtstore.model.operations import add, increment
+from crdtstore.settings import Settings
+from crdtstore.sync.frame import NO_HASH, parse, seal, space_tag
+from crdtstore.sync.messages import SnapshotBegin, SnapshotChunk
+from tests.engine.stores import Clock, frames, open_store, reopened, send, state
+
+TAG = space_tag("default")
+EVIL = 666
+
+
+def written(store, *values, profile_id="ann"):
+    for value in values:
+        store.write(profile_id, {"x": value}, source="crm")
+        store.commit()
+    return frames(store)
+
+
+def snapshot(source, target, *, begin=True, after="", chunks_max=None):
+    """Give a store a snapshot of another, or a part of one; return the number of chunks."""
+    if begin:
+        target.replication.snapshot_begun(source.replication.snapshot_begin())
+    given = 0
+    while chunks_max is None or given < chunks_max:
+        chunks, has_ended = source.replication.snapshot_chunks(after)
+        for chunk in chunks:
+            target.replication.snapshot_chunk(chunk, target.now_ms())
+            after = chunk.last_id
+            given += 1
+        if has_ended:
+            target.replication.snapshot_ended()
+            break
+    target.commit()
+    return given
+
+
+# --- frames in ------------------------------------------------------------------------------------
+
+
+def test_frames_come_again_without_harm():
+    one, two = open_store(), open_store(name="us")
+    written(one, 1, 2, 3)
+    assert [send(one, two) for _ in range(3)] == [3, 0, 0]
+    assert two.counters["frames_duplicate"] == 6
+    assert two.digest().digest == one.digest().digest
+
+
+def test_a_gap_is_left_open():
+    one, two = open_store(), open_store(name="us")
+    raws = written(one, 1, 2, 3)
+    assert two.replication.receive_frames(raws[1:], two.now_ms()) == 0
+    assert state(two) == {}
+    assert send(one, two) == 3
+
+
+def test_an_effect_waits_for_its_cause():
+    one, two, three = (open_store(name=name) for name in ("eu", "us", "ap"))
+    written(one, "cause")
+    send(one, two)
+    effect = written(two, "effect")[-1]
+    now_ms = three.now_ms()
+    assert three.replication.receive_frames([effect], now_ms) == 0
+    assert three.replication.held_bytes == len(effect)
+    assert state(three) == {}
+    assert three.replication.receive_frames(frames(one), now_ms) == 2
+    assert three.replication.held_bytes == 0
+    assert state(three) == {"ann": {"x": "effect"}}
+
+
+def test_a_frame_that_waited_and_proves_wrong_is_dropped_and_kept_for_inspection():
+    one, two = open_store(), open_store(name="us")
+    cause = written(one, 1)
+    origin = one.replication.identity.origin
+    wrong = seal(
+        origin=EVIL, previous=(0, b"x" * 16), timestamp=two.now_ms() << 16,
+        dependencies={origin: 1}, entries=[], tag=TAG,
+    )  # fmt: skip
+    two.replication.receive_frames([wrong.raw], two.now_ms())
+    assert two.replication.receive_frames(cause, two.now_ms()) == 1
+    assert state(two) == {"ann": {"x": 1}}
+    assert two.counters["frames_refused"] == 1
+    two.commit()
+    [kept] = two.storage.metas("quarantine/").values()
+    assert msgpack.unpackb(kept)[0::2] == ["frame-forked", wrong.raw]
+
+
+def evil_frame(store, entry, **changes):
+    parts = {
+        "origin": EVIL, "previous": (0, NO_HASH), "timestamp": store.now_ms() << 16,
+        "dependencies": {}, "entries": [msgpack.packb(entry)], "tag": TAG, **changes,
+    }  # fmt: skip
+    return seal(**parts).raw
+
+
+STAMP = 1_700_000_000_000 << 16
+KEY = f"{EVIL:016x}"
+OTHER = f"{EVIL + 1:016x}"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        [],
+        ["ann", 0],
+        ["ann", 0, {}, 0],
+        ["", 0, {}],
+        [7, 0, {}],
+        ["x" * 256, 0, {}],
+        ["ann", -1, {}],
+        ["ann", True, {}],
+        ["ann", limits.EPOCH_MAX + 1, {}],
+        ["ann", 0, []],
+        ["ann", 1, {"rx\x1fcrm": [STAMP, EVIL, 1]}],
+        ["ann", 0, {"rx\x1fcrm": [STAMP + 1, EVIL, 1]}],
+        ["ann", 0, {"rx\x1fcrm": [STAMP, EVIL + 1, 1]}],
+        ["ann", 0, {"rx\x1fcrm": [STAMP, EVIL]}],
+        ["ann", 0, {"rx\x1fcrm": [0, EVIL, 1]}],
+        ["ann", 0, {"zx\x1fcrm": [STAMP, EVIL, 1]}],
+        ["ann", 0, {f"cx\x1fcrm\x1f{KEY}": [STAMP, EVIL, "1"]}],
+        ["ann", 0, {f"cx\x1fcrm\x1f{OTHER}": [STAMP, EVIL, 1]}],
+        ["ann", 0, {f"sx\x1fcrm\x1f{KEY}\x1fta": [STAMP, STAMP + 1]}],
+        ["ann", 0, {f"sx\x1fcrm\x1f{OTHER}\x1fta": [STAMP, 0]}],
+        ["ann", 0, {f"dx\x1fcrm\x1f{OTHER}": [STAMP, 0]}],
+        ["ann", 0, {"gx\x1fcrm": [STAMP, EVIL, False]}],
+    ],
+)
+def test_a_frame_with_one_bad_write_is_refused_whole(entry):
+    store = open_store()
+    good = msgpack.packb(["bob", 0, {"rx\x1fcrm": [STAMP, EVIL, 1]}])
+    raw = evil_frame(store, None, entries=[good, msgpack.packb(entry)])
+    before = store.digest()
+    with pytest.raises(FrameCorrupt):
+        store.replication.receive_frames([raw], store.now_ms())
+    assert store.digest() == before
+    assert store.replication.quarantined == 1
+    assert store.replication.receive_frames(
+        [evil_frame(store, None, entries=[good])], store.now_ms()
+    ) == 1
+
+
+def test_frames_before_a_bad_one_stay():
+    one, two = open_store(), open_store(name="us")
+    raws = written(one, 1, 2)
+    damaged = raws[1][:-1] + bytes([raws[1][-1] ^ 1])
+    with pytest.raises(FrameCorrupt):
+        two.replication.receive_frames([raws[0], damaged, raws[1]], two.now_ms())
+    assert state(two) == {"ann": {"x": 1}}
+    assert send(one, two) == 1
+
+
+def test_a_frame_of_another_space_is_refused():
+    one, two = open_store(space="a"), open_store(name="us", space="b")
+    with pytest.raises(FrameCorrupt, match="another space"):
+        two.replication.receive_frames(written(one, 1), two.now_ms())
+
+
+def test_a_history_begins_with_no_hash():
+    store = open_store()
+    with pytest.raises(FrameForked):
+        store.replication.receive_frames(
+            [evil_frame(store, ["a", 0, {}], previous=(0, b"x" * 16))], store.now_ms()
+        )
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_taken"), [(1_000, True), (1_001, False)])
+def test_a_frame_from_the_future_is_refused(ahead_ms, is_taken):
+    store = open_store(settings=Settings(clock_skew_ms_max=1_000))
+    raw = evil_frame(store, ["ann", 0, {}], timestamp=store.now_ms() + ahead_ms << 16)
+    if is_taken:
+        assert store.replication.receive_frames([raw], store.now_ms()) == 1
+        return
+    with pytest.raises(ClockSkew, match="1,001 ms ahead"):
+        store.replication.receive_frames([raw], store.now_ms())
+    store.now_ms.ms += 1
+    assert store.replication.receive_frames([raw], store.now_ms()) == 1, "it is only early"
+
+
+def test_the_newest_refused_frames_are_kept_and_no_more(monkeypatch):
+    monkeypatch.setattr(limits, "QUARANTINE_MAX", 3)
+    store = open_store()
+    for number in range(8):
+        raw = evil_frame(store, [number])
+        with pytest.raises(FrameCorrupt):
+            store.replication.receive_frames([raw], store.now_ms())
+        store.commit()
+    kept = [msgpack.unpackb(packed)[2] for packed in store.storage.metas("quarantine/").values()]
+    assert sorted(kept) == sorted(evil_frame(store, [number]) for number in (5, 6, 7))
+    assert store.replication.quarantined == reopened(store).replication.quarantined == 3
+
+
+def test_a_local_write_after_a_frame_from_a_clock_ahead_is_newer():
+    one, two = open_store(), open_store(name="us")
+    one.now_ms.ms += 30_000
+    written(one, "ahead")
+    send(one, two)
+    two.write("ann", {"x": "after"}, source="crm")
+    two.commit()
+    send(two, one)
+    assert state(one) == state(two) == {"ann": {"x": "after"}}
+
+
+# --- what is served -------------------------------------------------------------------------------
+
+
+def test_what_we_have_is_what_is_durable():
+    store = open_store()
+    origin = store.replication.identity.origin
+    written(store, 1)
+    head = store.replication.heads[origin]
+    store.write("ann", {"x": 2}, source="crm")
+    commit = store.begin_commit()
+    assert store.ledger.vector() == {origin: 2}
+    assert store.replication.vector == {origin: 1}
+    assert store.replication.heads == {origin: head}, "not left out while the next one is made"
+    store.write("ann", {"x": 3}, source="crm")
+    commit.persist(store.storage)
+    store.finish_commit(commit)
+    assert store.replication.heads[origin][0] == 2
+
+
+def test_every_frame_s_hash_can_be_told_as_far_as_the_journal_reaches(monkeypatch):
+    monkeypatch.setattr(limits, "WAYPOINT_RECORDS", 3)
+    store = open_store(settings=Settings(journal_bytes_max=900))
+    origin = store.replication.identity.origin
+    hashes = {}
+    for number in range(30):
+        raw = written(store, number)[-1]
+        hashes[number + 1] = parse(raw, TAG).hash
+        store.commit(checkpoint=number % 5 == 4)
+    floor = store.replication.floor[origin]
+    assert 10 < floor < 30
+    for sequence, digest in hashes.items():
+        told = store.replication.hash_at(origin, sequence)
+        assert told == (digest if sequence >= floor else None), sequence
+    assert store.replication.hash_at(origin, 31) is None
+    assert store.replication.hash_at(999, 1) is None
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_tail_of_any_vector_is_found(monkeypatch, is_restarted):
+    monkeypatch.setattr(limits, "WAYPOINT_RECORDS", 3)
+    monkeypatch.setattr(limits, "JOURNAL_CACHE_BYTES", 300)
+    one, two = open_store(), open_store(name="us")
+    for number in range(20):
+        written(two, number, profile_id="bob")
+        written(one, number)
+        send(two, one)
+    store = reopened(one) if is_restarted else one
+    ours, theirs = one.replication.identity.origin, two.replication.identity.origin
+    for wanted in ({ours: 0}, {ours: 7}, {theirs: 13}, {ours: 3, theirs: 18}, {ours: 20}, {5: 0}):
+        position = store.replication.position_before(wanted)
+        found = []
+        while records := store.replication.records_after(position, 500):
+            found += [parse(record, TAG) for _, record in records]
+            position = records[-1][0]
+        for origin, sequence in wanted.items():
+            mine = [frame.sequence for frame in found if frame.origin == origin]
+            last = store.replication.vector.get(origin, 0)
+            assert mine[-(last - sequence) or len(mine) :] == list(range(sequence + 1, last + 1))
+
+
+def test_what_was_trimmed_is_not_served(monkeypatch):
+    monkeypatch.setattr(limits, "WAYPOINT_RECORDS", 2)
+    store = open_store(settings=Settings(journal_bytes_max=500))
+    origin = store.replication.identity.origin
+    written(store, *range(20))
+    store.commit(checkpoint=True)
+    written(store, 20)
+    floor = store.replication.floor[origin]
+    assert floor > 1
+    assert store.replication.position_before({origin: floor - 1}) is None
+    assert store.replication.position_before({origin: floor}) is not None
+    assert store.replication.position_before({origin: floor, 5: 0}) is not None
+
+
+def test_an_old_journal_is_trimmed_by_its_age(monkeypatch):
+    monkeypatch.setattr(limits, "WAYPOINT_RECORDS", 2)
+    store = open_store(settings=Settings(journal_retention_ms=1_000))
+    written(store, *range(10))
+    store.commit(checkpoint=True)
+    assert store.ledger.first_position == 1
+    store.now_ms.ms += 5_000
+    written(store, *range(10, 16))
+    assert store.ledger.first_position > 5
+    assert len(frames(store)) >= 6, "what is young stays"
+
+
+# --- snapshots ------------------------------------------------------------------------------------
+
+
+def full_store(count=30, **options):
+    store = open_store(**options)
+    for number in range(count):
+        store.write(f"p{number:03d}", {"n": number, "t": add("a")}, source="crm")
+        if number % 4 == 0:
+            store.commit()
+    store.erase("p003")
+    store.commit(checkpoint=True)
+    return store
+
+
+def test_a_snapshot_brings_everything_and_the_vector_that_it_stands_for():
+    full, fresh = full_store(), open_store(name="us")
+    snapshot(full, fresh)
+    assert fresh.digest().digest == full.digest().digest
+    assert fresh.replication.vector == full.replication.vector
+    assert fresh.replication.progress is None
+    assert fresh.verify().is_sound
+    again = reopened(fresh)
+    assert again.digest() == fresh.digest()
+    assert again.replication.heads == full.replication.heads
+    written(full, "later")
+    assert send(full, again) == 1
+
+
+def test_a_snapshot_goes_on_after_a_crash_and_from_another_peer(monkeypatch):
+    monkeypatch.setattr(limits, "CHUNK_DOCUMENTS_MAX", 4)
+    one, two, fresh = full_store(), open_store(name="us"), open_store(name="ap")
+    send(one, two)
+    written(one, "only at one")
+    written(two, "only at two", profile_id="q")
+    one.commit(checkpoint=True)
+    two.commit(checkpoint=True)
+    assert snapshot(one, fresh, chunks_max=3) == 3
+    fresh = reopened(fresh)
+    assert fresh.replication.progress.after == "p010"
+    assert fresh.replication.vector == {}, "it claims nothing yet"
+    assert snapshot(two, fresh, after=fresh.replication.progress.after) == 6
+    origin = one.replication.identity.origin
+    assert fresh.replication.vector == {origin: two.replication.vector[origin]}
+    send(one, fresh)
+    send(two, fresh)
+    send(two, one)
+    assert fresh.digest().digest == one.digest().digest
+
+
+def test_a_store_that_came_by_snapshot_can_give_one_at_once():
+    full, middle, last = full_store(), open_store(name="us"), open_store(name="ap")
+    snapshot(full, middle)
+    assert middle.replication.snapshot_begin().heads == full.replication.heads
+    snapshot(middle, last)
+    assert last.replication.vector == full.replication.vector
+    assert last.digest().digest == full.digest().digest
+
+
+def test_a_store_that_adopted_a_vector_owes_a_checkpoint_over_a_crash_too():
+    full, middle = full_store(), open_store(name="us")
+    middle.replication.snapshot_begun(full.replication.snapshot_begin())
+    for chunk in full.replication.snapshot_chunks("")[0]:
+        middle.replication.snapshot_chunk(chunk, middle.now_ms())
+    middle.write("own", {"x": 1}, source="crm")
+    middle.replication.snapshot_ended()
+    commit = middle.begin_commit()
+    commit.batch.meta.pop("checkpoint", None)
+    commit.persist(middle.storage)
+    again = reopened(middle)
+    assert again.replication.floor == full.replication.vector
+    again.commit()
+    heads = again.replication.snapshot_begin().heads
+    assert full.replication.heads.items() <= heads.items()
+
+
+def test_a_clock_that_a_snapshot_set_stands_over_a_crash():
+    ahead = Clock()
+    ahead.ms += 30_000
+    full, fresh = full_store(now_ms=ahead), open_store(name="us")
+    snapshot(full, fresh)
+    fresh = reopened(fresh)
+    version = fresh.read("p001").version
+    assert fresh.write("p001", {"n": "newer"}, source="crm").version != version
+    assert fresh.read("p001")["n"] == "newer"
+    fresh.commit()
+    send(fresh, full)
+    assert full.read("p001")["n"] == "newer"
+
+
+def test_a_snapshot_keeps_what_is_newer_here():
+    full, fresh = full_store(), open_store(name="us")
+    fresh.now_ms.ms += 5
+    fresh.write("p001", {"n": "mine", "c": increment(3)}, source="crm")
+    fresh.erase("p002")
+    fresh.commit()
+    snapshot(full, fresh)
+    assert dict(fresh.read("p001")) == {"n": "mine", "c": 3, "t": ["a"]}
+    send(fresh, full)
+    assert full.digest().digest == fresh.digest().digest
+
+
+def test_a_document_larger_than_a_chunk_comes_in_parts():
+    full, fresh = open_store(), open_store(name="us")
+    for number in range(16):
+        full.write("big", {f"f{number}": "x" * 60_000}, source="crm")
+    full.write("after", {"x": 1}, source="crm")
+    full.commit(checkpoint=True)
+    chunks, _ = full.replication.snapshot_chunks("after")
+    assert len(chunks) > 3
+    assert max(len(chunk.entries) for chunk in chunks) <= limits.FRAME_BYTES_MAX
+    assert [chunk.last_id for chunk in chunks] == ["after"] * (len(chunks) - 1) + ["big"]
+    snapshot(full, fresh)
+    assert fresh.digest().digest == full.digest().digest
+
+
+def test_a_failed_commit_puts_a_snapshot_back_to_what_is_durable(monkeypatch):
+    monkeypatch.setattr(limits, "CHUNK_DOCUMENTS_MAX", 10)
+    full, fresh = full_store(), open_store(name="us")
+    snapshot(full, fresh, chunks_max=1)
+    durable = fresh.replication.progress
+    before = (state(fresh), fresh.replication.floor, fresh.ledger.vector())
+    chunks, _ = full.replication.snapshot_chunks(durable.after)
+    fresh.replication.snapshot_chunk(chunks[0], fresh.now_ms())
+    fresh.replication.snapshot_ended()
+    fresh.finish_commit(fresh.begin_commit(), StorageFull("full"))
+    assert fresh.replication.progress == durable
+    assert (state(fresh), fresh.replication.floor, fresh.ledger.vector()) == before
+    fresh.now_ms.ms += limits.FULL_RETRY_MS
+    snapshot(full, fresh, begin=False, after=durable.after)
+    assert fresh.digest().digest == full.digest().digest
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb(None),
+        msgpack.packb({}),
+        msgpack.packb([["ann", 0]]),
+        msgpack.packb([["ann", 0, {"rx\x1fcrm": [STAMP + 1, 1, 1]}]]),
+        msgpack.packb([[f"p{number}", 0, {}] for number in range(limits.CHUNK_DOCUMENTS_MAX + 1)]),
+    ],
+)
+def test_a_chunk_with_bad_content_changes_nothing(entries):
+    store = open_store()
+    store.replication.snapshot_begun(SnapshotBegin({5: (9, bytes(16))}, {5: "us"}, 1))
+    before = (store.digest(), store.replication.progress)
+    with pytest.raises(FrameCorrupt):
+        store.replication.snapshot_chunk(SnapshotChunk("zoe", STAMP, entries), store.now_ms())
+    assert (store.digest(), store.replication.progress) == before
+
+
+def test_a_chunk_from_the_future_is_refused():
+    store = open_store(settings=Settings(clock_skew_ms_max=1_000))
+    store.replication.snapshot_begun(SnapshotBegin({}, {}, 1))
+    stamp = store.now_ms() + 1_001 << 16
+    with pytest.raises(ClockSkew):
+        store.replication.snapshot_chunk(SnapshotChunk("a", stamp, b"\x90"), store.now_ms())
+
+
+def test_a_snapshot_is_not_given_of_a_damaged_record():
+    full = full_store()
+    tables = full.storage._tables
+    tables.documents[b"p007"] = tables.documents[b"p007"][:-1] + b"?"
+    with pytest.raises(StorageCorrupt, match="p007"):
+        full.replication.snapshot_chunks("")
