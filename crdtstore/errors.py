@@ -5,7 +5,8 @@ CrdtstoreError
     InvalidValue  InvalidName  InvalidOperation  UnknownSource  KindConflict
     LimitExceeded  SchemaError
   Refused             the caller: the input is well formed, but the state does not allow it
-    ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired
+    ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired  PeerNotLinked
+    RepairUnderWay
   StorageError        the operator: the disk, the directory, the file
     StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
   ProtocolError       the peer: what it sent cannot be accepted
@@ -127,6 +128,22 @@ class CursorExpired(Refused):
     """The journal no longer reaches back to the cursor; read all profiles, then follow."""
 
     code = "cursor-expired"
+
+
+class PeerNotLinked(Refused, LookupError):
+    """No open link leads to this peer."""
+
+    code = "peer-not-linked"
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"no open link leads to peer {peer!r}; /v1/peers lists those there are")
+        self.peer = peer
+
+
+class RepairUnderWay(Refused):
+    """A repair runs already, or a snapshot is being received; wait for its end."""
+
+    code = "repair-under-way"
 
 
 class StorageError(CrdtstoreError):

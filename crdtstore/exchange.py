@@ -9,7 +9,15 @@ from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
-from crdtstore.errors import IdentityClash, ProtocolError, StorageError
+from crdtstore.errors import (
+    IdentityClash,
+    MessageInvalid,
+    PeerNotLinked,
+    ProtocolError,
+    RepairUnderWay,
+    StorageError,
+)
+from crdtstore.repairing import Answering, Repair
 from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
@@ -27,6 +35,7 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
+from crdtstore.sync.repair_messages import PUSHED, Compare, Differences, Documents, Fetch
 from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import covers, missing_count
 
@@ -78,7 +87,7 @@ class Exchange:
         )
         number = self._next_link
         self._next_link += 1
-        self.links[number] = LinkState(session, outbound)
+        self.links[number] = LinkState(session, outbound, Answering(replication.healing, session))
         return number
 
     def close_link(self, number: int) -> None:
@@ -87,6 +96,8 @@ class Exchange:
         if link is None:
             return
         link.session.state = "closed"
+        if link.repair is not None:
+            link.repair.fail(link.reason or "the link was lost")
         self._interest.forget_link(number)
         if self._snapshot_link == number:
             self._snapshot_link = None
@@ -155,6 +166,12 @@ class Exchange:
                 self._receive_chunk(number, link, message, cost_bytes(message, size))
             case SnapshotEnd():
                 self._end_snapshot(number)
+            case Compare():
+                link.answering.compare(message)
+            case Fetch():
+                link.answering.fetch(message)
+            case Differences() | Documents():
+                self._receive_repair(number, link, message, size)
             case Refuse(code, reason):
                 link.reason, link.reason_code = f"the peer refused: {reason}", code
                 level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
@@ -226,6 +243,8 @@ class Exchange:
     def _refuse(self, number: int, link: LinkState, code: str, reason: str) -> None:
         link.reason, link.reason_code = reason, code
         link.session.refuse(code, reason)
+        if link.repair is not None:
+            link.repair.fail(reason)
         self._interest.forget_link(number)
         if self._snapshot_link == number:
             self._snapshot_link = None
@@ -280,6 +299,46 @@ class Exchange:
         self._interest.forget_all()
         self._evaluate()
 
+    # --- repairs ------------------------------------------------------------------------------
+
+    def start_repair(self, number: int) -> Repair:
+        """Compare documents with a link's peer, and exchange those that differ; one at a time.
+
+        The repair goes on as the link is served; its ``state`` and ``report`` tell how far it is.
+        Raises PeerNotLinked or RepairUnderWay.
+        """
+        link = self.links.get(number)
+        if link is None or link.session.state != "open":
+            raise PeerNotLinked(str(number))
+        if self.store.replication.progress is not None or self._snapshot_link is not None:
+            raise RepairUnderWay("a snapshot is being received; repair when it has ended")
+        for other in self.links.values():
+            if other.repair is not None and other.repair.state == "running":
+                raise RepairUnderWay("a repair is running; wait until it has ended")
+        link.repair = Repair(self.store.replication.healing, link.session, self.store.now_ms())
+        return link.repair
+
+    def _receive_repair(
+        self, number: int, link: LinkState, message: Differences | Documents, size: int
+    ) -> None:
+        now_ms = self.store.now_ms()
+        if isinstance(message, Documents) and message.role == PUSHED:
+            count = link.answering.join(message, now_ms)
+        else:
+            repair = link.repair
+            if repair is None or repair.state != "running":
+                raise MessageInvalid("an answer came to a repair that does not run")
+            repair.heard_ms = now_ms
+            repair.received_bytes += size
+            if isinstance(message, Differences):
+                repair.take_differences(message)
+                return
+            count = repair.take_documents(message, now_ms)
+        if count:
+            self._unreleased.append((number, cost_bytes(message, size)))
+        else:
+            link.session.release(cost_bytes(message, size))
+
     # --- time and commits ---------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -294,6 +353,12 @@ class Exchange:
             waited_ms = now_ms - self._snapshot_heard_ms
             if number == self._snapshot_link and waited_ms > limits.SNAPSHOT_PATIENCE_MS:
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
+            repair = link.repair
+            if repair is not None and repair.state == "running":
+                if repair.has_scan or link.waits:
+                    repair.heard_ms = now_ms
+                elif now_ms - repair.heard_ms > limits.REPAIR_PATIENCE_MS:
+                    self._refuse(number, link, "idle", "the peer does not answer a repair")
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:
@@ -301,6 +366,9 @@ class Exchange:
         commit = self.store.begin_commit()
         if commit is not None and not commit.makes_room:
             self._releasing, self._unreleased = self._unreleased, []
+            for link in self.links.values():
+                for durability in link.waits:
+                    durability.commit_begun()
         return commit
 
     def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
@@ -312,6 +380,9 @@ class Exchange:
             for number, link in list(self.links.items()):
                 self._refuse(number, link, error.code, "the replica cannot store frames now")
             return
+        for link in self.links.values():
+            for durability in link.waits:
+                durability.commit_finished()
         for number, size in releasing:
             link_state = self.links.get(number)
             if link_state is not None:

@@ -91,6 +91,45 @@ CHUNK_DOCUMENTS_MAX: Final = 2_000
 """Documents in one snapshot chunk: with the credit that a chunk costs, what may be under way fits
 into one commit."""
 
+RANGE_PARTS: Final = 16
+"""Parts into which a range that differs is split: four bits of the place of a difference per
+exchange, at about 35 bytes a part."""
+
+RANGE_IDS_MAX: Final = 32
+"""Documents of a range that are named one by one instead of splitting it: about as many bytes as
+two rounds of parts would take, and a round less."""
+
+RANGE_BLOCKS_MAX: Final = 1_024
+"""Blocks that a scan remembers, to split its range evenly afterwards: 100 KB, whatever its size."""
+
+COMPARE_RANGES_MAX: Final = 64
+"""Ranges in one COMPARE: its answer, with the longest ids in all of them, fits into a message."""
+
+COMPARE_WINDOW: Final = 8
+"""COMPAREs of one link that wait for their answers: more would only wait at the other end."""
+
+COMPARED_RANGES_MAX: Final = 4_000_000
+"""Ranges that one repair compares: enough for 60 million documents that all differ; a peer that
+makes it more never ends."""
+
+COMPARE_ROUNDS_MAX: Final = 32
+"""Rounds of one repair: 16 ** 32 documents; a peer that makes it more never ends."""
+
+SCAN_RECORDS: Final = 1_000
+"""Documents that one step of a comparison reads and checks: about 4 ms of the event loop."""
+
+SCAN_BYTES: Final = 4 * MEBIBYTE
+"""Bytes of documents that one step of a comparison reads: about 6 ms to check them."""
+
+HEAL_DOCUMENTS: Final = 500
+"""Documents that a repair exchanges at a time: one commit at each end, as in a checkpoint."""
+
+HEAL_QUEUE_MAX: Final = 10_000
+"""Differing ids that wait to be healed: a repair compares no further until some are."""
+
+FETCHES_MAX: Final = 4
+"""FETCHes of one link that wait for their answers: a repair has one under way."""
+
 QUARANTINE_MAX: Final = 64
 """Refused frames kept for inspection, the newest; each is at most one frame."""
 
@@ -109,6 +148,10 @@ WANT_PATIENCE_MS: Final = 2_000
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
+
+REPAIR_PATIENCE_MS: Final = 120_000
+"""A peer that leaves a question of a repair unanswered for this long is left: a scan of 10 million
+documents takes it half a minute."""
 
 LINK_IDLE_MS_MAX: Final = 15_000
 """A peer that says nothing for this long is gone: gossip comes every second."""
@@ -216,6 +259,9 @@ PAGE_PROFILES_MAX: Final = 1_000
 DAMAGED_PROFILES_MAX: Final = 1_000
 """Damaged profiles that a verification names; more of them say nothing new."""
 
+DIFFERING_PROFILES_MAX: Final = 1_000
+"""Differing profiles that the report of a repair names; the number counts all."""
+
 PAGE_CHANGES_MAX: Final = 10_000
 """Changes in one page of the change feed."""
 
@@ -266,6 +312,9 @@ SECRET_BYTES_MAX: Final = 4 * KIBIBYTE
 
 CLIENT_TIMEOUT_S: Final = 70.0
 """The command line waits this long for an answer: longer than the server's own limit."""
+
+REPAIR_TIMEOUT_S: Final = 3_600.0
+"""The command line waits this long for a repair: it may have to exchange a whole store."""
 
 # --- the demo ----------------------------------------------------------------------------------
 DEMO_PORT_MIN: Final = 20_000

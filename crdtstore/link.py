@@ -74,11 +74,16 @@ class Link:
             messages = self._exchange.take_outgoing(self.number)
             for message in messages:
                 await asyncio.wait_for(self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S)
+            state = self._exchange.links.get(self.number)
+            if state is not None and state.needs_commit:
+                self._work.set()
             if messages:
                 continue
-            state = self._exchange.links.get(self.number)
             if state is None or state.session.state == "closed":
                 return
+            if state.has_scan:
+                await asyncio.sleep(0)
+                continue
             await self.wake.wait()
 
     async def _close(self) -> None:

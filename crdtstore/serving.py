@@ -1,4 +1,4 @@
-"""Serving: what is sent on a link. Frames from the journal that the peer wants, or a snapshot.
+"""Serving: what is sent on a link. Frames that the peer wants, a snapshot, a repair's documents.
 
 The journal is the buffer: a link holds no more than one message and the next chunks of a snapshot,
 however slow its peer is.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from crdtstore import limits
 from crdtstore.engine.ledger import frame_header
 from crdtstore.engine.replication import Replication
+from crdtstore.repairing import Answering, Durability, Repair
 from crdtstore.sync.messages import SnapshotChunk, SnapshotEnd, Trimmed
 from crdtstore.sync.session import Session
 from crdtstore.sync.vector import Vector
@@ -21,12 +22,15 @@ class LinkState:
     """One link as the exchange knows it.
 
     ``serving_after`` is the profile id up to which a snapshot was sent, None if none is under way;
-    ``chunks`` are its next ones, read but not sent.
+    ``chunks`` are its next ones, read but not sent. ``answering`` serves the peer's repair, and
+    ``repair`` is our own over this link, the last one if it has ended.
     ``reason`` says why the link was closed.
     """
 
     session: Session
     outbound: bool
+    answering: Answering
+    repair: Repair | None = None
     serving_after: str | None = None
     chunks: deque[SnapshotChunk] = field(default_factory=deque)
     reason: str = ""
@@ -43,6 +47,23 @@ class LinkState:
         if self.session.state == "closed":
             return "down"
         return "snapshot" if self.serving_after is not None else "live"
+
+    @property
+    def has_scan(self) -> bool:
+        """Whether a repair has something to read now: then more is to be sent soon."""
+        if self.session.state != "open":
+            return False
+        return self.answering.has_scan or (self.repair is not None and self.repair.has_scan)
+
+    @property
+    def waits(self) -> list[Durability]:
+        """What repairs wait to be durable before they go on."""
+        return self.answering.waits + ([] if self.repair is None else self.repair.waits)
+
+    @property
+    def needs_commit(self) -> bool:
+        """Whether a repair waits for a commit that has yet to begin."""
+        return any(durability.needs_commit for durability in self.waits)
 
 
 def subscribe(link: LinkState, after: Vector, replication: Replication) -> None:
@@ -65,8 +86,17 @@ def begin_snapshot(link: LinkState, after: str, replication: Replication) -> Non
 
 
 def fill_link(link: LinkState, replication: Replication) -> None:
-    """Queue frames or snapshot chunks, as far as the peer's credit goes; raises StorageError."""
+    """Queue documents of a repair, frames or snapshot chunks, as far as the peer's credit goes.
+
+    Raises StorageError.
+    """
     session = link.session
+    if session.state == "open":
+        link.answering.step()
+        link.answering.fill()
+        if link.repair is not None:
+            link.repair.step()
+            link.repair.fill()
     while session.may_send:
         if link.serving_after is not None:
             _send_chunk(link, link.serving_after, replication)

@@ -106,10 +106,10 @@ class Store:
             journal_bytes_max=settings.journal_bytes_max,
         )
         self.replication = Replication(
-            storage, self.ledger, self._drafting, self.commits, identity, tag
+            storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
         )
         self._known_sources: set[str] = set()
-        self._cursors = Cursors(storage, self._drafting)
+        self.cursors = Cursors(storage, self._drafting)
         self._counters = {"noops": 0, "commits_failed": 0}
         self._full_until_ms = 0
         self.failure: StorageError | None = None
@@ -190,7 +190,7 @@ class Store:
         document = self.documents.get(profile_id)
         self._check_state(profile_id, document, if_version)
         if cursors:
-            self._cursors.check(cursors)
+            self.cursors.check(cursors)
         context = WriteContext(
             document, self.schema, source, self._clock.tick(self.now_ms()), self._drafting.origin
         )
@@ -200,7 +200,7 @@ class Store:
         else:
             self._counters["noops"] += 1
         if cursors:
-            self._cursors.move(cursors)
+            self.cursors.move(cursors)
         return WriteResult(profile_id, document.version, changed)
 
     def erase(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
@@ -293,14 +293,14 @@ class Store:
         """Take note that a commit is durable, or undo it because of the error that it met."""
         if error is None:
             self.commits.finish(commit)
-            self._cursors.committed(commit.draft)
+            self.cursors.committed(commit.draft)
             if self._full_until_ms:
                 self._full_until_ms = 0
                 self.storage.restore_ballast()
             return
         self.commits.abandon(commit)
         self.replication.commit_failed()
-        self._cursors.commit_failed()
+        self.cursors.commit_failed()
         self._counters["commits_failed"] += 1
         if isinstance(error, StorageFull):
             self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS
@@ -365,7 +365,7 @@ class Store:
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
-        return self._cursors.get(name)
+        return self.cursors.get(name)
 
     @property
     def profile_count(self) -> int:

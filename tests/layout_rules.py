@@ -17,7 +17,15 @@ _GROUND: Final = frozenset({"limits", "errors"})
 _MODEL_GROUND: Final = _GROUND | {"clock", "names", "policy", "schema"}
 _ENGINE: Final = _GROUND | {"clock", "names", "model", "sync", "storage", "engine"}
 _HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
-_BODY: Final = _HEART | {"serving", "group_commit", "link", "peering", "status", "replica"}
+_BODY: Final = _HEART | {
+    "repairing",
+    "serving",
+    "group_commit",
+    "link",
+    "peering",
+    "status",
+    "replica",
+}
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),
@@ -33,8 +41,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "storage": _GROUND,
     "engine": _ENGINE - {"engine"},
     "store": _ENGINE | {"schema", "settings"},
-    "serving": _GROUND | {"engine", "sync"},
-    "exchange": _GROUND | {"engine", "serving", "store", "sync"},
+    "repairing": _GROUND | {"engine", "sync"},
+    "serving": _GROUND | {"engine", "repairing", "sync"},
+    "exchange": _GROUND | {"engine", "repairing", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "link": _GROUND | {"exchange"},
     "peering": _GROUND | {"exchange", "link"},

@@ -6,7 +6,8 @@ apart and are never dropped.
 """
 
 from crdtstore import limits
-from crdtstore.model.document import Document, from_record, to_record
+from crdtstore.errors import StorageCorrupt
+from crdtstore.model.document import Document, from_record, stored_traces, to_record
 from crdtstore.storage.contract import Storage
 
 _DOCUMENT_OVERHEAD_BYTES = 700
@@ -15,7 +16,9 @@ _DOCUMENT_OVERHEAD_BYTES = 700
 class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
-    ``dirty`` are those that differ from their stored record.
+    ``dirty`` are those that differ from their stored record. ``damaged`` are those whose stored
+    record cannot be read: what peers send of them is joined here, out of sight of readers and
+    checkpoints, until a peer sends the whole document.
     """
 
     def __init__(self, storage: Storage, bytes_max: int) -> None:
@@ -26,6 +29,7 @@ class Documents:
         self._young_bytes = 0
         self._old_bytes = 0
         self.dirty: dict[str, Document] = {}
+        self.damaged: dict[str, Document] = {}
 
     @property
     def cached_bytes(self) -> int:
@@ -47,6 +51,42 @@ class Documents:
         self._admit(profile_id, document)
         return document
 
+    def get_to_join(self, profile_id: str) -> Document:
+        """Return the document that cells from elsewhere are joined into, even if it is damaged."""
+        document = self.damaged.get(profile_id)
+        if document is not None:
+            return document
+        try:
+            return self.get(profile_id)
+        except StorageCorrupt:
+            record = self._storage.document(profile_id.encode())
+            assert record is not None
+            document = Document()
+            document.stored_digest, document.stored_living = stored_traces(profile_id, record)
+            self.damaged[profile_id] = document
+            return document
+
+    def note_change(self, profile_id: str, document: Document) -> None:
+        """Take note that a document has cells which its stored record lacks."""
+        if profile_id not in self.damaged:
+            self.dirty[profile_id] = document
+
+    def make_whole(self, profile_id: str) -> bool:
+        """Have a document written anew, all of it having come; return whether it was damaged."""
+        document = self.damaged.pop(profile_id, None)
+        if document is None:
+            self.dirty[profile_id] = self.get(profile_id)
+            return False
+        self._admit(profile_id, document)
+        self.dirty[profile_id] = document
+        return True
+
+    def unmake_whole(self, profile_id: str) -> None:
+        """Take that back for a damaged document: the commit that should keep it has failed."""
+        self.damaged[profile_id] = self.dirty.pop(profile_id)
+        self._young.pop(profile_id, None)
+        self._old.pop(profile_id, None)
+
     def _admit(self, profile_id: str, document: Document) -> None:
         self._young[profile_id] = document
         self._young_bytes += (
@@ -57,10 +97,16 @@ class Documents:
             self._young, self._young_bytes = {}, 0
 
     def rest(self, profile_ids: list[str]) -> list[tuple[str, bytes, Document, int]]:
-        """Return (id, record, document, digest) of documents, as storage shall keep them."""
+        """Return (id, record, document, digest) of documents, as storage shall keep them.
+
+        One whose record is found damaged is left out: there is nothing newer to keep of it.
+        """
         rested = []
         for profile_id in profile_ids:
-            document = self.get(profile_id)
+            try:
+                document = self.get(profile_id)
+            except StorageCorrupt:
+                continue
             if document.is_absent:
                 self.dirty.pop(profile_id, None)
             else:

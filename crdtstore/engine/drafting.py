@@ -4,7 +4,7 @@ Every change is undoable until its commit is durable: a full disk then leaves th
 refused writes had never been made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +38,8 @@ class Draft:
 
     ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``
     and ``heads_before`` what it takes to go back, ``resting`` the ids of documents that must rest
-    with this commit, ``meta`` named records, ``writes`` the number of local writes and
-    ``erasures`` how many of them erase.
+    with this commit, ``healed`` those of them that were damaged, ``meta`` named records,
+    ``writes`` the number of local writes and ``erasures`` how many of them erase.
     """
 
     records: list[bytes] = field(default_factory=list)
@@ -47,6 +47,7 @@ class Draft:
     undo: UndoLog = field(default_factory=list)
     heads_before: dict[int, Head] = field(default_factory=dict)
     resting: list[str] = field(default_factory=list)
+    healed: list[str] = field(default_factory=list)
     meta: dict[str, bytes | None] = field(default_factory=dict)
     writes: int = 0
     erasures: int = 0
@@ -171,21 +172,29 @@ class Drafting:
         self._advance(frame)
         self.counters["frames_applied"] += 1
 
-    def apply_documents(self, entries: Any, timestamp: int, now_ms: int) -> list[str]:
-        """Join documents of a snapshot, to rest with the next commit; return their ids.
+    def apply_documents(
+        self, entries: Any, timestamp: int, now_ms: int, allowed: Container[str] | None = None
+    ) -> list[str]:
+        """Join whole documents of a peer, to rest with the next commit; return their ids.
 
-        Raises FrameCorrupt or ClockSkew with nothing changed.
+        Those that were damaged here are healed by it. ``allowed`` are the ids asked for, None if
+        any may come. Raises FrameCorrupt or ClockSkew with nothing changed.
         """
         self.check_clock(timestamp, now_ms)
         if type(entries) is not tuple:
-            raise FrameCorrupt("a snapshot chunk is not an array of documents")
+            raise FrameCorrupt("a chunk is not an array of documents")
         for write in entries:
             check_entry(write, timestamp, None)
         profile_ids = list(dict.fromkeys(write[0] for write in entries))
         if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
-            raise FrameCorrupt(f"a snapshot chunk has {len(profile_ids):,} documents")
+            raise FrameCorrupt(f"a chunk has {len(profile_ids):,} documents")
+        if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
+            raise FrameCorrupt("documents came that were not asked for")
         self.seal_frame()
         self._absorb_all(entries)
+        for profile_id in profile_ids:
+            if self._documents.make_whole(profile_id):
+                self.draft.healed.append(profile_id)
         self._clock.observe(timestamp)
         self.draft.resting.extend(profile_ids)
         self.counters["snapshot_documents"] += len(profile_ids)
@@ -209,10 +218,10 @@ class Drafting:
         documents = self._documents
         undo = self.draft.undo
         for profile_id, epoch, cells in writes:
-            document = documents.get(profile_id)
+            document = documents.get_to_join(profile_id)
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
-                documents.dirty[profile_id] = document
+                documents.note_change(profile_id, document)
 
     def _advance(self, frame: Frame) -> None:
         self._set_head(frame.origin, frame.head)
@@ -223,6 +232,11 @@ class Drafting:
         self.draft.heads_before.setdefault(origin, heads.get(origin, NO_HEAD))
         heads[origin] = head
         self.draft.reached[origin] = head[0]
+
+    def rest(self, profile_ids: Iterable[str]) -> None:
+        """Have documents that are dirty brought to rest with the next commit."""
+        dirty = self._documents.dirty
+        self.draft.resting.extend(profile_id for profile_id in profile_ids if profile_id in dirty)
 
     # --- handing over and going back ----------------------------------------------------------
 
@@ -238,6 +252,8 @@ class Drafting:
             if draft is None:
                 continue
             undo_all(draft.undo)
+            for profile_id in draft.healed:
+                self._documents.unmake_whole(profile_id)
             for origin, head in draft.heads_before.items():
                 if head == NO_HEAD:
                     self._ledger.heads.pop(origin, None)

@@ -75,9 +75,9 @@ def _replay(
         ) from error
     undo: UndoLog = []
     for profile_id, epoch, cells in writes:
-        document = documents.get(profile_id)
+        document = documents.get_to_join(profile_id)
         if absorb(document, epoch, cells, undo):
             document.size_bytes += 64 * len(cells)
-            documents.dirty[profile_id] = document
+            documents.note_change(profile_id, document)
     ledger.heads[frame.origin] = frame.head
     clock.observe(frame.timestamp)

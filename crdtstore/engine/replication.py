@@ -8,7 +8,9 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.engine.commits import Committing
+from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
+from crdtstore.engine.healing import Healing
 from crdtstore.engine.identity import Identity, draw_origin
 from crdtstore.engine.ledger import (
     NO_HEAD,
@@ -35,11 +37,13 @@ class Replication:
 
     ``names`` maps every origin heard of to its replica's name. ``progress`` is set while this
     store receives a snapshot; until it ends the store has documents, but not yet their vector.
+    ``healing`` compares and exchanges single documents.
     """
 
     def __init__(
         self,
         storage: Storage,
+        documents: Documents,
         ledger: Ledger,
         drafting: Drafting,
         committing: Committing,
@@ -50,6 +54,7 @@ class Replication:
         self.names: dict[int, str] = {} if packed is None else unpack_numbers(packed)
         self.progress = SnapshotProgress.unpack(storage.meta("snapshot"))
         self.identity = identity
+        self.healing = Healing(storage, documents, drafting, committing)
         self.quarantined = len(storage.metas("quarantine/"))
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
         self._storage = storage

@@ -38,7 +38,7 @@ def read_chunks(storage: Storage, after: str, timestamp: int) -> tuple[list[Snap
     last_id = after
     for key, record in records:
         profile_id = key.decode()
-        for entry in _entries_of(profile_id, checked_canonical(profile_id, record)):
+        for entry in entries_of(profile_id, checked_canonical(profile_id, record)):
             if size + len(entry) > limits.FRAME_BYTES_MAX and entries:
                 chunks.append(_chunk(last_id, timestamp, entries))
                 entries, size = [], 0
@@ -50,7 +50,7 @@ def read_chunks(storage: Storage, after: str, timestamp: int) -> tuple[list[Snap
     return chunks, not records
 
 
-def _entries_of(profile_id: str, canonical: bytes) -> Iterator[bytes]:
+def entries_of(profile_id: str, canonical: bytes) -> Iterator[bytes]:
     """Yield a document as packed entries, each small enough for a chunk."""
     if len(canonical) <= _CHUNK_BYTES - 2 * limits.PROFILE_ID_BYTES_MAX:
         yield b"".join((b"\x93", pack(profile_id), canonical[1:]))
@@ -68,9 +68,14 @@ def _entries_of(profile_id: str, canonical: bytes) -> Iterator[bytes]:
             parts.append({key: part[key] for key in half})
 
 
+def packed_entries(entries: list[bytes]) -> bytes:
+    """Return packed documents as the one array that a chunk holds."""
+    header: bytes = msgpack.Packer().pack_array_header(len(entries))
+    return header + b"".join(entries)
+
+
 def _chunk(last_id: str, timestamp: int, entries: list[bytes]) -> SnapshotChunk:
-    packed = msgpack.Packer().pack_array_header(len(entries)) + b"".join(entries)
-    return SnapshotChunk(last_id, timestamp, packed)
+    return SnapshotChunk(last_id, timestamp, packed_entries(entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,18 @@ def checked_canonical(profile_id: str, record: bytes) -> bytes:
     return canonical
 
 
+def stored_traces(profile_id: str, record: bytes) -> tuple[int, int]:
+    """Return the digest that a damaged record had, and 1 if it was of a living profile.
+
+    Exact if the damage is in the header alone or in the cells alone; a best guess otherwise.
+    """
+    canonical = record[_RECORD_HEADER.size :]
+    is_header_sound = _header_checksum(record) == record[_CHECKSUM_AT : _RECORD_HEADER.size]
+    digest = record_digest(record) if is_header_sound else digest_of(profile_id, canonical)
+    epoch = canonical[1] if len(canonical) > 1 and canonical[1] < 0x80 else 0
+    return digest, 1 - (epoch & 1)
+
+
 def from_record(profile_id: str, record: bytes) -> Document:
     """Return the document of a stored record; raises StorageCorrupt if a byte of it changed."""
     canonical = checked_canonical(profile_id, record)

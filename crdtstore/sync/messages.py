@@ -5,7 +5,7 @@ origin to number travel as flat arrays. ``docs/protocol.md`` shows every message
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -13,8 +13,29 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import FrameCorrupt, MessageInvalid
-from crdtstore.names import is_profile_id
+from crdtstore.sync.checks import (
+    checked_bytes,
+    checked_heads,
+    checked_name,
+    checked_names,
+    checked_number,
+    checked_place,
+    checked_text,
+    checked_vector,
+    flat,
+    flat_heads,
+    groups,
+)
 from crdtstore.sync.frame import HASH_BYTES, decode_packed, refuse_map, split_frames
+from crdtstore.sync.repair_messages import (
+    REPAIR_DECODERS,
+    Compare,
+    Differences,
+    Documents,
+    Fetch,
+    checked_documents,
+    repair_fields_of,
+)
 from crdtstore.sync.vector import Heads, Vector
 
 PROTOCOL_VERSION: Final = 1
@@ -129,7 +150,8 @@ class Refuse:
 
 Message: TypeAlias = (
     Hello | Frames | Gossip | Want | Prune | Credit | Trimmed | SnapshotRequest
-    | SnapshotBegin | SnapshotChunk | SnapshotEnd | Refuse
+    | SnapshotBegin | SnapshotChunk | SnapshotEnd | Refuse | Compare | Differences | Fetch
+    | Documents
 )  # fmt: skip
 
 
@@ -141,6 +163,9 @@ def encode(message: Message, tag: bytes) -> bytes:
         case SnapshotChunk(last_id, timestamp, entries):
             content = _pack([last_id, timestamp, entries])
             return b"\x09" + _chunk_hash(content, tag) + content
+        case Documents(role, timestamp, entries):
+            content = _pack([role, timestamp, entries])
+            return b"\x10" + _chunk_hash(content, tag) + content
     kind, fields = _fields_of(message)
     return bytes((kind,)) + _pack(fields)
 
@@ -150,13 +175,13 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
         case Hello() as hello:
             return 1, [
                 hello.version, hello.space, hello.name, hello.origin, hello.nonce, hello.schema,
-                hello.clock_ms, hello.profiles, _flat_heads(hello.heads), _flat(hello.floor),
-                _flat(hello.names),
+                hello.clock_ms, hello.profiles, flat_heads(hello.heads), flat(hello.floor),
+                flat(hello.names),
             ]  # fmt: skip
         case Gossip(vector, clock_ms, names):
-            return 3, [_flat(vector), clock_ms, _flat(names)]
+            return 3, [flat(vector), clock_ms, flat(names)]
         case Want(after):
-            return 4, [_flat(after)]
+            return 4, [flat(after)]
         case Prune(origins):
             return 5, [list(origins)]
         case Credit(granted_bytes):
@@ -166,11 +191,13 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
         case SnapshotRequest(after):
             return 7, [after]
         case SnapshotBegin(heads, names, profiles):
-            return 8, [_flat_heads(heads), _flat(names), profiles]
+            return 8, [flat_heads(heads), flat(names), profiles]
         case SnapshotEnd():
             return 11, []
         case Refuse(code, reason):
             return 12, [code, reason]
+        case Compare() | Differences() | Fetch():
+            return repair_fields_of(message)
     raise AssertionError(message)
 
 
@@ -180,7 +207,7 @@ def decode(data: bytes, tag: bytes) -> Message:
         raise MessageInvalid(f"a message has {len(data):,} bytes")
     if data[0] == 2:
         return Frames(tuple(split_frames(data[1:])))
-    if data[0] == 9:
+    if data[0] in (9, 16):
         return _decode_chunk(data, tag)
     decoder = _DECODERS.get(data[0])
     if decoder is None:
@@ -197,114 +224,55 @@ def decode(data: bytes, tag: bytes) -> Message:
         raise MessageInvalid(f"a message of kind {data[0]} is malformed: {error}") from error
 
 
-def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk:
+def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk | Documents:
     content = data[1 + HASH_BYTES :]
+    what = "a snapshot chunk" if data[0] == 9 else "a message of documents"
     if _chunk_hash(content, tag) != data[1 : 1 + HASH_BYTES]:
-        raise FrameCorrupt("a snapshot chunk does not match its hash: damaged, or of another space")
+        raise FrameCorrupt(f"{what} does not match its hash: damaged, or of another space")
     try:
-        fields = msgpack.unpackb(
+        first, timestamp, entries = msgpack.unpackb(
             content, use_list=False, max_array_len=3, object_hook=refuse_map
         )
-        last_id, timestamp, entries = fields
-        return SnapshotChunk(_place(last_id), _number(timestamp), _bytes(entries))
+        if data[0] == 16:
+            return checked_documents(first, timestamp, entries)
+        return SnapshotChunk(
+            checked_place(first), checked_number(timestamp), checked_bytes(entries)
+        )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
-        raise FrameCorrupt(f"a snapshot chunk cannot be read: {error}") from error
+        raise FrameCorrupt(f"{what} cannot be read: {error}") from error
 
 
 def _chunk_hash(content: bytes, tag: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=HASH_BYTES, person=tag, salt=b"chunk").digest()
 
 
-# --- checked parts of messages: each raises ValueError, which decode turns into MessageInvalid ---
-
-
-def _number(value: object) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError("a number is out of range")
-    return value
-
-
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise ValueError("a text is none")
-    return value
-
-
-def _name(value: object) -> str:
-    text = _text(value)
-    if not 0 < len(text.encode()) <= limits.REPLICA_NAME_BYTES_MAX or not text.isprintable():
-        raise ValueError("a name is empty, too long or not printable")
-    return text
-
-
-def _place(value: object) -> str:
-    """Check a place in the order of profile ids: an id, or "" for the start."""
-    text = _text(value)
-    if text and not is_profile_id(text):
-        raise ValueError("a place is no profile id")
-    return text
-
-
-def _bytes(value: object) -> bytes:
-    if type(value) is not bytes:
-        raise ValueError("bytes are none")
-    return value
-
-
-def _flat(mapping: Mapping[int, Any]) -> list[Any]:
-    return [part for pair in sorted(mapping.items()) for part in pair]
-
-
-def _flat_heads(heads: Heads) -> list[Any]:
-    return [part for origin, head in sorted(heads.items()) for part in (origin, *head)]
-
-
-def _groups(flat: object, size: int) -> Iterable[tuple[Any, ...]]:
-    if type(flat) is not tuple or len(flat) % size or len(flat) > size * limits.ORIGINS_MAX:
-        raise ValueError("a flat map has a wrong length")
-    return zip(*(flat[part::size] for part in range(size)), strict=True)
-
-
-def _vector(flat: object) -> Vector:
-    return {_number(origin): _number(sequence) for origin, sequence in _groups(flat, 2)}
-
-
-def _names(flat: object) -> dict[int, str]:
-    return {_number(origin): _name(name) for origin, name in _groups(flat, 2)}
-
-
-def _heads(flat: object) -> Heads:
-    heads: Heads = {}
-    for origin, sequence, digest in _groups(flat, 3):
-        if len(_bytes(digest)) != HASH_BYTES:
-            raise ValueError("a hash has a wrong length")
-        heads[_number(origin)] = (_number(sequence), digest)
-    return heads
-
-
 def _decode_hello(version: object, *rest: Any) -> Hello:
     if version != PROTOCOL_VERSION:
-        return Hello("?", "?", 1, 0, "", 0, 0, {}, {}, {}, version=_number(version))
+        return Hello("?", "?", 1, 0, "", 0, 0, {}, {}, {}, version=checked_number(version))
     space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names = rest
-    if not _number(origin):
+    if not checked_number(origin):
         raise ValueError("an origin is 0")
     return Hello(
-        _name(space), _name(name), origin, _number(nonce), _text(schema), _number(clock_ms),
-        _number(profiles), _heads(heads), _vector(floor), _names(names),
+        checked_name(space), checked_name(name), origin, checked_number(nonce),
+        checked_text(schema), checked_number(clock_ms), checked_number(profiles),
+        checked_heads(heads), checked_vector(floor), checked_names(names),
     )  # fmt: skip
 
 
 _DECODERS: Final[dict[int, Callable[..., Message]]] = {
+    **REPAIR_DECODERS,
     1: _decode_hello,
-    3: lambda vector, clock_ms, names: Gossip(_vector(vector), _number(clock_ms), _names(names)),
-    4: lambda after: Want(_vector(after)),
-    5: lambda origins: Prune(tuple(_number(origin) for (origin,) in _groups(origins, 1))),
-    6: lambda granted_bytes: Credit(_number(granted_bytes)),
-    7: lambda after: SnapshotRequest(_place(after)),
+    3: lambda vector, clock_ms, names: Gossip(
+        checked_vector(vector), checked_number(clock_ms), checked_names(names)
+    ),
+    4: lambda after: Want(checked_vector(after)),
+    5: lambda origins: Prune(tuple(checked_number(origin) for (origin,) in groups(origins, 1))),
+    6: lambda granted_bytes: Credit(checked_number(granted_bytes)),
+    7: lambda after: SnapshotRequest(checked_place(after)),
     8: lambda heads, names, profiles: SnapshotBegin(
-        _heads(heads), _names(names), _number(profiles)
+        checked_heads(heads), checked_names(names), checked_number(profiles)
     ),
     10: lambda: Trimmed(),
     11: lambda: SnapshotEnd(),
-    12: lambda code, reason: Refuse(_text(code)[:100], _text(reason)[:1000]),
+    12: lambda code, reason: Refuse(checked_text(code)[:100], checked_text(reason)[:1000]),
 }

@@ -10,12 +10,13 @@ Which message may come when is a table. A missing row is a refusal:
     opening   HELLO                                                        open
     open      FRAMES GOSSIP WANT PRUNE CREDIT TRIMMED SNAPSHOT_REQUEST     open
               SNAPSHOT_BEGIN SNAPSHOT_CHUNK SNAPSHOT_END
+              COMPARE DIFFERENCES FETCH DOCUMENTS
     either    REFUSE                                                       closed
     closed    anything, ignored                                            closed
 
-Flow control: each end may have ``CREDIT_BYTES`` of FRAMES and SNAPSHOT_CHUNK under way that the
-other has not made durable (or dropped); a chunk counts as a whole frame at least, for it may hold
-many small documents. Nothing else is counted; it is bounded by its own form.
+Flow control: each end may have ``CREDIT_BYTES`` of FRAMES, SNAPSHOT_CHUNK and DOCUMENTS under way
+that the other has not made durable (or dropped); the latter two count as a whole frame at least,
+for they may hold many small documents. Nothing else is counted; it is bounded by its own form.
 """
 
 from collections import deque
@@ -49,20 +50,22 @@ from crdtstore.sync.messages import (
     decode,
     encode,
 )
+from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.vector import Vector, missing_count
 
 ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "opening": (Hello, Refuse),
     "open": (
         Frames, Gossip, Want, Prune, Credit, Trimmed, SnapshotRequest, SnapshotBegin,
-        SnapshotChunk, SnapshotEnd, Refuse,
+        SnapshotChunk, SnapshotEnd, Refuse, Compare, Differences, Fetch, Documents,
     ),
 }  # fmt: skip
 
 
 def cost_bytes(message: Message, size: int) -> int:
     """Return the credit that a message of so many bytes takes, and gives back when released."""
-    return max(size, limits.FRAME_BYTES_MAX) if isinstance(message, SnapshotChunk) else size
+    is_whole = isinstance(message, SnapshotChunk | Documents)
+    return max(size, limits.FRAME_BYTES_MAX) if is_whole else size
 
 
 class Session:
@@ -110,7 +113,7 @@ class Session:
         match message:
             case Hello():
                 self._open(message, now_ms)
-            case Frames() | SnapshotChunk():
+            case Frames() | SnapshotChunk() | Documents():
                 self._received_bytes += cost_bytes(message, len(data))
                 if self._received_bytes > limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX:
                     raise MessageInvalid("the peer sends more than it was given credit for")
@@ -191,14 +194,15 @@ class Session:
         if gathered:
             self._credit_bytes -= self._queue(Frames(gathered))
 
-    def send_chunk(self, chunk: SnapshotChunk) -> None:
-        """Queue a snapshot chunk, and count it against the credit."""
-        self._credit_bytes -= cost_bytes(chunk, self._queue(chunk))
+    def send_chunk(self, chunk: SnapshotChunk | Documents) -> int:
+        """Queue a snapshot chunk or documents, count it against the credit; return its bytes."""
+        size = self._queue(chunk)
+        self._credit_bytes -= cost_bytes(chunk, size)
+        return size
 
-    def send(self, message: Message) -> None:
-        """Queue any other message."""
-        if self.state != "closed":
-            self._queue(message)
+    def send(self, message: Message) -> int:
+        """Queue any other message; return its bytes."""
+        return 0 if self.state == "closed" else self._queue(message)
 
     def refuse(self, code: str, reason: str) -> None:
         """Queue the reason for which this end closes the link, and close it."""
