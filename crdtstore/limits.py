@@ -133,6 +133,9 @@ SNAPSHOT_FRESH_PROFILES_MIN: Final = 1_000
 """A fresh replica takes a snapshot from a peer with this many profiles, frames from a smaller one:
 below, both take well under a second, and frames bring the change feed's history along."""
 
+LINK_SOUND_S: Final = 2.0
+"""A link that lasted this long was sound: the next attempt starts with the shortest backoff."""
+
 LINKS_MAX: Final = 64
 """Links of one replica, in and out together."""
 

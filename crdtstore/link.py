@@ -73,7 +73,8 @@ class Link:
             self.wake.clear()
             messages = self._exchange.take_outgoing(self.number)
             for message in messages:
-                await asyncio.wait_for(self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S)
+                async with asyncio.timeout(limits.SEND_TIMEOUT_S):
+                    await self._websocket.send_bytes(message)
             if messages:
                 continue
             state = self._exchange.links.get(self.number)
@@ -83,7 +84,8 @@ class Link:
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
-            await asyncio.wait_for(self._websocket.close(), limits.CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):
+                await self._websocket.close()
             return
         raw = self._websocket.get_extra_info("socket")
         if raw is not None:
