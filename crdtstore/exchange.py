@@ -10,7 +10,7 @@ from typing import Final
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.errors import IdentityClash, ProtocolError, StorageError
-from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
+from crdtstore.serving import LinkState, begin_snapshot, fill_link, has_more_to_read, subscribe
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
 from crdtstore.sync.messages import (
@@ -104,6 +104,11 @@ class Exchange:
         messages = link.session.take_outgoing()
         link.sent_bytes += sum(map(len, messages))
         return messages
+
+    def has_more(self, number: int) -> bool:
+        """Say whether ``take_outgoing`` should be called again without waiting for anything."""
+        link = self.links.get(number)
+        return link is not None and has_more_to_read(link, self.store.replication)
 
     def is_linked_to(self, origin: int) -> bool:
         """Say whether an open link leads to a replica's origin."""

@@ -81,6 +81,10 @@ MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 ORIGINS_MAX: Final = 5_000
 """Origins in a version vector: incarnations of all replicas that ever wrote."""
 
+JOURNAL_READS_PER_FILL: Final = 16
+"""Parts of the journal (of MESSAGE_FRAMES_BYTES each) read for one link before others have a turn:
+about 8 MiB, a few milliseconds."""
+
 CREDIT_BYTES: Final = 4 * MEBIBYTE
 """Bytes that a peer may send ahead of our durable commits: bounds memory per link."""
 

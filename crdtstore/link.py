@@ -75,7 +75,8 @@ class Link:
             for message in messages:
                 async with asyncio.timeout(limits.SEND_TIMEOUT_S):
                     await self._websocket.send_bytes(message)
-            if messages:
+            if messages or self._exchange.has_more(self.number):
+                await asyncio.sleep(0)
                 continue
             state = self._exchange.links.get(self.number)
             if state is None or state.session.state == "closed":

@@ -273,7 +273,7 @@ class Store:
                 raise
             self.finish_commit(commit)
             goes_on = checkpoint or commit.makes_room
-            commit = self.begin_commit() if goes_on else None
+            commit = self.begin_commit(checkpoint=checkpoint) if goes_on else None
 
     def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.

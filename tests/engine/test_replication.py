@@ -223,6 +223,13 @@ def test_what_we_have_is_what_is_durable():
     commit.persist(store.storage)
     store.finish_commit(commit)
     assert store.replication.heads[origin][0] == 2
+    other = open_store(name="us")
+    send(store, other)
+    durable = other.replication.heads
+    other.replication.receive_frames(written(store, 4), other.now_ms())
+    assert other.replication.heads == durable
+    other.commit()
+    assert other.replication.heads[origin][0] == 4
 
 
 def test_every_frame_s_hash_can_be_told_as_far_as_the_journal_reaches(monkeypatch):
@@ -371,7 +378,10 @@ def test_a_clock_that_a_snapshot_set_stands_over_a_crash():
     ahead = Clock()
     ahead.ms += 30_000
     full, fresh = full_store(now_ms=ahead), open_store(name="us")
-    snapshot(full, fresh)
+    fresh.replication.snapshot_begun(full.replication.snapshot_begin())
+    for chunk in full.replication.snapshot_chunks("")[0]:
+        fresh.replication.snapshot_chunk(chunk, fresh.now_ms())
+    fresh.commit()
     fresh = reopened(fresh)
     version = fresh.read("p001").version
     assert fresh.write("p001", {"n": "newer"}, source="crm").version != version
