@@ -168,7 +168,8 @@ class Exchange:
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
         replication = self.store.replication
         identity = replication.identity
-        replication.learn_names({peer.origin: peer.name, **peer.names})
+        replication.learn_names(peer.names)
+        replication.learn_names({peer.origin: peer.name}, at_first_hand=True)
         seen = peer.heads.get(identity.origin)
         if seen is not None:
             if seen[0] > replication.vector.get(identity.origin, 0):

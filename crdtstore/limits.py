@@ -44,6 +44,10 @@ INTEGER_MAX: Final = 2**63 - 1
 DOCUMENT_BYTES_MAX: Final = 1 * MEBIBYTE
 """Packed bytes that a document may reach by a local write: a checkpoint rewrites it whole."""
 
+WITHDRAWAL_BYTES: Final = 64 * KIBIBYTE
+"""Bytes beyond that for revoking consent and removing elements: a full document must not stop
+anybody from withdrawing."""
+
 FIELDS_PER_DOCUMENT_MAX: Final = 1_000
 """Fields of one document: a read resolves all of them."""
 

@@ -61,7 +61,7 @@ def test_a_frame_takes_so_many_writes_and_bytes_and_then_the_next_one_follows():
 
 def test_dependencies_that_leave_no_room_go_ahead_in_a_frame_of_their_own():
     store, other = open_store(), open_store(name="us")
-    heads = {(1 << 61) + number: (1 << 60, bytes(16)) for number in range(limits.ORIGINS_MAX)}
+    heads = {(1 << 61) + number: (1 << 60, bytes(16)) for number in range(limits.ORIGINS_MAX - 1)}
     for origin, head in heads.items():
         store._drafting.adopt(origin, head)
         other._drafting.adopt(origin, head)

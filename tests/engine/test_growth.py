@@ -1,6 +1,9 @@
 """Growth: a profile's size depends on its fields and sources, not on how often they changed."""
 
-from crdtstore.model.operations import add, increment
+import pytest
+
+from crdtstore.errors import LimitExceeded
+from crdtstore.model.operations import add, increment, remove, revoke
 from tests.engine.stores import Clock, open_store
 
 
@@ -43,3 +46,24 @@ def test_a_profile_overwritten_100_000_times_is_no_larger_than_after_100_times()
     assert stores[0].read("ann")["n"] == 100_000
     few_more_digits = 3 * 4 * 8
     assert max(sizes()) <= min(after_100) + few_more_digits
+
+
+def write_many_fields(store, size_bytes):
+    for number in range(1_000):
+        store.write("ann", {f"{size_bytes}-{number}": "x" * size_bytes}, source="crm")
+
+
+def test_a_full_document_still_takes_a_revocation_and_a_removal():
+    store = open_store(name="eu", now_ms=Clock())
+    store.write("ann", {"tags": add("vip")}, source="crm")
+    for size_bytes in (60_000, 5_000, 500, 10):
+        with pytest.raises(LimitExceeded, match="the document of profile 'ann'"):
+            write_many_fields(store, size_bytes)
+    with pytest.raises(LimitExceeded):
+        store.write("ann", {"tags": add("x" * 100)}, source="crm")
+    store.write("ann", {"marketing": revoke()}, source="crm")
+    store.write("ann", {"tags": remove("vip")}, source="crm")
+    profile = store.read("ann")
+    assert profile["marketing"] is False
+    assert "tags" not in profile
+    store.commit()

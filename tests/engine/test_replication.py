@@ -4,7 +4,7 @@ import msgpack
 import pytest
 
 from crdtstore import limits
-from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked
+from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, MessageInvalid
 from crdtstore.settings import Settings
 from crdtstore.sync.frame import NO_HASH, parse, seal, space_tag
 from tests.engine.stores import frames, open_store, reopened, send, state
@@ -120,9 +120,10 @@ def test_a_frame_with_one_bad_write_is_refused_whole(entry):
         store.replication.receive_frames([raw], store.now_ms())
     assert store.digest() == before
     assert store.replication.quarantined == 1
-    assert store.replication.receive_frames(
-        [evil_frame(store, None, entries=[good])], store.now_ms()
-    ) == 1
+    assert (
+        store.replication.receive_frames([evil_frame(store, None, entries=[good])], store.now_ms())
+        == 1
+    )
 
 
 def test_frames_before_a_bad_one_stay():
@@ -277,3 +278,29 @@ def test_an_old_journal_is_trimmed_by_its_age(monkeypatch):
     written(store, *range(10, 16))
     assert store.ledger.first_position > 5
     assert len(frames(store)) >= 6, "what is young stays"
+
+
+def test_a_space_takes_so_many_origins_and_no_more(monkeypatch):
+    monkeypatch.setattr(limits, "ORIGINS_MAX", 2)
+    store = open_store()
+    for number, name in enumerate(("us", "ap", "sa")):
+        other = open_store(name=name)
+        other.write(f"p{number}", {"x": 1}, source="crm")
+        other.commit()
+        if number < 2:
+            assert send(other, store) == 1
+            continue
+        with pytest.raises(MessageInvalid, match="origin"):
+            send(other, store)
+    assert sorted(state(store)) == ["p0", "p1"]
+
+
+def test_a_renamed_replica_is_known_by_its_new_name():
+    store = open_store(name="eu")
+    origin = store.replication.identity.origin
+    renamed = reopened(store, name="europe")
+    assert renamed.replication.names[origin] == "europe"
+    renamed.replication.learn_names({origin: "hearsay"})
+    assert renamed.replication.names[origin] == "europe"
+    renamed.replication.learn_names({origin: "eu"}, at_first_hand=True)
+    assert renamed.replication.names[origin] == "eu"

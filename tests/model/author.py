@@ -1,6 +1,5 @@
 """An author: one replica of one document, as the tests of writes use it."""
 
-
 import pytest
 
 from crdtstore.model.cells import parse_key

@@ -1,6 +1,5 @@
 """Networks for the scenarios: how they are made, written to, and found equal."""
 
-
 from crdtstore.testing.lockstep import Network
 from crdtstore.testing.wires import topology
 
