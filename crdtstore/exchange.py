@@ -11,14 +11,21 @@ from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.errors import (
     IdentityClash,
-    MessageInvalid,
     PeerNotLinked,
     ProtocolError,
     RepairUnderWay,
     StorageError,
 )
 from crdtstore.repairing import Answering, Repair
-from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
+from crdtstore.serving import (
+    LinkState,
+    begin_snapshot,
+    fill_link,
+    has_more_to_read,
+    is_repair_overdue,
+    receive_repair,
+    subscribe,
+)
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
 from crdtstore.sync.messages import (
@@ -35,7 +42,7 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
-from crdtstore.sync.repair_messages import PUSHED, Compare, Differences, Documents, Fetch
+from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import covers, missing_count
 
@@ -96,8 +103,7 @@ class Exchange:
         if link is None:
             return
         link.session.state = "closed"
-        if link.repair is not None:
-            link.repair.fail(link.reason or "the link was lost")
+        link.end_repair(link.reason or "the link was lost")
         self._interest.forget_link(number)
         if self._snapshot_link == number:
             self._snapshot_link = None
@@ -115,6 +121,11 @@ class Exchange:
         messages = link.session.take_outgoing()
         link.sent_bytes += sum(map(len, messages))
         return messages
+
+    def has_more(self, number: int) -> bool:
+        """Say whether ``take_outgoing`` should be called again without waiting for anything."""
+        link = self.links.get(number)
+        return link is not None and has_more_to_read(link, self.store.replication)
 
     def is_linked_to(self, origin: int) -> bool:
         """Say whether an open link leads to a replica's origin."""
@@ -171,7 +182,8 @@ class Exchange:
             case Fetch():
                 link.answering.fetch(message)
             case Differences() | Documents():
-                self._receive_repair(number, link, message, size)
+                if held_bytes := receive_repair(link, message, size, self.store.now_ms()):
+                    self._unreleased.append((number, held_bytes))
             case Refuse(code, reason):
                 link.reason, link.reason_code = f"the peer refused: {reason}", code
                 level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
@@ -180,7 +192,8 @@ class Exchange:
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
         replication = self.store.replication
         identity = replication.identity
-        replication.learn_names({peer.origin: peer.name, **peer.names})
+        replication.learn_names(peer.names)
+        replication.learn_names({peer.origin: peer.name}, at_first_hand=True)
         seen = peer.heads.get(identity.origin)
         if seen is not None:
             if seen[0] > replication.vector.get(identity.origin, 0):
@@ -243,8 +256,7 @@ class Exchange:
     def _refuse(self, number: int, link: LinkState, code: str, reason: str) -> None:
         link.reason, link.reason_code = reason, code
         link.session.refuse(code, reason)
-        if link.repair is not None:
-            link.repair.fail(reason)
+        link.end_repair(reason)
         self._interest.forget_link(number)
         if self._snapshot_link == number:
             self._snapshot_link = None
@@ -318,27 +330,6 @@ class Exchange:
         link.repair = Repair(self.store.replication.healing, link.session, self.store.now_ms())
         return link.repair
 
-    def _receive_repair(
-        self, number: int, link: LinkState, message: Differences | Documents, size: int
-    ) -> None:
-        now_ms = self.store.now_ms()
-        if isinstance(message, Documents) and message.role == PUSHED:
-            count = link.answering.join(message, now_ms)
-        else:
-            repair = link.repair
-            if repair is None or repair.state != "running":
-                raise MessageInvalid("an answer came to a repair that does not run")
-            repair.heard_ms = now_ms
-            repair.received_bytes += size
-            if isinstance(message, Differences):
-                repair.take_differences(message)
-                return
-            count = repair.take_documents(message, now_ms)
-        if count:
-            self._unreleased.append((number, cost_bytes(message, size)))
-        else:
-            link.session.release(cost_bytes(message, size))
-
     # --- time and commits ---------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -353,12 +344,8 @@ class Exchange:
             waited_ms = now_ms - self._snapshot_heard_ms
             if number == self._snapshot_link and waited_ms > limits.SNAPSHOT_PATIENCE_MS:
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
-            repair = link.repair
-            if repair is not None and repair.state == "running":
-                if repair.has_scan or link.waits:
-                    repair.heard_ms = now_ms
-                elif now_ms - repair.heard_ms > limits.REPAIR_PATIENCE_MS:
-                    self._refuse(number, link, "idle", "the peer does not answer a repair")
+            if is_repair_overdue(link, now_ms):
+                self._refuse(number, link, "idle", "the peer does not answer a repair")
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:
@@ -367,8 +354,7 @@ class Exchange:
         if commit is not None and not commit.makes_room:
             self._releasing, self._unreleased = self._unreleased, []
             for link in self.links.values():
-                for durability in link.waits:
-                    durability.commit_begun()
+                link.commit_begun()
         return commit
 
     def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
@@ -381,8 +367,7 @@ class Exchange:
                 self._refuse(number, link, error.code, "the replica cannot store frames now")
             return
         for link in self.links.values():
-            for durability in link.waits:
-                durability.commit_finished()
+            link.commit_finished()
         for number, size in releasing:
             link_state = self.links.get(number)
             if link_state is not None:

@@ -73,22 +73,22 @@ class Link:
             self.wake.clear()
             messages = self._exchange.take_outgoing(self.number)
             for message in messages:
-                await asyncio.wait_for(self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S)
+                async with asyncio.timeout(limits.SEND_TIMEOUT_S):
+                    await self._websocket.send_bytes(message)
             state = self._exchange.links.get(self.number)
             if state is not None and state.needs_commit:
                 self._work.set()
-            if messages:
+            if messages or self._exchange.has_more(self.number):
+                await asyncio.sleep(0)
                 continue
             if state is None or state.session.state == "closed":
                 return
-            if state.has_scan:
-                await asyncio.sleep(0)
-                continue
             await self.wake.wait()
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
-            await asyncio.wait_for(self._websocket.close(), limits.CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):
+                await self._websocket.close()
             return
         raw = self._websocket.get_extra_info("socket")
         if raw is not None:

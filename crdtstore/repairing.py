@@ -171,7 +171,7 @@ class Answering:
         self._healing.rest(profile_ids)
         self._fetches.append((_Delivery(self._healing, profile_ids), Durability(self._healing)))
 
-    def join(self, message: Documents, now_ms: int) -> int:
+    def take_documents(self, message: Documents, now_ms: int) -> int:
         """Join documents that the peer pushes; return their number.
 
         Raises MessageInvalid from a peer that has compared nothing, FrameCorrupt or ClockSkew.

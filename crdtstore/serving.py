@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from crdtstore import limits
 from crdtstore.engine.ledger import frame_header
 from crdtstore.engine.replication import Replication
+from crdtstore.errors import MessageInvalid
 from crdtstore.repairing import Answering, Durability, Repair
 from crdtstore.sync.messages import SnapshotChunk, SnapshotEnd, Trimmed
-from crdtstore.sync.session import Session
+from crdtstore.sync.repair_messages import PUSHED, Differences, Documents
+from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import Vector
 
 
@@ -60,6 +62,21 @@ class LinkState:
         """What repairs wait to be durable before they go on."""
         return self.answering.waits + ([] if self.repair is None else self.repair.waits)
 
+    def commit_begun(self) -> None:
+        """Take note that a commit has begun."""
+        for durability in self.waits:
+            durability.commit_begun()
+
+    def commit_finished(self) -> None:
+        """Take note that the commit under way is durable."""
+        for durability in self.waits:
+            durability.commit_finished()
+
+    def end_repair(self, reason: str) -> None:
+        """Take note that our repair over this link cannot go on."""
+        if self.repair is not None:
+            self.repair.fail(reason)
+
     @property
     def needs_commit(self) -> bool:
         """Whether a repair waits for a commit that has yet to begin."""
@@ -85,9 +102,19 @@ def begin_snapshot(link: LinkState, after: str, replication: Replication) -> Non
     link.session.send(replication.snapshot_begin())
 
 
-def fill_link(link: LinkState, replication: Replication) -> None:
-    """Queue documents of a repair, frames or snapshot chunks, as far as the peer's credit goes.
+def has_more_to_read(link: LinkState, replication: Replication) -> bool:
+    """Say whether there may be more to be sent on a link now than was."""
+    session = link.session
+    is_behind = bool(session.subscriptions) and session.position < replication.position
+    if link.has_scan:
+        return True
+    return session.may_send and (link.serving_after is not None or is_behind)
 
+
+def fill_link(link: LinkState, replication: Replication) -> None:
+    """Queue a repair's documents, frames or snapshot chunks, as far as the peer's credit goes.
+
+    It reads a bounded part of documents and journal, even if nothing there is for this peer.
     Raises StorageError.
     """
     session = link.session
@@ -97,7 +124,9 @@ def fill_link(link: LinkState, replication: Replication) -> None:
         if link.repair is not None:
             link.repair.step()
             link.repair.fill()
-    while session.may_send:
+    for _ in range(limits.JOURNAL_READS_PER_FILL):
+        if not session.may_send:
+            break
         if link.serving_after is not None:
             _send_chunk(link, link.serving_after, replication)
         elif session.subscriptions and session.position < replication.position:
@@ -129,3 +158,41 @@ def _send_chunk(link: LinkState, after: str, replication: Replication) -> None:
     chunk = link.chunks.popleft()
     link.session.send_chunk(chunk)
     link.serving_after = chunk.last_id
+
+
+def receive_repair(
+    link: LinkState, message: Differences | Documents, size: int, now_ms: int
+) -> int:
+    """Act on an answer to our repair, or on what a peer's repair pushes.
+
+    Return the credit to be given back when it is durable; if nothing of it has to be, it is given
+    back at once. Raises a ProtocolError.
+    """
+    is_pushed = isinstance(message, Documents) and message.role == PUSHED
+    repair = link.repair
+    if not is_pushed:
+        if repair is None or repair.state != "running":
+            raise MessageInvalid("an answer came to a repair that does not run")
+        repair.heard_ms = now_ms
+        repair.received_bytes += size
+        if isinstance(message, Differences):
+            repair.take_differences(message)
+            return 0
+    assert isinstance(message, Documents)
+    taker = link.answering if is_pushed or repair is None else repair
+    count = taker.take_documents(message, now_ms)
+    cost = cost_bytes(message, size)
+    if count:
+        return cost
+    link.session.release(cost)
+    return 0
+
+
+def is_repair_overdue(link: LinkState, now_ms: int) -> bool:
+    """Say whether a peer has left our repair without an answer for too long."""
+    repair = link.repair
+    if repair is None or repair.state != "running":
+        return False
+    if repair.has_scan or link.waits:
+        repair.heard_ms = now_ms
+    return now_ms - repair.heard_ms > limits.REPAIR_PATIENCE_MS

@@ -73,22 +73,6 @@ def settle_identity(
     return identity if identity == known else _store(storage, identity)
 
 
-def renew_identity(
-    storage: Storage, identity: Identity, random_bits: Callable[[int], int]
-) -> Identity:
-    """Return the replica's next incarnation, made durable."""
-    return _store(
-        storage,
-        Identity(
-            identity.name,
-            identity.space,
-            draw_origin(random_bits),
-            identity.incarnations + 1,
-            identity.fingerprint,
-        ),
-    )
-
-
 def _store(storage: Storage, identity: Identity) -> Identity:
     storage.commit(Batch(meta={"identity": identity.pack()}))
     return identity
