@@ -15,6 +15,7 @@ from crdtstore.model.operations import (
     set_value,
 )
 from crdtstore.model.profile import Candidate, Profile
+from crdtstore.repairing import RepairReport
 from crdtstore.replica import Replica
 from crdtstore.schema import Field, Group, Schema
 from crdtstore.settings import Settings
@@ -29,6 +30,7 @@ __all__ = [
     "Group",
     "PeerStatus",
     "Profile",
+    "RepairReport",
     "Replica",
     "ReplicaStatus",
     "Schema",

@@ -26,6 +26,7 @@ from crdtstore.errors import (
     CrdtstoreError,
     InvalidInput,
     LimitExceeded,
+    PeerNotLinked,
     Refused,
     ReplicaClosed,
     StorageCorrupt,
@@ -36,14 +37,16 @@ from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
 from crdtstore.model.profile import Candidate, Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
+from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
-from crdtstore.status import ReplicaStatus, replica_status
+from crdtstore.status import ReplicaStatus, linked_peer, replica_status
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
 
 _TICK_S = 0.1
 _FEED_PAGE = 1_000
+_REPAIR_LOOK_S = 0.01
 
 _log = logging.getLogger("crdtstore.replica")
 
@@ -137,6 +140,11 @@ class Replica:
     def schema(self) -> Schema:
         """The schema by which this replica reads."""
         return self._store.schema
+
+    @property
+    def cursors(self) -> dict[str, str]:
+        """The durable cursors that writes moved, by name."""
+        return self._store.cursors.present()
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -267,9 +275,22 @@ class Replica:
             await asyncio.sleep(0)
         return verification.report()
 
-    def cursor(self, name: str) -> str | None:
-        """Return a durable cursor that a write moved, None if it never did."""
-        return self._store.cursor(name)
+    async def repair(self, peer: str) -> RepairReport:
+        """Compare all documents with a peer's, and heal those that differ, on both sides.
+
+        ``peer`` is the name of a replica that a link leads to, or its configured address. Returns
+        when both have every join durably, or the link ended: then the report says why. Raises
+        PeerNotLinked, RepairUnderWay or ReplicaClosed.
+        """
+        self._check_open()
+        number = linked_peer(self._exchange, self._peers, peer)
+        if number is None:
+            raise PeerNotLinked(peer)
+        repair = self._exchange.start_repair(number)
+        self._wake_links()
+        while repair.state == "running":
+            await asyncio.sleep(_REPAIR_LOOK_S)
+        return repair.report
 
     # --- links --------------------------------------------------------------------------------
 

@@ -115,6 +115,24 @@ def peer_statuses(exchange: Exchange, peers: list[Peer]) -> tuple[PeerStatus, ..
     return tuple(statuses)
 
 
+def linked_peer(exchange: Exchange, peers: list[Peer], name: str) -> int | None:
+    """Return the number of an open link to a peer, by its name or configured address."""
+    for number, link in exchange.links.items():
+        known = link.session.peer
+        if link.session.state == "open" and known is not None and known.name == name:
+            return number
+    for peer in peers:
+        if peer.url.rstrip("/") != name.rstrip("/"):
+            continue
+        place = peer.number
+        if place is None and peer.origin:
+            place = _link_to(exchange, peer.origin)
+        found = exchange.links.get(place) if place is not None else None
+        if found is not None and found.session.state == "open":
+            return place
+    return None
+
+
 def _link_to(exchange: Exchange, origin: int) -> int | None:
     for number, link in exchange.links.items():
         if link.session.peer is not None and link.session.peer.origin == origin:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from crdtstore import limits
 from crdtstore.cli.client import Client, RequestFailed, profile_path
 from crdtstore.cli.configuration import read_secret
 from crdtstore.cli.fields import fields_of
@@ -172,26 +173,35 @@ def _peer_row(peer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Check every record of a replica, and compare its digest with other replicas'."""
+    """Check every record of a replica, and compare its digest with other replicas'.
+
+    With --repair, first heal what differs from a peer.
+    """
     client = client_of(arguments)
+    repair = None
+    if arguments.repair is not None:
+        repair = client.post("/v1/repair", {"peer": arguments.repair}, limits.REPAIR_TIMEOUT_S)
     report = client.get("/v1/verify")
     peers = [client_of(arguments, url) for url in arguments.peers]
     digests = _agreed_digests([client, *peers], arguments.wait_s)
     is_equal = len({digest["digest"] for digest in digests}) == 1
-    is_sound = report["is_sound"] and is_equal
+    is_sound = report["is_sound"] and is_equal and (repair is None or repair["is_healed"])
     if arguments.json:
         named = [
             {"url": asked.url, **digest}
             for asked, digest in zip([client, *peers], digests, strict=True)
         ]
-        print_json({"sound": is_sound, "report": report, "digests": named})
+        healed = {} if repair is None else {"repair": repair}
+        print_json({"sound": is_sound, "report": report, "digests": named, **healed})
         return 0 if is_sound else 1
+    if repair is not None:
+        _print_repair(repair)
     print(
         f"{report['documents']:,} records at rest at {client.url} checked: "
         f"{'all sound' if report['is_sound'] else 'damage found'}"
     )
     for profile_id in report["damaged"]:
-        print(f"  damaged: {profile_id}")
+        print_line(f"  damaged: {profile_id}")
     rows = [
         (asked.url, f"{digest['profiles']:,}", digest["digest"])
         for asked, digest in zip([client, *peers], digests, strict=True)
@@ -200,6 +210,22 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if peers:
         print("the replicas are equal" if is_equal else "the replicas differ")
     return 0 if is_sound else 1
+
+
+def _print_repair(repair: Mapping[str, Any]) -> None:
+    rows = [
+        ("differing profiles", f"{repair['differing']:,}"),
+        ("rounds, ranges compared", f"{repair['rounds']:,}, {repair['ranges']:,}"),
+        ("fetched, pushed", f"{repair['fetched']:,}, {repair['pushed']:,}"),
+        ("received", show_bytes(repair["received_bytes"])),
+        ("sent", show_bytes(repair["sent_bytes"])),
+        ("outcome", "healed" if repair["is_healed"] else f"not healed: {repair['reason']}"),
+    ]
+    print_table(("REPAIR WITH", repair["peer"]), rows)
+    for profile_id in repair["ids"]:
+        print_line(f"  differed: {profile_id}")
+    if repair["differing"] > len(repair["ids"]):
+        print(f"  and {repair['differing'] - len(repair['ids']):,} more")
 
 
 def _agreed_digests(clients: list[Client], wait_s: float) -> list[dict[str, Any]]:

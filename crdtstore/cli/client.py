@@ -36,6 +36,10 @@ class Client:
         """Return the document at a path."""
         return self._document("GET", path, query, None, {})
 
+    def post(self, path: str, body: Any, timeout_s: float = limits.CLIENT_TIMEOUT_S) -> Any:
+        """Ask for something to be done, and return what it did."""
+        return self._document("POST", path, {}, body, {}, timeout_s)
+
     def patch(self, path: str, body: Any, headers: Mapping[str, str]) -> Any:
         """Send a change, and return what it did."""
         return self._document("PATCH", path, {}, body, headers)
@@ -63,8 +67,9 @@ class Client:
         query: Mapping[str, object],
         body: Any,
         headers: Mapping[str, str],
+        timeout_s: float = limits.CLIENT_TIMEOUT_S,
     ) -> Any:
-        connection = self._connect(limits.CLIENT_TIMEOUT_S)
+        connection = self._connect(timeout_s)
         try:
             response = self._request(connection, method, path, query, body, headers)
             return json.loads(response.read())

@@ -20,6 +20,7 @@ examples:
   crdtstore explain ann --field email
   crdtstore changes --follow
   crdtstore verify --peer http://127.0.0.1:8402
+  crdtstore verify --repair us                       heal what differs from replica us
 
 Commands that ask a server take its address from --url or CRDTSTORE_URL (http://127.0.0.1:8401),
 and its token from --token-file or CRDTSTORE_TOKEN. Exit codes: 0 done, 1 refused or failed,
@@ -162,6 +163,11 @@ def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument(
         "--wait", metavar="SECONDS", dest="wait_s", type=float, default=0.0,
         help="give the replicas so long to become equal (0)",
+    )  # fmt: skip
+    command.add_argument(
+        "--repair", metavar="PEER",
+        help="first compare all documents with this linked peer's (its name, or its address as "
+        "configured there), and heal those that differ",
     )  # fmt: skip
     command.set_defaults(run=asking.run_verify)
 

@@ -26,6 +26,10 @@ class Cursors:
         """Return a cursor, None if it was never moved."""
         return self._present.get(name)
 
+    def present(self) -> dict[str, str]:
+        """Return all cursors by name."""
+        return dict(self._present)
+
     def check(self, cursors: Mapping[str, str]) -> None:
         """Check names and values of cursors; raises InvalidInput."""
         for name, value in cursors.items():

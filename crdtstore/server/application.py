@@ -25,6 +25,7 @@ _ROUTES = (
     (hdrs.METH_GET, "/v1/peers", status.get_peers),
     (hdrs.METH_GET, "/v1/status", status.get_status),
     (hdrs.METH_GET, "/v1/verify", status.get_verify),
+    (hdrs.METH_POST, "/v1/repair", status.post_repair),
     (hdrs.METH_GET, "/v1/link", link.get_link),
     (hdrs.METH_GET, "/healthz", status.get_health),
     (hdrs.METH_GET, "/readyz", status.get_readiness),

@@ -17,10 +17,10 @@ _PROBLEM_TEXTS: Final[dict[int, str]] = {
     400: "The request cannot be understood: body, path or header is malformed.",
     401: "The token is missing or wrong.",
     403: "No token is configured, and the caller is not on this machine or is a foreign web page.",
-    404: "The profile is not known here.",
+    404: "The profile, or the peer, is not known here.",
     406: "None of the media types asked for is on offer.",
     408: "The body did not arrive in time.",
-    409: "The operation does not fit the kind of the field.",
+    409: "The operation does not fit the kind of the field, or a repair runs already.",
     410: "The profile was erased, or the cursor has expired.",
     412: "The profile is not at the version that If-Match names.",
     413: "The body or the batch is too large.",
@@ -145,6 +145,7 @@ def _paths() -> Schema:
         "/v1/peers": {"get": _read("peers", "The state of every link.", "Peers")},
         "/v1/status": {"get": _read("status", "What the replica holds and does.", "Status")},
         "/v1/verify": {"get": _read("verify", "Check every record at rest.", "VerifyReport")},
+        "/v1/repair": {"post": _post_repair()},
         "/v1/link": {"get": _link()},
         "/healthz": {"get": _open("health", "Whether the process lives.", "Health", (406, 422))},
         "/readyz": {
@@ -283,6 +284,16 @@ def _post_writes() -> Schema:
         {"200": _answer("What became of each.", ref("BatchResult"))},
         _WRITE_PROBLEMS,
         body=_body("Batch", _BATCH_EXAMPLE),
+    )
+
+
+def _post_repair() -> Schema:
+    return _operation(
+        "post_repair",
+        "Compare all documents with a linked peer's, and heal those that differ, on both sides.",
+        {"200": _answer("It has ended; is_healed says how.", ref("RepairReport"))},
+        (*(status for status in _WRITE_PROBLEMS if status != 507), 404, 409),
+        body=_body("RepairRequest", {"peer": "us"}),
     )
 
 

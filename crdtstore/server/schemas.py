@@ -205,6 +205,28 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "is_sound": _FLAG,
         }
     ),
+    "RepairRequest": closed(
+        {
+            "peer": {
+                **_TEXT,
+                "description": "The name of a linked replica, or its configured address.",
+                "examples": ["us"],
+            }
+        }
+    ),
+    "RepairReport": closed(
+        {
+            "peer": _TEXT,
+            **dict.fromkeys(("rounds", "ranges", "differing"), _COUNT),
+            "ids": {
+                **listed(_TEXT),
+                "description": "The documents that differed, or many of them.",
+            },
+            **dict.fromkeys(("fetched", "pushed", "received_bytes", "sent_bytes"), _COUNT),
+            "is_healed": {**_FLAG, "description": "Both replicas durably hold every join."},
+            "reason": {**_TEXT, "description": "Why it is not healed, empty if it is."},
+        }
+    ),
     "Peers": closed({"peers": listed(_PEER)}),
     "Status": closed(
         {

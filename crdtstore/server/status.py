@@ -1,10 +1,12 @@
-"""Handlers of state: digest, peers, status, verification, health and readiness."""
+"""Handlers of state: digest, peers, status, verification, repair, health and readiness."""
 
 from dataclasses import asdict
 
 from aiohttp import web
 
-from crdtstore.server.bodies import answer
+from crdtstore.errors import InvalidInput
+from crdtstore.server.bodies import answer, checked_map, read_document, type_name
+from crdtstore.server.negotiation import answer_form
 from crdtstore.server.parameters import query_of
 from crdtstore.server.problems import Problem
 from crdtstore.server.service import service_of
@@ -33,6 +35,18 @@ async def get_verify(request: web.Request) -> web.StreamResponse:
     """Check every record at rest, and answer what was found."""
     query_of(request, frozenset())
     return answer(request, asdict(await service_of(request).replica.verify()))
+
+
+async def post_repair(request: web.Request) -> web.StreamResponse:
+    """Compare all documents with a peer's, heal what differs, and answer what was done."""
+    query_of(request, frozenset())
+    answer_form(request)
+    replica = service_of(request).replica
+    async with read_document(request) as (document, _):
+        peer = checked_map(document, "the body", frozenset({"peer"}), frozenset())["peer"]
+        if type(peer) is not str:
+            raise InvalidInput(f"peer is text, not a {type_name(peer)}")
+    return answer(request, asdict(await replica.repair(peer)))
 
 
 async def get_health(request: web.Request) -> web.StreamResponse:

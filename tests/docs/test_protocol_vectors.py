@@ -27,7 +27,19 @@ NUMBERS = (
     "LINK_IDLE_MS_MAX",
     "SNAPSHOT_FRESH_PROFILES_MIN",
     "SNAPSHOT_PATIENCE_MS",
+    "REPAIR_PATIENCE_MS",
+    "COMPARED_RANGES_MAX",
 )
+
+
+def test_the_bounds_of_a_repair_are_told() -> None:
+    page = " ".join(PAGE.split())
+    assert f"1 to {limits.COMPARE_RANGES_MAX} ranges" in page
+    assert f"2 to {limits.RANGE_PARTS} parts" in page
+    assert f"at most {limits.RANGE_IDS_MAX} documents" in page
+    assert f"may have {limits.COMPARE_WINDOW} COMPAREs" in page
+    assert f"at most {limits.COMPARE_ROUNDS_MAX} rounds" in page
+    assert f"up to {limits.HEAL_DOCUMENTS} different ids; at most {limits.FETCHES_MAX} wait" in page
 
 
 def test_the_vectors_are_those_of_the_file() -> None:

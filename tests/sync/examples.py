@@ -22,6 +22,8 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
+from crdtstore.sync.ranges import Fingerprint, Range
+from crdtstore.sync.repair_messages import LAST, Compare, Differences, Documents, Fetch
 
 EU = 0x0123456789ABCDEF
 US = 0x1122334455667788
@@ -94,6 +96,15 @@ def messages() -> dict[str, tuple[str, Message]]:
                            SnapshotChunk("ann", STAMP, entries)),
         "trimmed": ("The frames that you want are gone.", Trimmed()),
         "snapshot-end": ("That was the last document.", SnapshotEnd()),
+        "compare": ("What eu has up to bob, and from there on: two documents, none.",
+                    Compare(((Range("", "bob"), Fingerprint(2, 0x0F << 120)),
+                             (Range("bob", ""), Fingerprint(0, 0))))),
+        "differences": ("The first range differs, in two parts; so does the second, by one id.",
+                        Differences({0: [("ann", Fingerprint(0, 0)),
+                                         ("bob", Fingerprint(40, 0xF0 << 120))]},
+                                    {1: [("zoë", 1)]})),
+        "fetch": ("Send ann and zoë.", Fetch(("ann", "zoë"))),
+        "documents": ("All that was fetched.", Documents(LAST, STAMP, entries)),
         "refuse": ("The link is closed: the spaces differ.",
                    Refuse("wrong-space", "one link carries one space")),
     }  # fmt: skip
