@@ -185,7 +185,7 @@ def checked_canonical(profile_id: str, record: bytes) -> bytes:
     ):
         raise StorageCorrupt(
             f"the record of profile {profile_id!r} does not match its checksum; "
-            "restore this replica from a peer: start it from an empty directory"
+            "heal it from a peer: crdtstore verify --repair PEER"
         )
     return canonical
 
