@@ -1,10 +1,19 @@
-"""Rules for the whole suite: where CI says so, a missing program is a failure, not a skip."""
+"""Rules for the whole suite.
+
+Where CI says so, a missing program is a failure, not a skip, and Hypothesis draws the same examples
+in every run, so that a landing does not depend on luck; at a desk every run draws new ones.
+"""
 
 import os
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
 @pytest.hookimpl(wrapper=True)

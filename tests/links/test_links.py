@@ -164,24 +164,21 @@ def test_a_full_mesh_sends_no_frame_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("messages", "code"),
     [
-        ([b"\xff garbage"], "message-invalid"),
-        ([hello(version=99)], "wrong-protocol-version"),
-        ([hello(space="another")], "wrong-space"),
-        ([hello(clock_ms=4_070_908_800_000)], "clock-skew"),
-        ([hello(), hello()], "message-invalid"),
-        (
-            [hello(), b"\x02CF damaged frame, and long enough to have a whole header"],
-            "frame-corrupt",
-        ),
+        (lambda: [b"\xff garbage"], "message-invalid"),
+        (lambda: [hello(version=99)], "wrong-protocol-version"),
+        (lambda: [hello(space="another")], "wrong-space"),
+        (lambda: [hello(clock_ms=4_070_908_800_000)], "clock-skew"),
+        (lambda: [hello(), hello()], "message-invalid"),
+        (lambda: [hello(), b"\x02CF damaged, and long enough to have a header"], "frame-corrupt"),
     ],
 )
 def test_what_cannot_be_accepted_closes_the_link_with_its_reason(
-    tmp_path: Path, messages: list[bytes], code: str
+    tmp_path: Path, messages: Callable[[], list[bytes]], code: str
 ) -> None:
     async def scenario() -> None:
         async with served(tmp_path, "eu") as (eu, url):
             before = eu.digest()
-            refusal = await first_refusal(url, *messages)
+            refusal = await first_refusal(url, *messages())
             assert refusal.code == code
             assert refusal.reason
             assert eu.digest() == before
