@@ -1,6 +1,7 @@
 """Serving: a link is sent what its peer wants, from where it is, and no more than it may hold."""
 
 from crdtstore import limits
+from crdtstore.repairing import Answering
 from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
 from crdtstore.sync.frame import parse_header, space_tag
 from crdtstore.sync.messages import (
@@ -28,7 +29,8 @@ def linked():
     session = Session(Hello(name="eu", origin=1, nonce=1, **parts), 1, clock_skew_ms_max=9)
     session.receive(encode(Hello(name="us", origin=2, nonce=2, **parts), TAG), 1)
     session.take_outgoing()
-    return LinkState(session, outbound=True)
+    answering = Answering(open_store().replication.healing, session)
+    return LinkState(session, outbound=True, answering=answering)
 
 
 def served(link, store):
