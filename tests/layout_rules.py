@@ -17,7 +17,15 @@ _GROUND: Final = frozenset({"limits", "errors"})
 _MODEL_GROUND: Final = _GROUND | {"clock", "names", "policy", "schema"}
 _ENGINE: Final = _GROUND | {"clock", "names", "model", "sync", "storage", "engine"}
 _HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
-_BODY: Final = _HEART | {"serving", "group_commit", "link", "peering", "status", "replica"}
+_BODY: Final = _HEART | {
+    "serving",
+    "group_commit",
+    "backups",
+    "link",
+    "peering",
+    "status",
+    "replica",
+}
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),
@@ -36,6 +44,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "serving": _GROUND | {"engine", "sync"},
     "exchange": _GROUND | {"engine", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
+    "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "link": _GROUND | {"exchange"},
     "peering": _GROUND | {"exchange", "link"},
     "status": _GROUND | {"exchange", "peering", "serving"},
@@ -43,7 +52,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "__init__": _BODY,
     "server": _GROUND | {"names", "model", "engine", "replica"},
     "demo": _GROUND | {"names"},
-    "cli": _GROUND | {"logs", "schema", "settings", "replica", "server", "demo"},
+    "cli": _GROUND | {"logs", "schema", "settings", "backups", "replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
