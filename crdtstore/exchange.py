@@ -10,7 +10,7 @@ from typing import Final
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.errors import IdentityClash, ProtocolError, StorageError
-from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
+from crdtstore.serving import LinkState, begin_snapshot, fill_link, has_more_to_read, subscribe
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
 from crdtstore.sync.messages import (
@@ -105,6 +105,11 @@ class Exchange:
         link.sent_bytes += sum(map(len, messages))
         return messages
 
+    def has_more(self, number: int) -> bool:
+        """Say whether ``take_outgoing`` should be called again without waiting for anything."""
+        link = self.links.get(number)
+        return link is not None and has_more_to_read(link, self.store.replication)
+
     def is_linked_to(self, origin: int) -> bool:
         """Say whether an open link leads to a replica's origin."""
         return any(
@@ -163,7 +168,8 @@ class Exchange:
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
         replication = self.store.replication
         identity = replication.identity
-        replication.learn_names({peer.origin: peer.name, **peer.names})
+        replication.learn_names(peer.names)
+        replication.learn_names({peer.origin: peer.name}, at_first_hand=True)
         seen = peer.heads.get(identity.origin)
         if seen is not None:
             if seen[0] > replication.vector.get(identity.origin, 0):

@@ -77,7 +77,8 @@ class GroupCommit:
                 wake_links()
             if self._interval_s:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), self._interval_s)
+                    async with asyncio.timeout(self._interval_s):
+                        await self._stopping.wait()
 
     async def _commit_once(self, waiters: list[asyncio.Future[None]], pins: list[_Pinned]) -> None:
         store = self._exchange.store

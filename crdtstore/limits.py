@@ -44,6 +44,10 @@ INTEGER_MAX: Final = 2**63 - 1
 DOCUMENT_BYTES_MAX: Final = 1 * MEBIBYTE
 """Packed bytes that a document may reach by a local write: a checkpoint rewrites it whole."""
 
+WITHDRAWAL_BYTES: Final = 64 * KIBIBYTE
+"""Bytes beyond that for revoking consent and removing elements: a full document must not stop
+anybody from withdrawing."""
+
 FIELDS_PER_DOCUMENT_MAX: Final = 1_000
 """Fields of one document: a read resolves all of them."""
 
@@ -80,6 +84,10 @@ MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 
 ORIGINS_MAX: Final = 5_000
 """Origins in a version vector: incarnations of all replicas that ever wrote."""
+
+JOURNAL_READS_PER_FILL: Final = 16
+"""Parts of the journal (of MESSAGE_FRAMES_BYTES each) read for one link before others have a turn:
+about 8 MiB, a few milliseconds."""
 
 CREDIT_BYTES: Final = 4 * MEBIBYTE
 """Bytes that a peer may send ahead of our durable commits: bounds memory per link."""
@@ -132,6 +140,9 @@ FULL_RETRY_MS: Final = 1_000
 SNAPSHOT_FRESH_PROFILES_MIN: Final = 1_000
 """A fresh replica takes a snapshot from a peer with this many profiles, frames from a smaller one:
 below, both take well under a second, and frames bring the change feed's history along."""
+
+LINK_SOUND_S: Final = 2.0
+"""A link that lasted this long was sound: the next attempt starts with the shortest backoff."""
 
 LINKS_MAX: Final = 64
 """Links of one replica, in and out together."""

@@ -73,8 +73,10 @@ class Link:
             self.wake.clear()
             messages = self._exchange.take_outgoing(self.number)
             for message in messages:
-                await asyncio.wait_for(self._websocket.send_bytes(message), limits.SEND_TIMEOUT_S)
-            if messages:
+                async with asyncio.timeout(limits.SEND_TIMEOUT_S):
+                    await self._websocket.send_bytes(message)
+            if messages or self._exchange.has_more(self.number):
+                await asyncio.sleep(0)
                 continue
             state = self._exchange.links.get(self.number)
             if state is None or state.session.state == "closed":
@@ -83,7 +85,8 @@ class Link:
 
     async def _close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
-            await asyncio.wait_for(self._websocket.close(), limits.CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):
+                await self._websocket.close()
             return
         raw = self._websocket.get_extra_info("socket")
         if raw is not None:

@@ -62,7 +62,7 @@ async def keep_linked(
         started = asyncio.get_running_loop().time()
         code = await _link_once(peer, exchange, client, link_secret, links, work)
         lasted_s = asyncio.get_running_loop().time() - started
-        if code in _QUIET_CODES and lasted_s > limits.RECONNECT_MAX_S:
+        if code in _QUIET_CODES and lasted_s > limits.LINK_SOUND_S:
             delay_s = limits.RECONNECT_MIN_S
         await asyncio.sleep(delay_s * (0.5 + random_bits(16) / 2**17))
         delay_s = min(delay_s * 2, limits.RECONNECT_MAX_S)

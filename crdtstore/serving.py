@@ -64,10 +64,22 @@ def begin_snapshot(link: LinkState, after: str, replication: Replication) -> Non
     link.session.send(replication.snapshot_begin())
 
 
-def fill_link(link: LinkState, replication: Replication) -> None:
-    """Queue frames or snapshot chunks, as far as the peer's credit goes; raises StorageError."""
+def has_more_to_read(link: LinkState, replication: Replication) -> bool:
+    """Say whether the journal may hold frames for a link that could be sent now."""
     session = link.session
-    while session.may_send:
+    is_behind = bool(session.subscriptions) and session.position < replication.position
+    return session.may_send and (link.serving_after is not None or is_behind)
+
+
+def fill_link(link: LinkState, replication: Replication) -> None:
+    """Queue frames or snapshot chunks, as far as the peer's credit goes; raises StorageError.
+
+    It reads a bounded part of the journal, even if nothing there is for this peer.
+    """
+    session = link.session
+    for _ in range(limits.JOURNAL_READS_PER_FILL):
+        if not session.may_send:
+            break
         if link.serving_after is not None:
             _send_chunk(link, link.serving_after, replication)
         elif session.subscriptions and session.position < replication.position:

@@ -13,7 +13,7 @@ from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
-from crdtstore.model.cells import NEWEST_KINDS, Cell, Cells, parse_key
+from crdtstore.model.cells import DENIAL, NEWEST_KINDS, SET, Cell, Cells, parse_key
 from crdtstore.model.document import (
     Document,
     UndoLog,
@@ -284,13 +284,19 @@ def _is_of_origin(key: str, cell: Cell, origin: int) -> bool:
     return parsed.origin == origin or bool(cell[0] == cell[1])
 
 
+def _is_withdrawal(key: str, cell: Cell) -> bool:
+    """Say whether a cell revokes a consent, or removes an element from a set."""
+    return key[0] == DENIAL or (key[0] == SET and bool(cell[0] == cell[1]))
+
+
 def _check_document_size(profile_id: str, document: Document, epoch: int, delta: Cells) -> None:
     """Measure a document that may have become too large; raises LimitExceeded."""
     after = len(canonical_bytes(join(document, Document(epoch, delta))))
     before = len(canonical_bytes(document))
-    if after > limits.DOCUMENT_BYTES_MAX and after > before:
+    bytes_max = limits.DOCUMENT_BYTES_MAX
+    if all(_is_withdrawal(key, cell) for key, cell in delta.items()):
+        bytes_max += limits.WITHDRAWAL_BYTES
+    if after > bytes_max and after > before:
         document.size_bytes = before
-        raise LimitExceeded(
-            f"the document of profile {profile_id!r}", after, limits.DOCUMENT_BYTES_MAX, "bytes"
-        )
+        raise LimitExceeded(f"the document of profile {profile_id!r}", after, bytes_max, "bytes")
     document.size_bytes = after

@@ -85,22 +85,6 @@ def stored_identity(storage: Storage) -> Identity | None:
         ) from error
 
 
-def renew_identity(
-    storage: Storage, identity: Identity, random_bits: Callable[[int], int]
-) -> Identity:
-    """Return the replica's next incarnation, made durable."""
-    return _store(
-        storage,
-        Identity(
-            identity.name,
-            identity.space,
-            draw_origin(random_bits),
-            identity.incarnations + 1,
-            identity.fingerprint,
-        ),
-    )
-
-
 def _store(storage: Storage, identity: Identity) -> Identity:
     storage.commit(Batch(meta={"identity": identity.pack(), RESTORED: None}))
     return identity

@@ -20,7 +20,7 @@ from crdtstore.engine.ledger import (
     unpack_numbers,
 )
 from crdtstore.engine.snapshots import SnapshotProgress, read_chunks
-from crdtstore.errors import FrameForked, ProtocolError
+from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse
 from crdtstore.sync.inbox import Inbox, is_covered
@@ -58,7 +58,7 @@ class Replication:
         self._committing = committing
         self._tag = tag
         self._inbox = Inbox()
-        self.learn_names({identity.origin: identity.name})
+        self.learn_names({identity.origin: identity.name}, at_first_hand=True)
 
     # --- what we have -------------------------------------------------------------------------
 
@@ -136,6 +136,10 @@ class Replication:
             return 0
         if frame.origin == self.identity.origin:
             return 0
+        if frame.origin not in heads and len(heads) >= limits.ORIGINS_MAX:
+            raise MessageInvalid(
+                f"a frame of one origin more than the {limits.ORIGINS_MAX:,} that a space takes"
+            )
         self._drafting.check_clock(frame.timestamp, now_ms)
         vector = _HeadsAsVector(heads)
         dependencies, writes = decode_body(frame)
@@ -177,11 +181,14 @@ class Replication:
 
     # --- names and incarnations ---------------------------------------------------------------
 
-    def learn_names(self, names: Mapping[int, str]) -> None:
-        """Take note of the names of origins, as far as they are new."""
-        news = {origin: name for origin, name in names.items() if self.names.get(origin) != name}
-        news = {origin: name for origin, name in news.items() if origin not in self.names}
-        if news and len(self.names) + len(news) <= limits.ORIGINS_MAX:
+    def learn_names(self, names: Mapping[int, str], *, at_first_hand: bool = False) -> None:
+        """Take note of the names of origins that are new, or ``at_first_hand`` were changed."""
+        news = {
+            origin: name
+            for origin, name in names.items()
+            if origin not in self.names or (at_first_hand and self.names[origin] != name)
+        }
+        if news and len(self.names.keys() | news.keys()) <= limits.ORIGINS_MAX:
             self.names.update(news)
             self._drafting.draft.meta["names"] = pack_numbers(self.names)
 
@@ -196,7 +203,7 @@ class Replication:
         self._drafting.rename(identity.origin)
         self._drafting.draft.meta["identity"] = identity.pack()
         self.identity = identity
-        self.learn_names({identity.origin: identity.name})
+        self.learn_names({identity.origin: identity.name}, at_first_hand=True)
         return identity
 
     # --- snapshots out ------------------------------------------------------------------------

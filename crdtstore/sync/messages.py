@@ -202,9 +202,7 @@ def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk:
     if _chunk_hash(content, tag) != data[1 : 1 + HASH_BYTES]:
         raise FrameCorrupt("a snapshot chunk does not match its hash: damaged, or of another space")
     try:
-        fields = msgpack.unpackb(
-            content, use_list=False, max_array_len=3, object_hook=refuse_map
-        )
+        fields = msgpack.unpackb(content, use_list=False, max_array_len=3, object_hook=refuse_map)
         last_id, timestamp, entries = fields
         return SnapshotChunk(_place(last_id), _number(timestamp), _bytes(entries))
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:

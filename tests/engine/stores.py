@@ -31,10 +31,10 @@ def open_store(where: Any = None, name: str = "eu", **options: Any) -> Store:
 def reopened(store: Store, **options: Any) -> Store:
     """Open a copy of a store's MemoryStorage, as it would be after a crash at this moment."""
     assert isinstance(store.storage, MemoryStorage)
-    name = store.replication.identity.name
+    options.setdefault("name", store.replication.identity.name)
     options.setdefault("now_ms", store.now_ms)
     options.setdefault("random_bits", store.random_bits)
-    return Store.open(copy_storage(store.storage), name=name, **options)
+    return Store.open(copy_storage(store.storage), **options)
 
 
 def journal(store: Store) -> list[bytes]:

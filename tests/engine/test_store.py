@@ -68,7 +68,7 @@ def test_operations_are_read_as_what_they_made(store):
 def test_a_version_changes_with_every_change_and_with_nothing_else(store):
     versions = [store.write("ann", {"x": number}, source="crm").version for number in range(5)]
     assert len(set(versions)) == 5
-    assert store.write("ann", {"x": 4}, source="crm") .version == versions[-1]
+    assert store.write("ann", {"x": 4}, source="crm").version == versions[-1]
     store.commit(checkpoint=True)
     assert store.read("ann").version == versions[-1]
     assert store.counters["noops"] == 1

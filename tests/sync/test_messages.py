@@ -25,6 +25,7 @@ from tests.sync.examples import EU, TAG, messages, stored
 
 NAMES = sorted(messages())
 
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_bytes_are_those_of_the_vectors(name):
     _, message = messages()[name]
