@@ -97,7 +97,7 @@ class StorageCopy(Protocol):
         ...
 
     def close(self) -> None:
-        """End the copy, by the owner's thread, at any time; a second call does nothing."""
+        """End the copy, by any thread, at any time; a second call does nothing."""
         ...
 
 

@@ -57,6 +57,7 @@ class LmdbStorage(LmdbReader):
         self._is_reserve_open = False
         self._file_bytes = 0
         self._copies: list[LmdbCopy] = []
+        self._has_ended_copies = False
         map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
         self._environment = lmdb.open(
             str(directory.path),
@@ -123,8 +124,12 @@ class LmdbStorage(LmdbReader):
         try:
             self._extend_file(batch)
             with self._environment.begin(write=True) as transaction:
-                self._write(transaction, batch)
-                self._check_reserve(transaction, batch)
+                try:
+                    self._write(transaction, batch)
+                    self._check_reserve(transaction, batch)
+                except BaseException:
+                    self._end_copies()  # or the abort would wait until they are whole
+                    raise
         except lmdb.MapFullError as error:
             raise self._map_full() from error
         except (lmdb.Error, OSError) as error:
@@ -137,7 +142,8 @@ class LmdbStorage(LmdbReader):
         the same batch may fit then.
         """
         self._check_open()
-        was_pinned = self._end_copies()
+        self._end_copies()
+        was_pinned, self._has_ended_copies = self._has_ended_copies, False
         if self._map_bytes >= self._map_bytes_max:
             return was_pinned
         try:
@@ -182,13 +188,13 @@ class LmdbStorage(LmdbReader):
         self._copies.append(LmdbCopy(self._environment))
         return self._copies[-1]
 
-    def _end_copies(self) -> bool:
-        """End the copies under way; return whether there was one."""
-        ending = [copy for copy in self._copies if not copy.has_ended]
-        for copy in ending:
-            copy.close()
+    def _end_copies(self) -> None:
+        """End the copies under way, by the owner's thread or the one that commits."""
+        for copy in self._copies:
+            if not copy.has_ended:
+                copy.close()
+                self._has_ended_copies = True
         self._copies = []
-        return bool(ending)
 
     def close(self) -> None:
         """Release the file and its lock; a second call does nothing, nor does one after a fork."""
