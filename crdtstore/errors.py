@@ -9,6 +9,7 @@ CrdtstoreError
     RepairUnderWay
   StorageError        the operator: the disk, the directory, the file
     StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
+    BackupInvalid  TargetExists
   ProtocolError       the peer: what it sent cannot be accepted
     MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
     ClockSkew  IdentityClash
@@ -186,6 +187,18 @@ class SpaceMismatch(StorageError):
     """The data directory belongs to another space."""
 
     code = "space-mismatch"
+
+
+class BackupInvalid(StorageError):
+    """A file is no backup, or not the whole of one as it was written."""
+
+    code = "backup-invalid"
+
+
+class TargetExists(StorageError):
+    """What a backup or a restore would make is there already; it is left alone."""
+
+    code = "target-exists"
 
 
 class ProtocolError(CrdtstoreError):

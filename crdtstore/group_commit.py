@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any, TypeAlias
 
 from crdtstore.engine.commits import Commit
-from crdtstore.errors import StorageError
+from crdtstore.engine.verification import StoreDigest
+from crdtstore.errors import ReplicaClosed, StorageError, StorageFull
 from crdtstore.exchange import Exchange
-from crdtstore.storage.contract import MapFull
+from crdtstore.storage.contract import MapFull, StorageCopy
+
+_Pinned: TypeAlias = "asyncio.Future[tuple[StoreDigest, StorageCopy]]"
 
 _log = logging.getLogger("crdtstore.replica")
 
@@ -27,6 +31,7 @@ class GroupCommit:
         self._exchange = exchange
         self._interval_s = interval_s
         self._waiters: list[asyncio.Future[None]] = []
+        self._pins: list[_Pinned] = []
         self._stopping = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
 
@@ -42,14 +47,32 @@ class GroupCommit:
         self.work.set()
         await waiter
 
+    async def pinned(self) -> tuple[StoreDigest, StorageCopy]:
+        """Return the digest of what is durable between two commits, and a copy of just that.
+
+        Raises StorageError or ReplicaClosed.
+        """
+        if self._stopping.is_set():
+            raise ReplicaClosed("the replica is closing")
+        pin: _Pinned = asyncio.get_running_loop().create_future()
+        self._pins.append(pin)
+        self.work.set()
+        try:
+            return await pin
+        except asyncio.CancelledError:
+            if pin.done() and not pin.cancelled() and pin.exception() is None:
+                pin.result()[1].close()
+            raise
+
     async def run(self, wake_links: Callable[[], None]) -> None:
         """Commit whenever there is something to commit, until stopped and nobody waits."""
-        while not self._stopping.is_set() or self._waiters:
+        while not self._stopping.is_set() or self._waiters or self._pins:
             await self.work.wait()
             self.work.clear()
             waiters, self._waiters = self._waiters, []
+            pins, self._pins = self._pins, []
             try:
-                await self._commit_once(waiters)
+                await self._commit_once(waiters, pins)
             finally:
                 wake_links()
             if self._interval_s:
@@ -57,14 +80,19 @@ class GroupCommit:
                     async with asyncio.timeout(self._interval_s):
                         await self._stopping.wait()
 
-    async def _commit_once(self, waiters: list[asyncio.Future[None]]) -> None:
+    async def _commit_once(self, waiters: list[asyncio.Future[None]], pins: list[_Pinned]) -> None:
+        store = self._exchange.store
         try:
             commit = self._exchange.begin_commit()
         except StorageError as failure:
             _answer(waiters, failure)
+            _refuse(pins, failure)
             return
+        # Nothing may come between: what is in memory now is what this commit makes durable.
+        digest = store.digest() if pins else None
         if commit is None:
             _answer(waiters, None)
+            self._pin(pins, digest)
             return
         error = await self._persist(commit)
         self._exchange.finish_commit(commit, error)
@@ -72,12 +100,32 @@ class GroupCommit:
             _log.error("a commit failed, and was undone: %s", error)
             waiters += self._waiters
             self._waiters = []
+            if isinstance(error, StorageFull):
+                self._pin(pins, store.digest() if pins else None)
+            else:
+                _refuse(pins, error)
         elif commit.makes_room:
             self._waiters = waiters + self._waiters
+            self._pins = pins + self._pins
             self.work.set()
             return
+        else:
+            self._pin(pins, digest)
         _answer(waiters, error)
         self._announce()
+
+    def _pin(self, pins: list[_Pinned], digest: StoreDigest | None) -> None:
+        """Pin what is durable, whose digest is given, for each who waits for it."""
+        for pin in pins:
+            assert digest is not None
+            if pin.done():
+                continue
+            try:
+                copy = self._exchange.store.storage.pinned_copy()
+            except StorageError as error:
+                _refuse([pin], error)
+            else:
+                pin.set_result((digest, copy))
 
     async def _persist(self, commit: Commit) -> StorageError | None:
         """Make a commit durable in the worker thread; return the error that it met."""
@@ -98,6 +146,8 @@ class GroupCommit:
         """Answer everybody who waits with an error."""
         waiters, self._waiters = self._waiters, []
         _answer(waiters, error)
+        pins, self._pins = self._pins, []
+        _refuse(pins, error)
 
     def stop(self) -> None:
         """Let ``run`` end after what is being written now, and end every wait for a commit."""
@@ -115,10 +165,14 @@ class GroupCommit:
 
 
 def _answer(waiters: list[asyncio.Future[None]], error: StorageError | None) -> None:
+    if error is not None:
+        _refuse(waiters, error)
     for waiter in waiters:
-        if waiter.done():
-            continue
-        if error is None:
+        if not waiter.done():
             waiter.set_result(None)
-        else:
-            waiter.set_exception(type(error)(*error.args))
+
+
+def _refuse(futures: Sequence["asyncio.Future[Any]"], error: StorageError) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(type(error)(*error.args))

@@ -257,6 +257,24 @@ JOURNAL_CACHE_BYTES: Final = 16 * MEBIBYTE
 PARSED_KEYS_MAX: Final = 100_000
 """Cell keys remembered as valid: a cache that is emptied when full."""
 
+COPY_CHUNK_BYTES: Final = 1 * MEBIBYTE
+"""Bytes of a backup that are moved at a time: as much as an unprivileged pipe holds."""
+
+BACKUP_RESERVE_BYTES: Final = 8 * MEBIBYTE
+"""A backup leaves so much of its disk free, so that the replica there can go on writing."""
+
+BACKUP_SYNC_BYTES: Final = 16 * MEBIBYTE
+"""A backup is brought to the disk in such steps, so that commits wait for few of its pages."""
+
+BACKUP_MANIFEST_BYTES_MAX: Final = 4 * MEBIBYTE
+"""Bytes of a backup's manifest: 5,000 origins with escaped names of 64 bytes take 2.5 MB."""
+
+BACKUP_ATTEMPTS_MAX: Final = 5
+"""How often a backup is begun anew when the map grew: each growth doubles the way to the next."""
+
+BACKUP_TIMEOUT_S: Final = 3_600.0
+"""The command line waits so long for a backup to begin: the server copies its data first."""
+
 # --- surfaces ----------------------------------------------------------------------------------
 WRITES_PER_BATCH_MAX: Final = 10_000
 """Writes in one POST /v1/writes or write_many."""

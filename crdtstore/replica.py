@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from crdtstore import limits
+from crdtstore.backups import Backups
 from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
@@ -58,7 +59,13 @@ class Replica:
     everything durable, at its end. Reads are synchronous and see own writes at once.
     """
 
-    def __init__(self, store: Store, peers: Sequence[str], link_secret: str | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        peers: Sequence[str],
+        link_secret: str | None,
+        directory: Path | None = None,
+    ) -> None:
         self._store = store
         self._exchange = Exchange(store)
         self._peers = [Peer(url) for url in peers]
@@ -67,6 +74,7 @@ class Replica:
         self._commits = GroupCommit(
             self._exchange, interval_s=store.settings.commit_interval_ms / 1000
         )
+        self._backups = Backups(store, self._commits, directory)
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
         self._started_s = time.monotonic()
@@ -95,7 +103,8 @@ class Replica:
         for url in peers:
             check_peer_url(url)
         store = Store.open(where, name=name, space=space, schema=schema, settings=settings)
-        return cls(store, peers, link_secret)
+        directory = Path(where) if isinstance(where, str | Path) else None
+        return cls(store, peers, link_secret, directory)
 
     async def __aenter__(self) -> "Replica":
         self._client = aiohttp.ClientSession()
@@ -145,6 +154,12 @@ class Replica:
     def cursors(self) -> dict[str, str]:
         """The durable cursors that writes moved, by name."""
         return self._store.cursors.present()
+
+    @property
+    def backups(self) -> Backups:
+        """Backups of this replica while it works: ``await replica.backups.write(path)``."""
+        self._check_open()
+        return self._backups
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ _BODY: Final = _HEART | {
     "repairing",
     "serving",
     "group_commit",
+    "backups",
     "link",
     "peering",
     "status",
@@ -45,6 +46,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "serving": _GROUND | {"engine", "repairing", "sync"},
     "exchange": _GROUND | {"engine", "repairing", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
+    "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "link": _GROUND | {"exchange"},
     "peering": _GROUND | {"exchange", "link"},
     "status": _GROUND | {"exchange", "peering", "serving"},
@@ -52,7 +54,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "__init__": _BODY,
     "server": _GROUND | {"names", "model", "engine", "replica"},
     "demo": _GROUND | {"names"},
-    "cli": _GROUND | {"logs", "schema", "settings", "replica", "server", "demo"},
+    "cli": _GROUND | {"logs", "schema", "settings", "backups", "replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""

@@ -4,7 +4,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from crdtstore import limits
@@ -43,6 +43,25 @@ class Client:
     def patch(self, path: str, body: Any, headers: Mapping[str, str]) -> Any:
         """Send a change, and return what it did."""
         return self._document("PATCH", path, {}, body, headers)
+
+    def download(self, path: str, file: BinaryIO) -> None:
+        """Write what is answered at a path into a file, as far as it comes."""
+        connection = self._connect(limits.BACKUP_TIMEOUT_S)
+        try:
+            try:
+                response = self._request(connection, "GET", path, {}, None, {})
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from error
+            while chunk := self._received(response):
+                file.write(chunk)
+        finally:
+            connection.close()
+
+    def _received(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.read(limits.COPY_CHUNK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
 
     def lines(self, path: str, **query: object) -> Iterator[Any]:
         """Yield the documents of JSON lines, as they come."""

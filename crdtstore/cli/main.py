@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from crdtstore.cli import asking, serve
+from crdtstore.cli import asking, backing, serve
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -21,6 +21,8 @@ examples:
   crdtstore changes --follow
   crdtstore verify --peer http://127.0.0.1:8402
   crdtstore verify --repair us                       heal what differs from replica us
+  crdtstore backup eu.backup
+  crdtstore restore eu.backup ./eu-restored
 
 Commands that ask a server take its address from --url or CRDTSTORE_URL (http://127.0.0.1:8401),
 and its token from --token-file or CRDTSTORE_TOKEN. Exit codes: 0 done, 1 refused or failed,
@@ -88,6 +90,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_put(commands)
     _add_watching(commands)
+    _add_backing(commands)
     _add_demo(commands, is_wanted=with_demo)
     return parser
 
@@ -170,6 +173,15 @@ def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:
         "configured there), and heal those that differ",
     )  # fmt: skip
     command.set_defaults(run=asking.run_verify)
+
+
+def _add_backing(commands: "Commands[argparse.ArgumentParser]") -> None:
+    command = _asking(commands, "backup", "write a backup of a replica, running or stopped")
+    backing.add_backup_arguments(command)
+    command.set_defaults(run=backing.run_backup)
+    command = _command(commands, "restore", "make a data directory of a backup, after checking it")
+    backing.add_restore_arguments(command)
+    command.set_defaults(run=backing.run_restore)
 
 
 def _add_demo(commands: "Commands[argparse.ArgumentParser]", *, is_wanted: bool) -> None:

@@ -2,12 +2,13 @@
 
 An origin is drawn at random for every incarnation. A data directory that was copied or restored is
 another file, whose fingerprint differs from the one noted inside: it takes a new incarnation
-before its first write. The old origins stay in the vector as any other replica's.
+before its first write, and so does one that was restored from a backup, which says so, wherever
+its file lies. The old origins stay in the vector as any other replica's.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
@@ -15,6 +16,9 @@ from crdtstore import limits
 from crdtstore.errors import ConfigurationError, SpaceMismatch, StorageCorrupt
 from crdtstore.names import check_name
 from crdtstore.storage.contract import Batch, Storage
+
+RESTORED: Final = "restored"
+"""Name of the record that a restored backup has until it is opened."""
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -50,29 +54,37 @@ def settle_identity(
     check_name(space, "a space name", limits.REPLICA_NAME_BYTES_MAX)
     if not name.isprintable() or not space.isprintable():
         raise ConfigurationError("names of replicas and spaces are printable text")
-    packed = storage.meta("identity")
-    if packed is None:
+    known = stored_identity(storage)
+    if known is None:
         return _store(
             storage, Identity(name, space, draw_origin(random_bits), 1, storage.fingerprint)
         )
-    try:
-        known = Identity(*msgpack.unpackb(packed))
-    except (ValueError, TypeError) as error:
-        raise StorageCorrupt(
-            f"the identity of the data directory cannot be read: {error}"
-        ) from error
     if known.space != space:
         raise SpaceMismatch(
             f"the data directory holds space {known.space!r}, not {space!r}; "
             "open it with that space, or use another directory"
         )
-    is_same = known.fingerprint == storage.fingerprint
+    is_restored = storage.meta(RESTORED) is not None
+    is_same = known.fingerprint == storage.fingerprint and not is_restored
     origin = known.origin if is_same else draw_origin(random_bits)
     incarnations = known.incarnations + (0 if is_same else 1)
     identity = Identity(name, space, origin, incarnations, storage.fingerprint)
     return identity if identity == known else _store(storage, identity)
 
 
+def stored_identity(storage: Storage) -> Identity | None:
+    """Return the identity that a storage keeps, None if it never had one."""
+    packed = storage.meta("identity")
+    if packed is None:
+        return None
+    try:
+        return Identity(*msgpack.unpackb(packed))
+    except (ValueError, TypeError) as error:
+        raise StorageCorrupt(
+            f"the identity of the data directory cannot be read: {error}"
+        ) from error
+
+
 def _store(storage: Storage, identity: Identity) -> Identity:
-    storage.commit(Batch(meta={"identity": identity.pack()}))
+    storage.commit(Batch(meta={"identity": identity.pack(), RESTORED: None}))
     return identity

@@ -6,7 +6,16 @@ app.add_subapp("/crdt", application(replica, token=token))
 from aiohttp import hdrs, web
 
 from crdtstore.replica import Replica
-from crdtstore.server import changes, link, metrics, openapi, profiles, status, writes
+from crdtstore.server import (
+    backup,
+    changes,
+    link,
+    metrics,
+    openapi,
+    profiles,
+    status,
+    writes,
+)
 from crdtstore.server.auth import auth_middleware, check_secret
 from crdtstore.server.observation import observation_middleware
 from crdtstore.server.problems import problem_middleware
@@ -26,6 +35,7 @@ _ROUTES = (
     (hdrs.METH_GET, "/v1/status", status.get_status),
     (hdrs.METH_GET, "/v1/verify", status.get_verify),
     (hdrs.METH_POST, "/v1/repair", status.post_repair),
+    (hdrs.METH_GET, "/v1/backup", backup.get_backup),
     (hdrs.METH_GET, "/v1/link", link.get_link),
     (hdrs.METH_GET, "/healthz", status.get_health),
     (hdrs.METH_GET, "/readyz", status.get_readiness),
@@ -36,6 +46,9 @@ _ROUTES = (
 _OPEN_HANDLERS = frozenset(
     {status.get_health, status.get_readiness, openapi.get_openapi, link.get_link}
 )
+
+
+_WITHOUT_HEAD = frozenset({link.get_link, changes.get_changes, backup.get_backup})
 
 
 def application(
@@ -52,7 +65,7 @@ def application(
     app[SERVICE] = Service(replica, token, link_secret, _OPEN_HANDLERS)
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path, handler)
-        if method == hdrs.METH_GET and handler not in (link.get_link, changes.get_changes):
+        if method == hdrs.METH_GET and handler not in _WITHOUT_HEAD:
             app.router.add_route(hdrs.METH_HEAD, path, handler)
     app.on_shutdown.append(_shut_down)
     return app

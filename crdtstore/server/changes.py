@@ -16,6 +16,7 @@ from crdtstore.server.forms import encode_json
 from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, accepted
 from crdtstore.server.parameters import cursor_of, flag_of, limit_of, query_of
 from crdtstore.server.problems import Problem, document_of
+from crdtstore.server.sending import send
 from crdtstore.server.service import Service, service_of
 
 _PARAMETERS: Final = frozenset({"since", "limit", "follow"})
@@ -103,26 +104,13 @@ async def _follow(
             await anext(chunks)  # nothing to send yet; from here on no change is missed
             await response.prepare(request)
             with suppress(ConnectionError):
-                await _send(request, response, _GREETING[media_type])
+                await send(request, response, _GREETING[media_type])
                 async for chunk in chunks:
-                    await _send(request, response, chunk or _QUIET[media_type])
+                    await send(request, response, chunk or _QUIET[media_type])
                 await response.write_eof()
         return response
     finally:
         service.followers -= 1
-
-
-async def _send(request: web.Request, response: web.StreamResponse, chunk: bytes) -> None:
-    """Send a chunk; a reader that does not read for too long is cut off (ConnectionError)."""
-    if not chunk:
-        return
-    try:
-        async with asyncio.timeout(limits.SEND_TIMEOUT_S):
-            await response.write(chunk)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the reader of the change feed does not read") from None
 
 
 async def _chunks(

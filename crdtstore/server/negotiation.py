@@ -10,6 +10,7 @@ from crdtstore.server.problems import Problem
 
 EVENT_STREAM: Final = "text/event-stream"
 JSON_LINES: Final = "application/x-ndjson"
+OCTETS: Final = "application/octet-stream"
 
 
 def choose(accept: str | None, offered: Sequence[str]) -> str | None:

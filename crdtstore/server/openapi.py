@@ -6,7 +6,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.server.bodies import answer
-from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES
+from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, OCTETS
 from crdtstore.server.parameters import query_of
 from crdtstore.server.problems import PROBLEM_MEDIA_TYPE
 from crdtstore.server.schemas import COMPONENTS, CURSOR, PROFILE_ID, Schema, ref
@@ -146,6 +146,7 @@ def _paths() -> Schema:
         "/v1/status": {"get": _read("status", "What the replica holds and does.", "Status")},
         "/v1/verify": {"get": _read("verify", "Check every record at rest.", "VerifyReport")},
         "/v1/repair": {"post": _post_repair()},
+        "/v1/backup": {"get": _backup()},
         "/v1/link": {"get": _link()},
         "/healthz": {"get": _open("health", "Whether the process lives.", "Health", (406, 422))},
         "/readyz": {
@@ -346,6 +347,20 @@ def _metrics() -> Schema:
     content = {"text/plain": {"schema": {"type": "string"}}}
     responses = {"200": {"description": text, "content": content}}
     return _operation("metrics", text, responses, (401, 403, 422, 501, 503))
+
+
+def _backup() -> Schema:
+    text = (
+        "A backup of what is durable at one moment, in the form of `crdtstore backup`; its last "
+        "line has the checksum. It is copied beside the data first, for which the disk needs room."
+    )
+    content = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+    return _operation(
+        "backup",
+        "A backup of the whole replica.",
+        {"200": {"description": text, "content": content}},
+        (401, 403, 406, 422, 503, 507),
+    )
 
 
 def _link() -> Schema:

@@ -65,6 +65,7 @@ class Service:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     links: set[web.WebSocketResponse] = field(default_factory=set)
     followers: int = 0
+    is_backing_up: bool = False
 
 
 SERVICE: Final = web.AppKey("crdtstore_service", Service)

@@ -11,15 +11,20 @@ One commit changes all of them together or none. Commits come one at a time; a c
 worker thread while the owner's thread reads. All other calls belong to the owner's thread.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from crdtstore import limits
-from crdtstore.errors import StorageFull
+from crdtstore.errors import StorageError, StorageFull
 
 
 class MapFull(StorageFull):
     """The map is full: ``grow`` and commit the same batch again, or refuse it if it cannot grow."""
+
+
+class CopyInterrupted(StorageError):
+    """A copy ended before it was whole: the map had to grow, or the storage was closed."""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,27 @@ class StorageSize:
 def map_reserve_bytes(map_bytes: int) -> int:
     """Return how much of a map ordinary commits leave free, so that relief finds room."""
     return min(limits.MAP_RESERVE_BYTES, map_bytes // limits.MAP_RESERVE_DIVISOR)
+
+
+class StorageCopy(Protocol):
+    """What was committed at one moment, to be written down once, while commits go on.
+
+    ``form`` names the form of its bytes, which is the storage's own. While it is open the storage
+    cannot use again what commits free.
+    """
+
+    form: str
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the copy, in any one thread; it has ended with the last of them.
+
+        Raises CopyInterrupted when the copy was closed before, StorageError if it cannot be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the copy, by any thread, at any time; a second call does nothing."""
+        ...
 
 
 class Storage(Protocol):
@@ -132,7 +158,10 @@ class Storage(Protocol):
         ...
 
     def grow(self) -> bool:
-        """Double the map; False when it is at its maximum. No commit may be running."""
+        """Double the map; False when it is at its maximum. No commit may be running.
+
+        It may end copies that are under way.
+        """
         ...
 
     def size(self) -> StorageSize:
@@ -147,6 +176,10 @@ class Storage(Protocol):
         """Take the reserves back; False when the disk has no room for its one."""
         ...
 
+    def pinned_copy(self) -> StorageCopy:
+        """Return a copy of all that is committed now; nothing is read yet."""
+        ...
+
     def close(self) -> None:
-        """Release files and locks; a second call does nothing."""
+        """Release files and locks, and end all copies; a second call does nothing."""
         ...

@@ -3,6 +3,7 @@
     LOCK         held (flock) while a store is open; names the process that holds it
     FORMAT       "crdtstore 1", put there last, when the directory is complete
     FORMAT.new   the same text while the directory is being made
+    FORMAT.restoring   the same text while a backup is being restored into it
     data.mdb     the LMDB file, lock.mdb its reader table
     ballast      room that is given up when the disk is full
 
@@ -25,6 +26,7 @@ from crdtstore.errors import (
     FormatTooNew,
     StorageCorrupt,
     StorageError,
+    TargetExists,
 )
 from crdtstore.storage.lmdb_file import inspect_lmdb_file
 
@@ -37,6 +39,7 @@ FORMAT_FILE: Final = "FORMAT"
 BALLAST_FILE: Final = "ballast"
 
 _FORMAT_NEW_FILE: Final = "FORMAT.new"
+_FORMAT_RESTORING_FILE: Final = "FORMAT.restoring"
 _READERS_FILE: Final = "lock.mdb"
 _MAKING_FILES: Final = frozenset(
     {DATA_FILE, _READERS_FILE, LOCK_FILE, _FORMAT_NEW_FILE, BALLAST_FILE}
@@ -52,10 +55,14 @@ class DataDirectory:
     Raises DirectoryInUse, FormatTooNew, StorageCorrupt, or StorageError for a directory that is not
     ours or cannot be used. A new directory is complete only after ``complete``.
     ``data_bytes`` is what the pages of the LMDB file take, 0 when there is none yet.
+
+    With ``restoring`` the directory must be empty (else TargetExists), the caller puts the LMDB
+    file there before ``complete``, and what an interrupted restore leaves is opened by nobody.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, restoring: bool = False) -> None:
         self.path = Path(path)
+        self._format_new = _FORMAT_RESTORING_FILE if restoring else _FORMAT_NEW_FILE
         self.data_bytes = 0
         self._pid = os.getpid()
         self._lock_descriptor = -1
@@ -72,7 +79,7 @@ class DataDirectory:
 
     def complete(self) -> None:
         """Mark a new directory as complete: from now on a missing file is damage."""
-        new = self.path / _FORMAT_NEW_FILE
+        new = self.path / self._format_new
         try:
             if new.exists():
                 new.rename(self.path / FORMAT_FILE)
@@ -161,6 +168,8 @@ class DataDirectory:
         elif not self.path.is_dir():
             raise StorageError(f"{self.path} is a file, not a directory for data")
         names = self._names()
+        if names and self._format_new == _FORMAT_RESTORING_FILE:
+            raise TargetExists(f"{self.path} is not empty; restore into a directory that is")
         if names and LOCK_FILE not in names:
             self._check_ours(names)
 
@@ -199,6 +208,10 @@ class DataDirectory:
 
     def _check_ours(self, names: set[str]) -> None:
         """Raise StorageError unless the directory is empty, complete, or was being made."""
+        if _FORMAT_RESTORING_FILE in names:
+            raise StorageError(
+                f"{self.path} holds half a restore; remove it, and restore the backup again"
+            )
         is_being_made = _FORMAT_NEW_FILE in names and names <= _MAKING_FILES
         if FORMAT_FILE not in names and not is_being_made and not names <= {LOCK_FILE}:
             raise StorageError(
@@ -211,7 +224,7 @@ class DataDirectory:
         for name in (DATA_FILE, _READERS_FILE, BALLAST_FILE):
             (self.path / name).unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        descriptor = os.open(self.path / _FORMAT_NEW_FILE, flags, 0o600)
+        descriptor = os.open(self.path / self._format_new, flags, 0o600)
         try:
             os.write(descriptor, f"crdtstore {FORMAT_VERSION}\n".encode("ascii"))
             os.fsync(descriptor)

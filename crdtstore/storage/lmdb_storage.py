@@ -17,31 +17,38 @@ from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
 from crdtstore.storage.directory import DataDirectory
+from crdtstore.storage.lmdb_copy import LmdbCopy
+from crdtstore.storage.lmdb_reader import (
+    DAMAGE,
+    LmdbReader,
+    Table,
+    key_of,
+    position_of,
+    read_failure,
+)
 
-_Table: TypeAlias = "lmdb._Database"
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
 _TABLE_NAMES: Final = (b"documents", b"journal", b"waypoints", b"meta")
 _MAP_STEP_BYTES: Final = 64 * limits.KIBIBYTE
 _META_PAGES: Final = 2
 _SPARE_PAGES: Final = 256
-_UNBOUNDED: Final = 2**63
-_DAMAGE: Final = (
-    lmdb.CorruptedError,
-    lmdb.InvalidError,
-    lmdb.PageNotFoundError,
-    lmdb.VersionMismatchError,
-)
 
 
-class LmdbStorage:
+class LmdbStorage(LmdbReader):
     """A Storage in a data directory; see ``crdtstore.storage.contract`` for what it promises.
 
-    ``fingerprint`` names the device and inode of the data file.
+    ``fingerprint`` names the device and inode of the data file. A new directory is complete when
+    ``first`` is committed.
     """
 
     def __init__(
-        self, directory: DataDirectory, *, map_bytes_initial: int, map_bytes_max: int
+        self,
+        directory: DataDirectory,
+        *,
+        map_bytes_initial: int = limits.MAP_BYTES_INITIAL,
+        map_bytes_max: int = limits.MAP_BYTES_MAX_DEFAULT,
+        first: Batch | None = None,
     ) -> None:
         self._directory = directory
         self._map_bytes_max = max(map_bytes_max // _MAP_STEP_BYTES, 1) * _MAP_STEP_BYTES
@@ -49,6 +56,8 @@ class LmdbStorage:
         self._is_failed = False
         self._is_reserve_open = False
         self._file_bytes = 0
+        self._copies: list[LmdbCopy] = []
+        self._has_ended_copies = False
         map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
         self._environment = lmdb.open(
             str(directory.path),
@@ -70,6 +79,8 @@ class LmdbStorage:
             self._environment.reader_check()
             self._map_bytes = self._environment.info()["map_size"]
             self._page_bytes = self._environment.stat()["psize"]
+            if first is not None:
+                self.commit(first)
             directory.complete()
             self.fingerprint = directory.fingerprint()
             directory.restore_ballast()
@@ -104,71 +115,6 @@ class LmdbStorage:
             data_directory.close()
             raise
 
-    def document(self, key: bytes) -> bytes | None:
-        """Return the document under a key, or None."""
-        return self._get(self._documents, key)
-
-    def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
-        """Return the first documents in key order whose key is above ``after``."""
-        return self._scan(self._documents, after + b"\x00", limit, bytes_max)
-
-    def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
-        """Return the first journal records, in order, whose position is above ``after``."""
-        found = self._scan(self._journal, _key_of(after + 1), limit, bytes_max)
-        return [(_position_of(key), value) for key, value in found]
-
-    def journal_headers(
-        self, after: int, *, limit: int, header_bytes: int
-    ) -> list[tuple[int, bytes]]:
-        """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
-        assert limit > 0, "a scan needs a limit"
-        self._check_open()
-        found: list[tuple[int, bytes]] = []
-        try:
-            with (
-                self._environment.begin(db=self._journal, buffers=True) as transaction,
-                transaction.cursor() as cursor,
-            ):
-                is_there = cursor.set_range(_key_of(after + 1))
-                while is_there and len(found) < limit:
-                    key, value = cursor.item()
-                    found.append((_position_of(key), bytes(value[:header_bytes])))
-                    is_there = cursor.next()
-        except lmdb.Error as error:
-            raise _read_failure(error) from error
-        return found
-
-    def journal_bounds(self) -> tuple[int, int]:
-        """Return the first and the last position of the journal, (0, 0) when it is empty."""
-        self._check_open()
-        try:
-            with (
-                self._environment.begin(db=self._journal) as transaction,
-                transaction.cursor() as cursor,
-            ):
-                if not cursor.first():
-                    return 0, 0
-                first = _position_of(cursor.key())
-                cursor.last()
-                return first, _position_of(cursor.key())
-        except lmdb.Error as error:
-            raise _read_failure(error) from error
-
-    def waypoints(self) -> list[tuple[int, bytes]]:
-        """Return all waypoints in position order."""
-        found = self._scan(self._waypoints, _key_of(0), _UNBOUNDED, _UNBOUNDED)
-        return [(_position_of(key), value) for key, value in found]
-
-    def meta(self, name: str) -> bytes | None:
-        """Return the named record, or None."""
-        return self._get(self._meta, name.encode())
-
-    def metas(self, prefix: str) -> dict[str, bytes]:
-        """Return all named records whose name starts with ``prefix``, in order of their bytes."""
-        start = prefix.encode()
-        found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
-        return {key.decode(): value for key, value in found}
-
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, whole: appended, fsynced and visible when this returns."""
         self._check_open()
@@ -178,18 +124,28 @@ class LmdbStorage:
         try:
             self._extend_file(batch)
             with self._environment.begin(write=True) as transaction:
-                self._write(transaction, batch)
-                self._check_reserve(transaction, batch)
+                try:
+                    self._write(transaction, batch)
+                    self._check_reserve(transaction, batch)
+                except BaseException:
+                    self._end_copies()  # or the abort would wait until they are whole
+                    raise
         except lmdb.MapFullError as error:
             raise self._map_full() from error
         except (lmdb.Error, OSError) as error:
             raise self._commit_failure(error, batch) from error
 
     def grow(self) -> bool:
-        """Double the map; False when it is at its maximum. No commit may be running."""
+        """Double the map; False when it is at its maximum. No commit may be running.
+
+        A map must not move while it is read, so copies end. One that ended gives pages back, so
+        the same batch may fit then.
+        """
         self._check_open()
+        self._end_copies()
+        was_pinned, self._has_ended_copies = self._has_ended_copies, False
         if self._map_bytes >= self._map_bytes_max:
-            return False
+            return was_pinned
         try:
             self._environment.set_mapsize(min(2 * self._map_bytes, self._map_bytes_max))
             self._map_bytes = self._environment.info()["map_size"]
@@ -208,7 +164,7 @@ class LmdbStorage:
                 used_bytes = self._used_bytes(transaction)
             free_bytes = self._directory.disk_free_bytes()
         except lmdb.Error as error:
-            raise _read_failure(error) from error
+            raise read_failure(error) from error
         except OSError as error:
             raise StorageFailed(f"the disk cannot be read: {error.strerror}") from error
         return StorageSize(used_bytes, self._map_bytes, self._map_bytes_max, free_bytes)
@@ -225,11 +181,27 @@ class LmdbStorage:
         self._is_reserve_open = False
         return self._directory.restore_ballast()
 
+    def pinned_copy(self) -> LmdbCopy:
+        """Return a copy of all that is committed now, not taken yet."""
+        self._check_open()
+        self._copies = [copy for copy in self._copies if not copy.has_ended]
+        self._copies.append(LmdbCopy(self._environment))
+        return self._copies[-1]
+
+    def _end_copies(self) -> None:
+        """End the copies under way, by the owner's thread or the one that commits."""
+        for copy in self._copies:
+            if not copy.has_ended:
+                copy.close()
+                self._has_ended_copies = True
+        self._copies = []
+
     def close(self) -> None:
         """Release the file and its lock; a second call does nothing, nor does one after a fork."""
         if self._is_closed or not self._directory.is_of_this_process():
             return
         self._is_closed = True
+        self._end_copies()
         self._environment.close()
         self._directory.close()
 
@@ -242,45 +214,15 @@ class LmdbStorage:
         if self._is_closed:
             raise StorageFailed("the storage was closed")
 
-    def _get(self, table: _Table, key: bytes) -> bytes | None:
-        self._check_open()
-        try:
-            with self._environment.begin(db=table) as transaction:
-                return transaction.get(key)
-        except lmdb.Error as error:
-            raise _read_failure(error) from error
-
-    def _scan(
-        self, table: _Table, start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
-    ) -> list[tuple[bytes, bytes]]:
-        assert limit > 0, "a scan needs a limit"
-        self._check_open()
-        found: list[tuple[bytes, bytes]] = []
-        total_bytes = 0
-        try:
-            with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
-                if not cursor.set_range(start):
-                    return found
-                for key, value in cursor.iternext():
-                    total_bytes += len(value)
-                    if (total_bytes > bytes_max and found) or not key.startswith(prefix):
-                        break
-                    found.append((key, value))
-                    if len(found) >= limit:
-                        break
-        except lmdb.Error as error:
-            raise _read_failure(error) from error
-        return found
-
     def _write(self, transaction: _Writer, batch: Batch) -> None:
         for position, value in batch.journal:
-            is_last = transaction.put(_key_of(position), value, append=True, db=self._journal)
+            is_last = transaction.put(key_of(position), value, append=True, db=self._journal)
             assert is_last, f"journal position {position} does not follow the last one"
         changes = dict(batch.documents)
         for key in sorted(changes):
             _change(transaction, self._documents, key, changes[key])
         for position, value in batch.waypoints:
-            transaction.put(_key_of(position), value, db=self._waypoints)
+            transaction.put(key_of(position), value, db=self._waypoints)
         for name, record in batch.meta.items():
             _change(transaction, self._meta, name.encode(), record)
         if batch.trim_before:
@@ -290,17 +232,17 @@ class LmdbStorage:
         with transaction.cursor(self._journal) as cursor:
             if not cursor.last():
                 return
-            bound = min(trim_before, _position_of(cursor.key()))
+            bound = min(trim_before, position_of(cursor.key()))
             cursor.first()
             for _ in range(limits.TRIM_RECORDS_MAX):
-                if _position_of(cursor.key()) >= bound:
+                if position_of(cursor.key()) >= bound:
                     break
                 cursor.delete()
-            bound = min(bound, _position_of(cursor.key()))
+            bound = min(bound, position_of(cursor.key()))
         with transaction.cursor(self._waypoints) as cursor:
             is_there = cursor.first()
             for _ in range(limits.TRIM_RECORDS_MAX):
-                if not is_there or _position_of(cursor.key()) >= bound:
+                if not is_there or position_of(cursor.key()) >= bound:
                     break
                 cursor.delete()
                 is_there = bool(cursor.key())
@@ -348,7 +290,7 @@ class LmdbStorage:
         return StorageFailed(f"a commit to {self._directory.path} failed: {error}")
 
 
-def _change(transaction: _Writer, table: _Table, key: bytes, value: bytes | None) -> None:
+def _change(transaction: _Writer, table: Table, key: bytes, value: bytes | None) -> None:
     if value is None:
         transaction.delete(key, db=table)
     else:
@@ -360,14 +302,6 @@ def _check_batch(batch: Batch) -> None:
     for key, _ in batch.documents:
         assert 0 < len(key) <= limits.DOCUMENT_KEY_BYTES_MAX, f"a key has {len(key)} bytes"
     assert all(batch.meta), "a meta record needs a name"
-
-
-def _key_of(position: int) -> bytes:
-    return position.to_bytes(8, "big")
-
-
-def _position_of(key: bytes | memoryview) -> int:
-    return int.from_bytes(key, "big")
 
 
 def _first_map_bytes(map_bytes_initial: int, map_bytes_max: int, data_bytes: int) -> int:
@@ -383,14 +317,8 @@ def _first_map_bytes(map_bytes_initial: int, map_bytes_max: int, data_bytes: int
 
 def _open_failure(directory: DataDirectory, error: lmdb.Error | OSError) -> StorageError:
     code = error.code if isinstance(error, lmdb.Error) else error.errno
-    if isinstance(error, _DAMAGE):
+    if isinstance(error, DAMAGE):
         return StorageCorrupt(f"{directory.path} is damaged: {error}")
     if code in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"the disk of {directory.path} is full")
     return StorageError(f"{directory.path} cannot be opened: {error}")
-
-
-def _read_failure(error: lmdb.Error) -> StorageError:
-    if isinstance(error, _DAMAGE):
-        return StorageCorrupt(f"the data file is damaged: {error}")
-    return StorageFailed(f"the data file cannot be read: {error}")

@@ -6,11 +6,20 @@ exception gives exactly what a disk would hold.
 
 import threading
 from bisect import bisect_right, insort
+from collections.abc import Iterator
 from typing import Final
+
+import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import StorageError, StorageFailed, StorageFull
-from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
+from crdtstore.storage.contract import (
+    Batch,
+    CopyInterrupted,
+    MapFull,
+    StorageSize,
+    map_reserve_bytes,
+)
 
 DISK_BYTES_DEFAULT: Final = 1 << 50
 """A disk that no test fills unless it says so: one pebibyte."""
@@ -155,6 +164,28 @@ class _Reader:
         return self._tables
 
 
+class MemoryCopy:
+    """A StorageCopy of the tables: one msgpack document, which ``MemoryStorage.of_copy`` reads."""
+
+    form = "memory"
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch: Batch | None = batch
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the copy."""
+        batch, self._batch = self._batch, None
+        if batch is None:
+            raise CopyInterrupted("the copy was closed")
+        tables = [batch.journal, batch.documents, batch.waypoints, list(batch.meta.items())]
+        packed: bytes = msgpack.packb(tables)
+        yield packed
+
+    def close(self) -> None:
+        """End the copy; a second call does nothing."""
+        self._batch = None
+
+
 class MemoryStorage(_Reader):
     """A Storage in memory.
 
@@ -235,6 +266,27 @@ class MemoryStorage(_Reader):
                 return False
             self._ballast_held_bytes = self._ballast_bytes
         return True
+
+    def pinned_copy(self) -> MemoryCopy:
+        """Return a copy of all that is committed now."""
+        with (tables := self._open_tables()).lock:
+            return MemoryCopy(
+                Batch(
+                    journal=[(position, tables.journal[position]) for position in tables.positions],
+                    documents=[(key, tables.documents[key]) for key in tables.keys],
+                    waypoints=sorted(tables.waypoints.items()),
+                    meta=dict(tables.meta),
+                )
+            )
+
+    @classmethod
+    def of_copy(cls, packed: bytes, *, fingerprint: str = "memory") -> "MemoryStorage":
+        """Return a new storage that holds what a copy held."""
+        tables = msgpack.unpackb(packed, use_list=False)
+        journal, documents, waypoints, meta = map(list, tables)
+        storage = cls(fingerprint=fingerprint)
+        storage._open_tables().apply(Batch(journal, documents, waypoints, dict(meta)))
+        return storage
 
     def close(self) -> None:
         """Refuse every later call; what was committed can be opened again with ``reopen``."""

@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import subprocess
 import tomllib
 import urllib.request
 from collections.abc import Iterator
@@ -46,16 +47,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
 
 
 def test_there_are_commands_of_every_sort() -> None:
-    assert {words[0] for _, words in ALL} == {"make", "pip", "crdtstore", "curl", "openssl"}
+    assert {words[0] for _, words in ALL} == {
+        "make", "pip", "crdtstore", "curl", "openssl", "head",
+    }  # fmt: skip
     asked = {words[1] for _, words in ALL if words[0] == "crdtstore"}
-    assert {"serve", "put", "get", "explain", "status", "verify"} <= asked
+    assert {"serve", "put", "get", "explain", "status", "verify", "backup", "restore"} <= asked
 
 
 def test_commands_run(
-    servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch, capsys: Any
+    servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
 ) -> None:
     """Run them in the order of the documents: later ones ask for what earlier ones wrote."""
     monkeypatch.setenv("CRDTSTORE_URL", servers["8401"].url)
+    monkeypatch.chdir(tmp_path)
     ran = 0
     for place, words in ALL:
         if words[0] == "crdtstore" and words[1] not in NEVER_RUN:
@@ -66,7 +70,12 @@ def test_commands_run(
         elif words[0] == "curl":
             assert _curl([_at(word, servers) for word in words[1:]]), (place, words)
             ran += 1
-    assert ran > 10
+        elif words[0] == "head":
+            done = subprocess.run(words, capture_output=True, check=True)
+            assert b'"digest": ' in done.stdout, place
+            ran += 1
+    assert ran > 12
+    assert (tmp_path / "eu-restored" / "FORMAT").exists()
     golden = servers["8401"].ask("GET", "/v1/profiles/ann")[1]["fields"]
     assert golden["tags"] == ["news", "vip"]
     assert golden["marketing"] is False

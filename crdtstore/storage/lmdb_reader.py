@@ -1,0 +1,144 @@
+"""Reading from an LMDB environment: short transactions, so that freed pages can be used again."""
+
+from typing import Final, TypeAlias
+
+import lmdb
+
+from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
+
+Table: TypeAlias = "lmdb._Database"
+
+_UNBOUNDED: Final = 2**63
+
+DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+)
+"""The errors with which LMDB says that its file is not what it wrote."""
+
+
+class LmdbReader:
+    """The reading half of a Storage on LMDB; who inherits it opens and closes the environment."""
+
+    _environment: lmdb.Environment
+    _documents: Table
+    _journal: Table
+    _waypoints: Table
+    _meta: Table
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def document(self, key: bytes) -> bytes | None:
+        """Return the document under a key, or None."""
+        return self._get(self._documents, key)
+
+    def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
+        """Return the first documents in key order whose key is above ``after``."""
+        return self._scan(self._documents, after + b"\x00", limit, bytes_max)
+
+    def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        """Return the first journal records, in order, whose position is above ``after``."""
+        found = self._scan(self._journal, key_of(after + 1), limit, bytes_max)
+        return [(position_of(key), value) for key, value in found]
+
+    def journal_headers(
+        self, after: int, *, limit: int, header_bytes: int
+    ) -> list[tuple[int, bytes]]:
+        """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
+        assert limit > 0, "a scan needs a limit"
+        self._check_open()
+        found: list[tuple[int, bytes]] = []
+        try:
+            with (
+                self._environment.begin(db=self._journal, buffers=True) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                is_there = cursor.set_range(key_of(after + 1))
+                while is_there and len(found) < limit:
+                    key, value = cursor.item()
+                    found.append((position_of(key), bytes(value[:header_bytes])))
+                    is_there = cursor.next()
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+        return found
+
+    def journal_bounds(self) -> tuple[int, int]:
+        """Return the first and the last position of the journal, (0, 0) when it is empty."""
+        self._check_open()
+        try:
+            with (
+                self._environment.begin(db=self._journal) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                if not cursor.first():
+                    return 0, 0
+                first = position_of(cursor.key())
+                cursor.last()
+                return first, position_of(cursor.key())
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+
+    def waypoints(self) -> list[tuple[int, bytes]]:
+        """Return all waypoints in position order."""
+        found = self._scan(self._waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
+        return [(position_of(key), value) for key, value in found]
+
+    def meta(self, name: str) -> bytes | None:
+        """Return the named record, or None."""
+        return self._get(self._meta, name.encode())
+
+    def metas(self, prefix: str) -> dict[str, bytes]:
+        """Return all named records whose name starts with ``prefix``, in order of their bytes."""
+        start = prefix.encode()
+        found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
+        return {key.decode(): value for key, value in found}
+
+    def _get(self, table: Table, key: bytes) -> bytes | None:
+        self._check_open()
+        try:
+            with self._environment.begin(db=table) as transaction:
+                return transaction.get(key)
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+
+    def _scan(
+        self, table: Table, start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
+    ) -> list[tuple[bytes, bytes]]:
+        assert limit > 0, "a scan needs a limit"
+        self._check_open()
+        found: list[tuple[bytes, bytes]] = []
+        total_bytes = 0
+        try:
+            with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
+                if not cursor.set_range(start):
+                    return found
+                for key, value in cursor.iternext():
+                    total_bytes += len(value)
+                    if (total_bytes > bytes_max and found) or not key.startswith(prefix):
+                        break
+                    found.append((key, value))
+                    if len(found) >= limit:
+                        break
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+        return found
+
+
+def key_of(position: int) -> bytes:
+    """Return the key under which LMDB keeps a journal position: it sorts as the number does."""
+    return position.to_bytes(8, "big")
+
+
+def position_of(key: bytes | memoryview) -> int:
+    """Return the journal position that a key stands for."""
+    return int.from_bytes(key, "big")
+
+
+def read_failure(error: lmdb.Error) -> StorageError:
+    """Return the error of the storage that an error of LMDB while reading is."""
+    if isinstance(error, DAMAGE):
+        return StorageCorrupt(f"the data file is damaged: {error}")
+    return StorageFailed(f"the data file cannot be read: {error}")
