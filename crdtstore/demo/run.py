@@ -5,6 +5,7 @@ Its parts are imported when it runs: the command line is quick for every other c
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from crdtstore import limits
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; return its exit code: 0 if all converged and adds up, else 1."""
+    if find_spec("rich") is None:
+        sys.stderr.write("crdtstore: the demo needs rich: pip install 'crdtstore[server]'\n")
+        return 1
     try:
         from crdtstore.demo.theatre import play
 
