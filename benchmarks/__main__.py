@@ -20,7 +20,7 @@ class Size:
     runs: int
 
 
-SMOKE = Size(profiles_in_memory=100_000, profiles_on_disk=5_000, edits=20_000, runs=3)
+SMOKE = Size(profiles_in_memory=100_000, profiles_on_disk=5_000, edits=60_000, runs=3)
 REAL = Size(profiles_in_memory=100_000, profiles_on_disk=100_000, edits=100_000, runs=5)
 
 
