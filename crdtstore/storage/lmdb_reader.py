@@ -1,5 +1,6 @@
 """Reading from an LMDB environment: short transactions, so that freed pages can be used again."""
 
+from abc import ABC, abstractmethod
 from typing import Final, TypeAlias
 
 import lmdb
@@ -19,7 +20,7 @@ DAMAGE: Final = (
 """The errors with which LMDB says that its file is not what it wrote."""
 
 
-class LmdbReader:
+class LmdbReader(ABC):
     """The reading half of a Storage on LMDB; who inherits it opens and closes the environment."""
 
     _environment: lmdb.Environment
@@ -28,8 +29,9 @@ class LmdbReader:
     _waypoints: Table
     _meta: Table
 
+    @abstractmethod
     def _check_open(self) -> None:
-        raise NotImplementedError
+        """Raise StorageFailed if the environment is closed, or was opened before a fork."""
 
     def document(self, key: bytes) -> bytes | None:
         """Return the document under a key, or None."""

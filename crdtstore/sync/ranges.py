@@ -11,6 +11,7 @@ Neither side reads documents here: a ``Scan`` is fed with the ids and digests of
 whoever has them, a few at a time.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -121,7 +122,7 @@ class Summary:
         return parts
 
 
-class Scan:
+class Scan(ABC):
     """A range that somebody has to read: ``add`` what it has, in id order, then ``finish``.
 
     ``hint`` is about how many documents to expect.
@@ -131,13 +132,13 @@ class Scan:
         self.span = span
         self.hint = hint
 
+    @abstractmethod
     def add(self, items: Sequence[Item]) -> None:
         """Take documents of the range in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """Take note that the range has no more."""
-        raise NotImplementedError
 
 
 class Answer:
