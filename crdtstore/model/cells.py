@@ -29,7 +29,6 @@ from crdtstore.errors import InvalidValue
 from crdtstore.model.values import CellValue, check_cell_value, pack
 from crdtstore.names import is_name
 
-NewestCell: TypeAlias = tuple[int, int, Any]
 MaximaCell: TypeAlias = tuple[int, int]
 Cell: TypeAlias = tuple[Any, ...]
 Cells: TypeAlias = dict[str, Cell]

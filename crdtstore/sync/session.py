@@ -93,7 +93,6 @@ class Session:
         self._owed_bytes = 0
         self._received_bytes = 0
         self._gossiped_ms = now_ms
-        self._gossiped: Vector = {}
         self._gossiped_names = dict(hello.names)
         self._queue(hello)
 
