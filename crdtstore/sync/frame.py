@@ -30,6 +30,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import FrameCorrupt
+from crdtstore.packing import check_claims
 from crdtstore.sync.vector import Head
 
 MAGIC: Final = b"CF"
@@ -196,6 +197,7 @@ def refuse_map(_: object) -> Any:
 def decode_packed(packed: bytes, *, holds_maps: bool = True) -> Any:
     """Unpack bytes from elsewhere with every bound set; raises FrameCorrupt."""
     try:
+        check_claims(packed)
         return msgpack.unpackb(
             packed,
             use_list=False,
