@@ -95,6 +95,13 @@ CREDIT_BYTES: Final = 4 * MEBIBYTE
 INBOX_BYTES_MAX: Final = 8 * MEBIBYTE
 """Bytes of frames that wait for an earlier one; beyond it they are dropped and asked for again."""
 
+HELD_FRAME_BYTES: Final = 512
+"""Memory that a frame takes while it waits, besides its bytes: small ones must not add up."""
+
+OUTGOING_BYTES_MAX: Final = 16 * MEBIBYTE
+"""Bytes that may wait to be sent on one link: a peer that asks for more than it reads is refused.
+What a peer may rightly ask for at one time, eight comparisons, takes half of it."""
+
 CHUNK_DOCUMENTS_MAX: Final = 2_000
 """Documents in one snapshot chunk: with the credit that a chunk costs, what may be under way fits
 into one commit."""

@@ -151,6 +151,7 @@ class Replication:
         applied = 0
         if frame.sequence == head[0] + 1 and is_covered(dependencies, vector):
             self._drafting.apply_frame(frame, writes, now_ms)
+            self._inbox.applied(frame)
             applied = 1
         elif not self._inbox.offer(frame, dependencies, vector):
             return 0
@@ -161,6 +162,7 @@ class Replication:
                 self._inbox.forget(ready.origin)
                 self._quarantine(ready.raw, error)
             else:
+                self._inbox.applied(ready)
                 applied += 1
         return applied
 
@@ -226,7 +228,11 @@ class Replication:
     # --- snapshots in -------------------------------------------------------------------------
 
     def snapshot_begun(self, begin: SnapshotBegin) -> None:
-        """Take note that a peer starts, or goes on with, a snapshot."""
+        """Take note that a peer starts, or goes on with, a snapshot; raises MessageInvalid."""
+        if len(self._ledger.heads.keys() | begin.heads.keys()) > limits.ORIGINS_MAX:
+            raise MessageInvalid(
+                f"a snapshot of more than the {limits.ORIGINS_MAX:,} origins that a space takes"
+            )
         self.learn_names(begin.names)
         heads = begin.heads
         after = ""
@@ -259,6 +265,7 @@ class Replication:
     def _adopt(self, adopted: Mapping[int, Head]) -> None:
         for origin, head in adopted.items():
             self._drafting.adopt(origin, head)
+        self._inbox.advanced()
         if adopted:
             heads = dict(adopted)
             self._drafting.draft.records.append(adoption_note(heads))

@@ -181,6 +181,8 @@ def decode_body(frame: Frame) -> tuple[dict[int, int], tuple[Any, ...]]:
     flat, writes = body
     if type(flat) is not tuple or len(flat) % 2 or type(writes) is not tuple:
         raise FrameCorrupt("a frame's dependencies or writes are not arrays")
+    if len(flat) > 2 * limits.ORIGINS_MAX:
+        raise FrameCorrupt(f"a frame depends on {len(flat) // 2:,} origins")
     if len(writes) > limits.WRITES_PER_FRAME_MAX:
         raise FrameCorrupt(f"a frame has {len(writes):,} writes")
     for number in flat:

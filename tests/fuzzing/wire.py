@@ -56,7 +56,7 @@ def run_packed(data: bytes) -> None:
 
 
 def run_frame(data: bytes) -> None:
-    """What is accepted as a frame is what its parts say, and is not accepted with a byte changed."""
+    """An accepted frame is what its parts say, and is not accepted with a byte changed."""
     try:
         frames = split_frames(data)
     except FrameCorrupt:
