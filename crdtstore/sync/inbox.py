@@ -65,10 +65,10 @@ class Inbox:
             self._forget_awaited(origin)
             applied = vector.get(origin, 0)
             held = self._first_after(origin, applied)
-            if held is not None and held.frame.sequence == applied + 1:
-                if self._is_free(held, vector):
-                    self._pop(origin)
-                    return held.frame
+            is_next = held is not None and held.frame.sequence == applied + 1
+            if held is not None and is_next and self._is_free(held, vector):
+                self._pop(origin)
+                return held.frame
         return None
 
     def clear(self) -> None:

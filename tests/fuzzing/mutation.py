@@ -58,6 +58,8 @@ def packed(tree: Any) -> bytes:
     match tree:
         case Raw():
             return bytes(tree)
+        case msgpack.ExtType():
+            return bytes(packer.pack(tree))
         case Pairs():
             parts = [packed(part) for pair in tree for part in pair]
             return bytes(packer.pack_map_header(len(tree))) + b"".join(parts)

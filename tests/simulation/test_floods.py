@@ -8,7 +8,15 @@ from crdtstore import limits
 from crdtstore.exchange import Exchange
 from crdtstore.sync.frame import NO_HASH, frame_hash, seal
 from crdtstore.sync.messages import (
-    Frames, Gossip, Hello, SnapshotBegin, SnapshotEnd, SnapshotRequest, Trimmed, Want, encode,
+    Frames,
+    Gossip,
+    Hello,
+    SnapshotBegin,
+    SnapshotEnd,
+    SnapshotRequest,
+    Trimmed,
+    Want,
+    encode,
 )  # fmt: skip
 from crdtstore.sync.vector import Vector
 from tests.engine.stores import WALL_MS, open_store
