@@ -206,6 +206,9 @@ MAP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 MAP_RESERVE_DIVISOR: Final = 8
 """The reserve is at most this part of the map, so that a small map is of use."""
 
+WITNESS_RECORDS_MAX: Final = 4_096
+"""Records of data files in the machine's memory, a page each: 16 MiB; the oldest half goes then."""
+
 READERS_MAX: Final = 126
 """Reader slots of LMDB: one per read in flight; every read is short."""
 

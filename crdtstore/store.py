@@ -139,6 +139,7 @@ class Store:
                 where,
                 map_bytes_initial=settings.map_bytes_initial,
                 map_bytes_max=settings.map_bytes_max,
+                witness_directory=settings.witness_directory,
             )
         else:
             storage = where

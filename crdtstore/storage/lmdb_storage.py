@@ -26,6 +26,7 @@ from crdtstore.storage.lmdb_reader import (
     position_of,
     read_failure,
 )
+from crdtstore.storage.witness import Witness
 
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -38,8 +39,9 @@ _SPARE_PAGES: Final = 256
 class LmdbStorage(LmdbReader):
     """A Storage in a data directory; see ``crdtstore.storage.contract`` for what it promises.
 
-    ``fingerprint`` names the device and inode of the data file. A new directory is complete when
-    ``first`` is committed.
+    ``fingerprint`` names the device and inode of the data file, and the token of its witness (in
+    ``witness_directory``, "" for the machine's memory). A new directory is complete when ``first``
+    is committed.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class LmdbStorage(LmdbReader):
         *,
         map_bytes_initial: int = limits.MAP_BYTES_INITIAL,
         map_bytes_max: int = limits.MAP_BYTES_MAX_DEFAULT,
+        witness_directory: str = "",
         first: Batch | None = None,
     ) -> None:
         self._directory = directory
@@ -57,6 +60,7 @@ class LmdbStorage(LmdbReader):
         self._is_reserve_open = False
         self._file_bytes = 0
         self._copies: list[LmdbCopy] = []
+        self._witness: Witness | None = None
         self._has_ended_copies = False
         map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
         self._environment = lmdb.open(
@@ -82,7 +86,9 @@ class LmdbStorage(LmdbReader):
             if first is not None:
                 self.commit(first)
             directory.complete()
-            self.fingerprint = directory.fingerprint()
+            file_name = directory.fingerprint()
+            self._witness = Witness(witness_directory, file_name, self._commit_number())
+            self.fingerprint = f"{file_name}:{self._witness.token}"
             directory.restore_ballast()
         except BaseException:
             self._environment.close()
@@ -95,6 +101,7 @@ class LmdbStorage(LmdbReader):
         *,
         map_bytes_initial: int = limits.MAP_BYTES_INITIAL,
         map_bytes_max: int = limits.MAP_BYTES_MAX_DEFAULT,
+        witness_directory: str = "",
     ) -> "LmdbStorage":
         """Open a data directory, or make one; it is locked until ``close``.
 
@@ -107,6 +114,7 @@ class LmdbStorage(LmdbReader):
                 data_directory,
                 map_bytes_initial=map_bytes_initial,
                 map_bytes_max=map_bytes_max,
+                witness_directory=witness_directory,
             )
         except (lmdb.Error, OSError) as error:
             data_directory.close()
@@ -134,6 +142,8 @@ class LmdbStorage(LmdbReader):
             raise self._map_full() from error
         except (lmdb.Error, OSError) as error:
             raise self._commit_failure(error, batch) from error
+        if self._witness is not None:
+            self._witness.note(self._commit_number())
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running.
@@ -203,7 +213,12 @@ class LmdbStorage(LmdbReader):
         self._is_closed = True
         self._end_copies()
         self._environment.close()
+        if self._witness is not None:
+            self._witness.close()
         self._directory.close()
+
+    def _commit_number(self) -> int:
+        return self._environment.info()["last_txnid"]
 
     def _check_open(self) -> None:
         if not self._directory.is_of_this_process():
