@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzzing import http, links, stored, texts, wire
+from tests.fuzzing import http, links, logs, stored, texts, wire
 from tests.fuzzing.target import Target
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -11,7 +11,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         wire.PACKED, wire.FRAME, wire.BODY, wire.DOCUMENTS, wire.MESSAGE, links.LINK,
-        stored.RECORDS, stored.LMDB_FILE, stored.BACKUP,
+        stored.RECORDS, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
         texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.CONFIGURATION,
         texts.FIELDS, http.HTTP, http.CALLER,
     )
