@@ -106,10 +106,10 @@ CHUNK_DOCUMENTS_MAX: Final = 2_000
 into one commit."""
 
 RANGE_PARTS: Final = 16
-"""Parts into which a range that differs is split: four bits of a place, at about 35 bytes a part."""
+"""Parts into which a range that differs is split: four bits of a place, 35 bytes a part."""
 
 RANGE_IDS_MAX: Final = 32
-"""Documents of a range that are named, not split: the bytes of two rounds of parts, a round less."""
+"""Documents of a range that are named, not split: bytes as in two rounds of parts, a round less."""
 
 RANGE_BLOCKS_MAX: Final = 1_024
 """Blocks that a scan remembers, to split its range evenly afterwards: 100 KB, whatever its size."""

@@ -145,25 +145,22 @@ def print_table(runs: list[Run]) -> None:
 
 
 def keep(name: str) -> None:
-    """Choose the smallest inputs that together reach what all reach, and keep them."""
-    merged = WORK / "merged" / name
-    shutil.rmtree(merged, ignore_errors=True)
-    merged.mkdir(parents=True)
+    """Choose the smallest inputs that reach what all reach, as far as they fit, and keep them."""
     folder = CORPUS / name
-    arguments = ["fuzz", name, "-merge=1", str(merged), str(folder), str(WORK / "inputs" / name)]
-    subprocess.run(
-        _command(arguments), cwd=ROOT, capture_output=True, check=False, env=_environment()
-    )
+    done = subprocess.run(
+        _command(["choose", name, str(folder), str(WORK / "inputs" / name)]),
+        cwd=ROOT, capture_output=True, text=True, check=True, env=_environment(),
+    )  # fmt: skip
+    chosen = [Path(line) for line in done.stdout.splitlines()]
+    kept = {path.name: path.read_bytes() for path in chosen[:KEPT_FILES]}
     for path in folder.iterdir():
         if _HASH_NAME.fullmatch(path.name):
             path.unlink()
     size_bytes = 0
-    smallest = sorted(merged.iterdir(), key=lambda path: (path.stat().st_size, path.name))
-    for path in smallest[:KEPT_FILES]:
-        size_bytes += path.stat().st_size
-        if size_bytes > KEPT_BYTES:
-            break
-        shutil.copyfile(path, folder / path.name)
+    for path_name, data in kept.items():
+        size_bytes += len(data)
+        if size_bytes <= KEPT_BYTES:
+            (folder / path_name).write_bytes(data)
 
 
 def main() -> int:

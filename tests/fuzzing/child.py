@@ -2,13 +2,17 @@
 
 python -m tests.fuzzing.child fuzz TARGET FOLDER… FLAG…
 python -m tests.fuzzing.child measure TARGET FOLDER…
+python -m tests.fuzzing.child choose TARGET FOLDER…
 """
 
 import logging
 import random
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 MUTATIONS_BY_STRUCTURE = 0.7
 """Share of mutations that the target makes; libFuzzer makes the others."""
@@ -55,8 +59,53 @@ def measure(name: str, folders: list[str]) -> int:
     return int(broken > 0)
 
 
+def choose(name: str, folders: list[str]) -> None:
+    """Print the inputs, smallest first, of which each reaches a step that none before it does."""
+    from tests.fuzzing.targets import TARGETS
+
+    target = TARGETS[name]
+    for data in target.examples():
+        target.run(data)
+    paths = [path for folder in folders for path in Path(folder).glob("*")]
+    reached: set[tuple[str, int, int]] = set()
+    for path in sorted(paths, key=lambda path: (path.stat().st_size, path.name)):
+        steps = _steps(target.run, path.read_bytes())
+        if not steps <= reached:
+            reached |= steps
+            print(path)
+
+
+def _steps(run: Callable[[bytes], None], data: bytes) -> set[tuple[str, int, int]]:
+    """Return the steps from line to line of the package that an input takes."""
+    steps: set[tuple[str, int, int]] = set()
+
+    def enter(frame: FrameType, event: str, argument: Any) -> Any:
+        name = frame.f_code.co_filename
+        if "/crdtstore/" not in name:
+            return None
+        before = 0
+
+        def step(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal before
+            if event == "line":
+                steps.add((name, before, frame.f_lineno))
+                before = frame.f_lineno
+            return step
+
+        return step
+
+    sys.settrace(enter)
+    try:
+        run(data)
+    finally:
+        sys.settrace(None)
+    return steps
+
+
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
+    if sys.argv[1] == "choose":
+        sys.exit(choose(sys.argv[2], sys.argv[3:]))
     if sys.argv[1] == "measure":
         sys.exit(measure(sys.argv[2], sys.argv[3:]))
     logging.disable(logging.NOTSET if sys.argv[2] == "http" else logging.CRITICAL)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdtstore.errors import FrameCorrupt, MessageInvalid
-from crdtstore.sync.frame import parse
+from crdtstore.sync.frame import HEADER_BYTES, frame_hash, parse
 from crdtstore.sync.messages import decode
 from tests.fuzzing import stored, wire
 from tests.fuzzing.target import Broken, Target
@@ -106,11 +106,14 @@ def test_a_target_finds_damage_that_makes_another_value(monkeypatch: pytest.Monk
 
 
 def test_a_target_finds_a_frame_that_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire.run_frame(first_frame().raw)
-    monkeypatch.setattr("crdtstore.sync.frame.frame_hash", lambda content, tag: content[-16:])
-    changed = bytearray(first_frame().raw)
-    with pytest.raises(Broken):
-        wire.run_frame(bytes(changed[:-16]) + bytes(changed[-32:-16]))
+    def of_header_only(content: bytes, tag: bytes) -> bytes:
+        return frame_hash(content[:HEADER_BYTES], tag)
+
+    wire.run_frame(wire.framed(bytes(200)))
+    for module in ("crdtstore.sync.frame", "tests.fuzzing.wire"):
+        monkeypatch.setattr(f"{module}.frame_hash", of_header_only)
+    with pytest.raises(Broken, match="a changed frame was accepted"):
+        wire.run_frame(b"".join(wire.framed(bytes((number,)) * 200) for number in range(9)))
 
 
 # --- every change of a few good ones --------------------------------------------------------------
