@@ -38,7 +38,7 @@ def test_integers_of_64_bits_are_read():
 def test_settings_beyond_any_machine_are_refused(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_text('token_file = "a\\u0000b"\n')
-    with pytest.raises(ConfigurationError, match="without NUL"):
+    with pytest.raises(ConfigurationError, match="has a NUL character"):
         serve_configuration({"config": str(path)}, {})
     with pytest.raises(ConfigurationError, match="not a greater one"):
         Settings(map_bytes_initial=1 << 5_000, map_bytes_max=1 << 5_000)

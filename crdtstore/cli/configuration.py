@@ -169,8 +169,10 @@ def _check_type(path: Path, name: str, value: object) -> None:
     elif name in _SETTINGS:
         if type(value) is not int:
             raise ConfigurationError(f"{path}: {name} is a whole number, not {value!r}")
-    elif type(value) is not str or "\0" in value:
-        raise ConfigurationError(f"{path}: {name} is text without NUL, not {value!r}")
+    elif type(value) is not str:
+        raise ConfigurationError(f"{path}: {name} is text, not {value!r}")
+    elif "\0" in value:
+        raise ConfigurationError(f"{path}: {name} has a NUL character: {value!r}")
 
 
 def _why(error: Exception) -> str:

@@ -151,6 +151,7 @@ def keep(name: str) -> None:
         _command(["choose", name, str(folder), str(WORK / "inputs" / name)]),
         cwd=ROOT, capture_output=True, text=True, check=True, env=_environment(),
     )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
     chosen = [Path(line) for line in done.stdout.splitlines()]
     kept = {path.name: path.read_bytes() for path in chosen[:KEPT_FILES]}
     for path in folder.iterdir():
