@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from crdtstore import limits
-from crdtstore.model.cells import DENIAL, GRANT, Cell, join_cells, parse_key
-from crdtstore.model.cells import KIND_OF_LETTER as _KINDS
+from crdtstore.model.cells import DENIAL, GRANT, KIND_OF_LETTER, Cell, join_cells, parse_key
 from crdtstore.model.document import Document
 from crdtstore.model.profile import resolve
 from crdtstore.model.values import pack
@@ -183,7 +182,7 @@ class _StoreKind:
 
     def __init__(self, letter: str) -> None:
         self.name = {DENIAL: "consent (denial)", GRANT: "consent (grant)"}.get(
-            letter, _KINDS[letter]
+            letter, KIND_OF_LETTER[letter]
         )
         self._key = strategies.usual_key(letter)
 
@@ -206,8 +205,10 @@ class _StoreKind:
 
 
 def _kinds_named(name: str) -> list[CellKind]:
-    kinds: list[CellKind] = [_StoreKind(letter) for letter, kind in _KINDS.items() if kind == name]
+    kinds: list[CellKind] = [
+        _StoreKind(letter) for letter, kind in KIND_OF_LETTER.items() if kind == name
+    ]
     if not kinds:
-        names = ", ".join(dict.fromkeys(_KINDS.values()))
+        names = ", ".join(dict.fromkeys(KIND_OF_LETTER.values()))
         raise ValueError(f"{name!r} is no kind of cell; there are {names}")
     return kinds

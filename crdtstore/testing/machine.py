@@ -1,0 +1,172 @@
+"""ConvergenceMachine: random histories of your schema and your writers, shrunk when they fail."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from hypothesis import settings as Settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from crdtstore.schema import Schema
+from crdtstore.testing.broken import LawBroken
+from crdtstore.testing.drawing import NO_VALUES, PROFILE_IDS, Values, arguments, writes
+from crdtstore.testing.laws import quiet
+from crdtstore.testing.programs import Program
+from crdtstore.testing.trial import Trial, Writer
+from crdtstore.testing.verdict import Invariant
+
+_STEPS_OF_A_HISTORY = 30
+
+
+class ConvergenceMachine(RuleBasedStateMachine):
+    """Two to four replicas, your writers, cuts, delays and crashes: see ``Trial`` for the verdict.
+
+    Subclass it, and give it to ``check_convergence``:
+
+    - ``schema``: the schema under test;
+    - ``writers``: functions of a replica and of what else they take, plain or coroutines; they
+      must do the same when called again. Without any, random writes that fit the schema are made;
+    - ``values``: strategies for their arguments, and for fields, by name;
+    - ``profile_invariants``: functions of a profile; ``serializable``: names of fields;
+    - ``profile_ids``, ``sources``: what random writes are about, and who makes them;
+    - ``erases``: whether profiles are erased and revived, too.
+    """
+
+    schema: ClassVar[Schema] = Schema()
+    writers: ClassVar[Sequence[Writer]] = ()
+    values: ClassVar[Values] = NO_VALUES
+    profile_invariants: ClassVar[Sequence[Invariant]] = ()
+    serializable: ClassVar[Sequence[str]] = ()
+    profile_ids: ClassVar[Sequence[str]] = PROFILE_IDS
+    sources: ClassVar[Sequence[str]] = ()
+    erases: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trial: Trial | None = None
+        self._is_between_rules = True
+
+    @classmethod
+    def trial(cls, *, replicas: int = 2) -> Trial:
+        """Return a trial of this machine's schema, writers and demands."""
+
+        def opening(program: Program) -> str:
+            return program.call(f"{program.imported(cls)}.trial", (), {"replicas": replicas})
+
+        return Trial(
+            cls.schema,
+            replicas=replicas,
+            writers=cls.writers,
+            profile_invariants=cls.profile_invariants,
+            serializable=cls.serializable,
+            opening=opening,
+        )
+
+    # --- rules --------------------------------------------------------------------------------
+
+    @initialize(replicas=st.integers(2, 4))
+    def begin(self, replicas: int) -> None:
+        """Start the replicas."""
+        self._trial = type(self).trial(replicas=replicas)
+
+    @precondition(lambda self: self._running)
+    @rule(data=st.data())
+    def write(self, data: st.DataObject) -> None:
+        """Let a writer write at a replica, or make a random write."""
+        at = data.draw(st.sampled_from(self._running))
+        if not self.writers:
+            write = data.draw(
+                writes(
+                    self.schema,
+                    values=self.values,
+                    sources=self.sources,
+                    profile_ids=self.profile_ids,
+                )
+            )
+            self._do(lambda trial: trial.write(at, write.id, write.fields, source=write.source))
+            return
+        writer = data.draw(st.sampled_from(list(self.writers)))
+        drawn = data.draw(arguments(writer, self.schema, self.values, self.profile_ids))
+        self._do(lambda trial: trial.run(writer.__name__, at=at, **drawn))
+
+    @precondition(lambda self: self.erases and self._running)
+    @rule(data=st.data(), erases=st.booleans())
+    def erase(self, data: st.DataObject, erases: bool) -> None:
+        """Erase or revive a profile."""
+        at = data.draw(st.sampled_from(self._running))
+        profile_id = data.draw(st.sampled_from(list(self.profile_ids)))
+        self._do(lambda trial: (trial.erase if erases else trial.revive)(at, profile_id))
+
+    @precondition(lambda self: self._trial is not None)
+    @rule(count=st.integers(1, 12))
+    def step(self, count: int) -> None:
+        """Let time pass."""
+        self._do(lambda trial: trial.step(count))
+
+    @precondition(lambda self: self._trial is not None)
+    @rule(data=st.data(), verb=st.sampled_from(["cut", "heal", "drop", "delay"]))
+    def link(self, data: st.DataObject, verb: str) -> None:
+        """Do something to a link."""
+        one, two = data.draw(st.sampled_from(list(self._begun.network.wires)))
+        delay = [data.draw(st.integers(0, 4))] if verb == "delay" else []
+        self._do(lambda trial: getattr(trial, verb)(one, two, *delay))
+
+    @precondition(lambda self: self._trial is not None)
+    @rule(data=st.data())
+    def stop_or_start(self, data: st.DataObject) -> None:
+        """Crash a replica that runs, or bring its documents to rest; restart one that does not."""
+        at = data.draw(st.sampled_from(self._begun.names))
+        if not self._begun.is_running(at):
+            self._do(lambda trial: trial.restart(at))
+        elif data.draw(st.booleans()):
+            self._do(lambda trial: trial.checkpoint(at))
+        else:
+            persists = data.draw(st.booleans())
+            self._do(lambda trial: trial.crash(at, persists=persists))
+
+    def teardown(self) -> None:
+        """Heal everything and check what was promised, unless a rule has failed."""
+        if self._trial is not None and self._is_between_rules:
+            self._trial.check()
+
+    @property
+    def _begun(self) -> Trial:
+        assert self._trial is not None
+        return self._trial
+
+    @property
+    def _running(self) -> list[str]:
+        return [] if self._trial is None else self._trial.network.running()
+
+    def _do(self, act: Callable[[Trial], Any]) -> None:
+        self._is_between_rules = False
+        act(self._begun)
+        self._is_between_rules = True
+
+
+def check_convergence(
+    machine: type[ConvergenceMachine], *, settings: Settings | None = None
+) -> None:
+    """Run random histories of a machine; raises LawBroken for the shortest that fails.
+
+    It prints that history as a program, to be pasted into a test. ``machine.TestCase`` does the
+    same within Hypothesis's own report.
+    """
+    given = settings or Settings(stateful_step_count=_STEPS_OF_A_HISTORY)
+    try:
+        run_state_machine_as_test(machine, settings=quiet(given))
+    except Flaky:
+        raise LawBroken(
+            "the same history does not end the same way when it is run again",
+            "A writer, an invariant or a policy depends on chance, a clock, or an earlier run.",
+        ) from None
+    except LawBroken as broken:
+        print(broken.program)
+        raise LawBroken(str(broken)) from None
