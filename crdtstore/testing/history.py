@@ -73,7 +73,11 @@ def _steps(
     """What may happen next, when these replicas run and those are down."""
     ways = [
         st.integers(1, 12).map(lambda count: Step("step", (count,))),
-        st.builds(Step, st.sampled_from(["cut", "heal", "drop"]), st.sampled_from(wires)),
+        st.builds(
+            lambda verb, wire: Step(verb, wire),
+            st.sampled_from(["cut", "heal", "drop"]),
+            st.sampled_from(wires),
+        ),
         st.builds(
             lambda wire, steps: Step("delay", (*wire, steps)),
             st.sampled_from(wires),

@@ -123,7 +123,7 @@ class ConvergenceMachine(RuleBasedStateMachine):
     def stop_or_start(self, data: st.DataObject) -> None:
         """Crash a replica that runs, or bring its documents to rest; restart one that does not."""
         at = data.draw(st.sampled_from(self._begun.names))
-        if not self._begun.is_running(at):
+        if at not in self._running:
             self._do(lambda trial: trial.restart(at))
         elif data.draw(st.booleans()):
             self._do(lambda trial: trial.checkpoint(at))

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 import msgpack
 
+from crdtstore import limits
 from crdtstore.model.candidates import undecided
 from crdtstore.model.survivorship import Claim
 from crdtstore.model.values import pack
 from crdtstore.testing.broken import LawBroken
-
-_PATIENCE_S = 60.0
 
 _PROGRAM: Final = """
 import sys
@@ -43,7 +42,7 @@ def survivors_elsewhere(choose: Callable[..., Any], questions: Sequence[list[Cla
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         },
         capture_output=True,
-        timeout=_PATIENCE_S,
+        timeout=limits.OTHER_PROCESS_TIMEOUT_S,
         check=False,
     )
     if finished.returncode != 0:

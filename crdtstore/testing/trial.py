@@ -152,10 +152,6 @@ class Trial:
             self._replica(at)
             self.network.nodes[at].checkpoint()
 
-    def is_running(self, at: str) -> bool:
-        """Say whether a replica runs."""
-        return self.network.nodes[at].exchange is not None
-
     def check(self) -> None:
         """Heal and start everything, let it settle, and check all that was promised.
 
@@ -224,7 +220,7 @@ class Trial:
         self.network.clock.now_ms += 1
 
     def _replica(self, at: str) -> ReplicaUnderTest:
-        if not self.is_running(at):
+        if at not in self.network.running():
             raise ValueError(f"{at} does not run; restart it first")
         return ReplicaUnderTest(self.network, at, self.promises)
 
