@@ -1,20 +1,21 @@
 """LawBroken: what the toolkit raises when something of yours does not keep a law."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crdtstore.testing.trial import Trial
+
 
 class LawBroken(AssertionError):
     """A law does not hold; the text says which one, by which example, and why it matters.
 
-    ``program`` is the history that shows it, as a program to paste into a test, if there is one.
+    ``program`` is the history that shows it, as a program to paste into a test, if there is one;
+    ``trial`` is the trial that it makes.
     """
 
-    def __init__(self, *lines: str, program: str = "") -> None:
+    def __init__(self, *lines: str, trial: "Trial | None" = None) -> None:
         super().__init__("\n".join(lines))
-        self.program = program
-        if program:
-            self.add_note(program)
-
-    def alone(self) -> "LawBroken":
-        """Return the same error without the frames and notes of the search that found it."""
-        broken = LawBroken(str(self))
-        broken.program = self.program
-        return broken
+        self.trial = trial
+        self.program = "" if trial is None else trial.program()
+        if self.program:
+            self.add_note(self.program)

@@ -72,6 +72,7 @@ def check_cell(kind: CellKind | str, *, settings: Settings | None = None) -> Non
 
     ``kind`` is one of your own, or the name of one of the store's: register, counter, set, consent.
     """
+    __tracebackhide__ = True
     kinds = _kinds_named(kind) if isinstance(kind, str) else [kind]
     for each in kinds:
         prove(_Laws(each).check, settings)

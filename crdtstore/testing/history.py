@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from crdtstore.engine.writes import Write
 from crdtstore.schema import Schema
@@ -12,7 +15,8 @@ from crdtstore.testing.programs import Step
 from crdtstore.testing.trial import REPLICA_NAMES, Trial
 from crdtstore.testing.wires import topology
 
-_STEPS_MOST = 30
+_PARTS_MOST, _STEPS_OF_A_PART = 6, 10
+_WRITES_TO_OTHERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,90 +30,92 @@ class History:
     def run(self) -> Trial:
         """Run the history and check it; return the trial, which has settled. Raises LawBroken."""
         trial = Trial(self.schema, replicas=self.replicas)
-        for step in self.steps:
-            getattr(trial, step.verb)(*step.arguments, **step.options)
+        trial.play(self.steps)
         trial.check()
         return trial
 
 
-@st.composite
 def histories(
-    draw: st.DrawFn,
     schema: Schema | None = None,
     *,
     replicas: int = 2,
     values: Values = NO_VALUES,
     sources: Sequence[str] = (),
     profile_ids: Sequence[str] = PROFILE_IDS,
-) -> History:
+) -> SearchStrategy[History]:
     """Histories of writes that fit a schema, between cuts, delays, crashes, erasures and time.
 
     The arguments are those of ``writes``; ``replicas`` is 2 to 4.
     """
-    schema = schema or Schema()
-    names = REPLICA_NAMES[:replicas]
-    some_writes = writes(schema, values=values, sources=sources, profile_ids=profile_ids)
-    wires = topology("mesh", list(names))
-    down: set[str] = set()
-    steps: list[Step] = []
-    for _ in range(draw(st.integers(0, _STEPS_MOST))):
-        running = [name for name in names if name not in down]
-        step = draw(_steps(running, sorted(down), wires, some_writes, profile_ids))
-        if step.verb == "crash":
-            down.add(step.arguments[0])
-        elif step.verb == "restart":
-            down.discard(step.arguments[0])
-        steps.append(step)
-    return History(schema, replicas, tuple(steps))
+    known = schema or Schema()
+    some_writes = writes(known, values=values, sources=sources, profile_ids=profile_ids)
+    part = st.lists(_drafts(some_writes, profile_ids), max_size=_STEPS_OF_A_PART)
+    parts = st.lists(part, max_size=_PARTS_MOST).map(lambda drawn: list(chain(*drawn)))
+    return parts.map(lambda drawn: History(known, replicas, _steps_of(drawn, replicas)))
 
 
-def _steps(
-    running: Sequence[str],
-    down: Sequence[str],
-    wires: Sequence[tuple[str, str]],
-    some_writes: st.SearchStrategy[Write],
-    profile_ids: Sequence[str],
-) -> st.SearchStrategy[Step]:
-    """What may happen next, when these replicas run and those are down."""
-    ways = [
-        st.integers(1, 12).map(lambda count: Step("step", (count,))),
-        st.builds(
-            lambda verb, wire: Step(verb, wire),
-            st.sampled_from(["cut", "heal", "drop"]),
-            st.sampled_from(wires),
-        ),
-        st.builds(
-            lambda wire, steps: Step("delay", (*wire, steps)),
-            st.sampled_from(wires),
-            st.integers(0, 4),
+class _Draft(NamedTuple):
+    """A step that does not know yet which replicas run: ``place`` stands for one, or for a wire."""
+
+    verb: str
+    place: int = 0
+    write: Write | None = None
+    steps: int = 0
+    profile_id: str = ""
+
+
+def _drafts(
+    some_writes: SearchStrategy[Write], profile_ids: Sequence[str]
+) -> SearchStrategy[_Draft]:
+    places = st.integers(0, 11)
+    writing = st.tuples(st.just("write"), places, some_writes)
+    ways: list[SearchStrategy[tuple[Any, ...]]] = [
+        *[writing] * _WRITES_TO_OTHERS,
+        st.tuples(st.just("step"), st.just(0), st.none(), st.just(1) | st.integers(1, 12)),
+        st.tuples(st.sampled_from(["cut", "heal", "drop"]), places),
+        st.tuples(st.just("delay"), places, st.none(), st.integers(0, 4)),
+        st.tuples(st.sampled_from(["checkpoint", "stop", "stop_at_once"]), places),
+        st.tuples(
+            st.sampled_from(["erase", "revive"]),
+            places,
+            st.none(),
+            st.just(0),
+            st.sampled_from(list(profile_ids)),
         ),
     ]
-    if down:
-        ways.append(st.sampled_from(down).map(lambda name: Step("restart", (name,))))
-    if running:
-        at = st.sampled_from(running)
-        writing = st.builds(_writing, at, some_writes)
-        ways += [
-            writing,
-            writing,
-            at.map(lambda name: Step("checkpoint", (name,))),
-            st.builds(
-                lambda name, persists: Step(
-                    "crash", (name,), {"persists": True} if persists else {}
-                ),
-                at,
-                st.booleans(),
-            ),
-            st.builds(
-                lambda verb, name, profile_id: Step(verb, (name, profile_id)),
-                st.sampled_from(["erase", "revive"]),
-                at,
-                st.sampled_from(profile_ids),
-            ),
-        ]
-    return st.one_of(ways)
+    return st.one_of(ways).map(lambda parts: _Draft(*parts))
 
 
-def _writing(at: str, write: Write) -> Step:
-    """The step that makes a write at a replica."""
-    return Step("write", (at, write.id, write.fields), {"source": write.source})
+def _steps_of(drafts: Sequence[_Draft], replicas: int) -> tuple[Step, ...]:
+    """Return the steps that drafts come to, each when those before it were done."""
+    names = REPLICA_NAMES[:replicas]
+    wires = topology("mesh", list(names))
+    down: set[str] = set()
+    steps = []
+    for draft in drafts:
+        wire = wires[draft.place % len(wires)]
+        name = names[draft.place % len(names)]
+        match draft.verb:
+            case "step":
+                steps.append(Step("step", (draft.steps,)))
+            case "cut" | "heal" | "drop":
+                steps.append(Step(draft.verb, wire))
+            case "delay":
+                steps.append(Step("delay", (*wire, draft.steps)))
+            case _ if name in down:
+                down.discard(name)
+                steps.append(Step("restart", (name,)))
+            case "stop" | "stop_at_once":
+                down.add(name)
+                steps.append(
+                    Step("crash", (name,), {"persists": True} if draft.verb == "stop" else {})
+                )
+            case "write":
+                assert draft.write is not None
+                profile_id, source, fields, _ = draft.write
+                steps.append(Step("write", (name, profile_id, fields), {"source": source}))
+            case "checkpoint":
+                steps.append(Step("checkpoint", (name,)))
+            case _:
+                steps.append(Step(draft.verb, (name, draft.profile_id)))
+    return tuple(steps)

@@ -20,6 +20,7 @@ def prove(law: Law, settings: Settings | None) -> None:
     What answers by chance breaks the law once and keeps it the next time: then the example is the
     last one found, not the smallest.
     """
+    __tracebackhide__ = True
     found: list[LawBroken] = []
 
     @quiet(settings)
@@ -34,11 +35,11 @@ def prove(law: Law, settings: Settings | None) -> None:
     try:
         attempt()
     except LawBroken as broken:
-        raise broken.alone() from None
+        raise LawBroken(str(broken)) from None
     except Flaky:
         if not found:
             raise
-        raise found[-1].alone() from None
+        raise LawBroken(str(found[-1])) from None
 
 
 def quiet(settings: Settings | None) -> Settings:

@@ -55,6 +55,7 @@ def check_policy(
     ``values`` draws what the field may hold (for a group: maps of its members), any value by
     default; ``sources`` are names that the function treats specially.
     """
+    __tracebackhide__ = True
     if not isinstance(policy, Policy | SearchStrategy):
         policy = custom(getattr(policy, "__name__", "own"), policy)
     policies = st.just(policy) if isinstance(policy, Policy) else policy
@@ -80,7 +81,8 @@ def _claims(
 ) -> SearchStrategy[list[Claim]]:
     """Return two or more claims to a field, one of each source, among them those of the policy."""
     names = dict.fromkeys([*sources, *policy.sources, *policy.trust, *strategies.SOURCES])
-    return strategies.rival_claims(tuple(names), values and values.map(_cell_value).filter(_stands))
+    present = None if values is None else values.map(_cell_value).filter(_stands)
+    return strategies.rival_claims(tuple(names), present)
 
 
 def _stands(value: CellValue) -> bool:
@@ -152,6 +154,7 @@ def _check_storage(policy: Policy, claims: Claims, chosen: Claim) -> None:
 
 
 def _check_process(policy: Policy, asked: Sequence[tuple[list[Claim], bytes]]) -> None:
+    __tracebackhide__ = True
     assert policy.choose is not None
     answers = survivors_elsewhere(policy.choose, [claims for claims, _ in asked])
     wrong = [

@@ -12,7 +12,7 @@ a program.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -63,7 +63,7 @@ class Trial:
         self._profile_invariants = tuple(profile_invariants)
         self._serializable = tuple(serializable)
         self._opening = opening or self._own_opening
-        self._steps: list[Step] = []
+        self.steps: list[Step] = []
         for name in self.names:
             self.network.add(name)
             self.network.nodes[name].is_slow = True
@@ -184,11 +184,16 @@ class Trial:
 
     # --- the program --------------------------------------------------------------------------
 
+    def play(self, steps: Iterable[Step]) -> None:
+        """Do what another trial did."""
+        for step in steps:
+            getattr(self, step.verb)(*step.arguments, **step.options)
+
     def program(self) -> str:
         """Return what was done so far as a program that does it again."""
         program = Program()
         program.add(f"trial = {self._opening(program)}")
-        for step in self._steps:
+        for step in self.steps:
             program.add(program.call(f"trial.{step.verb}", step.arguments, step.options))
         return str(program)
 
@@ -206,14 +211,14 @@ class Trial:
     @contextmanager
     def _noted(self, verb: str, *arguments: Any, **options: Any) -> Iterator[None]:
         """Note a step, check the invariants after it, and tell the program if anything fails."""
-        self._steps.append(Step(verb, arguments, options))
+        self.steps.append(Step(verb, arguments, options))
         try:
             yield
             verdict.check_invariants(
                 self.network, self.promises.profile_ids, self._profile_invariants
             )
         except LawBroken as broken:
-            raise LawBroken(str(broken), program=self.program()) from None
+            raise LawBroken(str(broken), trial=self) from None
         except BaseException as error:
             error.add_note(self.program())
             raise
