@@ -88,6 +88,7 @@ class _Laws:
         one, two, three = (data.draw(self._kind.cells()) for _ in range(3))
         self._check_storage(one)
         self._check_determinism(one, two)
+        self._check_storage(self._kind.join(one, two))
         self._check_join(one, two, three)
         self._check_value(one, two)
         self._check_growth(data.draw(st.lists(self._kind.cells(), max_size=12)))

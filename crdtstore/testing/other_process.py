@@ -26,6 +26,7 @@ sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))
 def survivors_elsewhere(choose: Callable[..., Any], questions: Sequence[list[Claim]]) -> list[int]:
     """Return the place of the survivor of each question, as another process finds it.
 
+    That one is asked in the opposite order, which shows what the first question leaves behind.
     Empty for a function that another process cannot find: a lambda, or one inside of a function.
     """
     module = sys.modules.get(getattr(choose, "__module__", None) or "")
@@ -62,11 +63,11 @@ def answer(task: bytes) -> bytes:
     for part in name.split("."):
         choose = getattr(choose, part)
     places = []
-    for claims in questions:
+    for claims in reversed(questions):
         candidates = [undecided(claim, "ann", "field") for claim in claims]
         chosen = choose(tuple(candidates))
         places.append([candidate is chosen for candidate in candidates].index(True))
-    return pack(places)
+    return pack(places[::-1])
 
 
 def _module(name: str, file: str) -> Any:

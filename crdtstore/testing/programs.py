@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
+from textwrap import indent
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -12,6 +13,8 @@ from uuid import UUID
 from crdtstore.model.operations import EditSet, Grant, Increment, Revoke, SetValue
 
 _OF_DATETIME: Final = (datetime.date, datetime.time, datetime.timedelta, datetime.timezone)
+
+_COLUMNS: Final = 80
 
 
 class Step(NamedTuple):
@@ -37,7 +40,10 @@ class Program:
         """Return a call as text."""
         parts = [self.code(argument) for argument in arguments]
         parts += [f"{name}={self.code(value)}" for name, value in options.items()]
-        return f"{verb}({', '.join(parts)})"
+        line = f"{verb}({', '.join(parts)})"
+        if len(line) <= _COLUMNS:
+            return line
+        return "\n".join([f"{verb}(", *(indent(f"{part},", "    ") for part in parts), ")"])
 
     def imported(self, thing: Callable[..., Any], module: str | None = None) -> str:
         """Return the name of a class or function, and import it; lambdas have none."""
@@ -62,7 +68,8 @@ class Program:
             case list():
                 return "[" + ", ".join(map(self.code, value)) + "]"
             case tuple() if not hasattr(value, "_fields"):
-                return "(" + "".join(f"{self.code(item)}, " for item in value).rstrip() + ")"
+                items = [self.code(item) for item in value]
+                return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
             case tuple():
                 return self.call(self.imported(type(value)), value, {})
             case set() | frozenset():
