@@ -16,6 +16,6 @@ class LawBroken(AssertionError):
     def __init__(self, *lines: str, trial: "Trial | None" = None) -> None:
         super().__init__("\n".join(lines))
         self.trial = trial
-        self.program = "" if trial is None else trial.program()
+        self.program = "" if trial is None else trial.program
         if self.program:
             self.add_note(self.program)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from crdtstore.engine.writes import Write
-from crdtstore.model.operations import add, edit_set, grant, increment, remove, revoke
+from crdtstore.model.operations import EditSet, add, edit_set, grant, increment, remove, revoke
 from crdtstore.schema import Schema
 from crdtstore.testing import strategies
 
@@ -58,13 +58,16 @@ def _of_field(schema: Schema, name: str, values: Values) -> SearchStrategy[Any]:
         return st.one_of(
             elements.map(add),
             elements.map(remove),
-            st.lists(elements, min_size=2, max_size=2, unique_by=repr).map(
-                lambda two: edit_set(add=(two[0],), remove=(two[1],))
-            ),
+            st.tuples(elements, elements).map(_exchange),
         )
     if kind == "consent":
         return st.sampled_from([grant(), revoke()])
     return _VALUES if own is None else own
+
+
+def _exchange(elements: tuple[Any, Any]) -> EditSet:
+    one, other = elements
+    return add(one) if repr(one) == repr(other) else edit_set(add=(one,), remove=(other,))
 
 
 def arguments(
@@ -90,4 +93,4 @@ def arguments(
                 f"writer {writer.__name__}: nothing says how to draw {name!r}; "
                 f"give a strategy: values = {{{name!r}: ...}}"
             )
-    return st.fixed_dictionaries(drawn)
+    return st.fixed_dictionaries(drawn).map(lambda some: {name: some[name] for name in drawn})

@@ -16,6 +16,9 @@ from crdtstore.model.survivorship import Claim
 from crdtstore.model.values import pack
 from crdtstore.testing.broken import LawBroken
 
+_ANSWERS: Final = "CRDTSTORE_ANSWERS_FOR_ANOTHER_PROCESS"
+"""Set in a process that answers: a script that it loads does not begin to prove, and ask, anew."""
+
 _PROGRAM: Final = """
 import sys
 from crdtstore.testing.other_process import answer
@@ -39,6 +42,7 @@ def survivors_elsewhere(choose: Callable[..., Any], questions: Sequence[list[Cla
         input=pack([choose.__module__, os.path.abspath(file), name, list(questions)]),
         env={
             **os.environ,
+            _ANSWERS: "1",
             "PYTHONHASHSEED": seed,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         },
@@ -54,6 +58,11 @@ def survivors_elsewhere(choose: Callable[..., Any], questions: Sequence[list[Cla
         )
     places: list[int] = msgpack.unpackb(finished.stdout)
     return places
+
+
+def is_answering() -> bool:
+    """Say whether this process only answers another one's questions."""
+    return _ANSWERS in os.environ
 
 
 def answer(task: bytes) -> bytes:

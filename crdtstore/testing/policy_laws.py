@@ -72,7 +72,7 @@ def check_policy(
             asked[pack(claims)] = claims, pack(chosen)
 
     prove(law, settings)
-    if isinstance(policy, Policy) and policy.choose is not None:
+    if isinstance(policy, Policy) and policy.choose is not None and asked:
         _check_process(policy, list(asked.values()))
 
 

@@ -75,32 +75,35 @@ class Trial:
 
     def run(self, writer: str, *, at: str, **arguments: Any) -> None:
         """Call a writer with a replica and its arguments; what the store refuses is no failure."""
-        with self._noted("run", writer, at=at, **arguments):
-            replica = self._replica(at)
-            was_refused = False
-            try:
-                _call(self._writers[writer], replica, arguments)
-            except Refused:
-                was_refused = True
-            self.runs.append(Run(writer, at, arguments, tuple(replica.tickets), was_refused))
+        with self._noted("run", writer, at=at, **arguments), self._writing(at) as replica:
+            _call(self._writers[writer], replica, arguments)
 
     def write(self, at: str, profile_id: str, fields: Mapping[str, Any], *, source: str) -> None:
         """Write at a replica; what the store refuses is no failure."""
-        with self._noted("write", at, profile_id, fields, source=source):
-            try:
-                self._replica(at).write(profile_id, fields, source=source)
-            except Refused:
-                return
+        noted = self._noted("write", at, profile_id, fields, source=source)
+        with noted, self._writing(at) as replica:
+            replica.write(profile_id, fields, source=source)
 
     def erase(self, at: str, profile_id: str) -> None:
         """Erase a profile at a replica."""
-        with self._noted("erase", at, profile_id):
-            self._replica(at).erase(profile_id)
+        with self._noted("erase", at, profile_id), self._writing(at) as replica:
+            replica.erase(profile_id)
 
     def revive(self, at: str, profile_id: str) -> None:
         """Let an erased profile take writes again."""
-        with self._noted("revive", at, profile_id):
-            self._replica(at).revive(profile_id)
+        with self._noted("revive", at, profile_id), self._writing(at) as replica:
+            replica.revive(profile_id)
+
+    @contextmanager
+    def _writing(self, at: str) -> Iterator[ReplicaUnderTest]:
+        """Give a replica to write to, and remember what became of it."""
+        replica = self._replica(at)
+        was_refused = False
+        try:
+            yield replica
+        except Refused:
+            was_refused = True
+        self.runs.append(Run(self.steps[-1], tuple(replica.tickets), was_refused))
 
     def read(self, at: str, profile_id: str) -> Profile:
         """Return the golden record at a replica; raises ProfileNotFound or ProfileErased."""
@@ -171,10 +174,9 @@ class Trial:
         if not self._serializable or "unknown" in outcomes:
             return
         alone = Trial(self.schema, replicas=1, writers=list(self._writers.values()))
-        kept = [run for run in self.runs if run.outcome == "durable"]
-        for run in kept:
-            alone.run(run.writer, at=alone.names[0], **run.arguments)
-            alone.step()
+        for run in self.runs:
+            if run.outcome == "durable":
+                alone.play([_at(run.step, alone.names[0]), Step("step")])
         verdict.check_serial(
             self.network.store(self.names[0]),
             alone.network.store(alone.names[0]),
@@ -189,8 +191,9 @@ class Trial:
         for step in steps:
             getattr(self, step.verb)(*step.arguments, **step.options)
 
+    @property
     def program(self) -> str:
-        """Return what was done so far as a program that does it again."""
+        """What was done so far, as a program that does it again."""
         program = Program()
         program.add(f"trial = {self._opening(program)}")
         for step in self.steps:
@@ -220,7 +223,7 @@ class Trial:
         except LawBroken as broken:
             raise LawBroken(str(broken), trial=self) from None
         except BaseException as error:
-            error.add_note(self.program())
+            error.add_note(self.program)
             raise
         self.network.clock.now_ms += 1
 
@@ -231,6 +234,13 @@ class Trial:
 
     def _wire(self, one: str, two: str) -> Wire:
         return self.network.wires.get((one, two)) or self.network.wires[two, one]
+
+
+def _at(step: Step, name: str) -> Step:
+    """Return a step that writes, at another replica."""
+    if step.verb == "run":
+        return step._replace(options={**step.options, "at": name})
+    return step._replace(arguments=(name, *step.arguments[1:]))
 
 
 def _call(writer: Writer, replica: ReplicaUnderTest, arguments: Mapping[str, Any]) -> None:

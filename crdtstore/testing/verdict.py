@@ -1,14 +1,15 @@
 """The verdict on a trial: what must hold when everything was healed and has settled."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from crdtstore.model.profile import Profile
 from crdtstore.store import Store
 from crdtstore.testing.broken import LawBroken
 from crdtstore.testing.lockstep import Network, Ticket
 from crdtstore.testing.outside import watched
+from crdtstore.testing.programs import Step
 from crdtstore.testing.promises import read
 
 Invariant: TypeAlias = Callable[[Profile], object]
@@ -17,11 +18,9 @@ Invariant: TypeAlias = Callable[[Profile], object]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One call of a writer, and the tickets of what it wrote."""
+    """One step that wrote, or a call of a writer, and the tickets of what it wrote."""
 
-    writer: str
-    at: str
-    arguments: Mapping[str, Any]
+    step: Step
     tickets: tuple[Ticket, ...]
     was_refused: bool
 
@@ -109,6 +108,5 @@ def check_serial(
                     f"field {field!r} of {profile_id!r} is {one!r}, though its writers make it "
                     f"{other!r} when they run one after another",
                     "  At least one wrote what it had computed from a value that another replaced.",
-                    "  A counter takes increment(), a set takes add() and remove(): they do not "
-                    "read.",
+                    "  A counter takes increment(), a set add() and remove(), with no reading.",
                 )

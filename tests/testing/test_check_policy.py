@@ -2,11 +2,15 @@
 
 import itertools
 import logging
+import os
 import random
 import secrets
+import subprocess
+import sys
 import time
 import uuid
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -204,3 +208,24 @@ def test_in_a_group_the_values_are_maps():
 @given(strategies.rival_claims(strategies.SOURCES))
 def test_rival_claims_are_of_different_sources(claims):
     assert len({claim[2] for claim in claims}) == len(claims) >= 2
+
+
+def test_a_script_that_proves_its_policy_at_its_top_level_ends(tmp_path):
+    lines = [
+        "from crdtstore.testing import check_policy",
+        "def newest(candidates):",
+        "    return max(candidates, key=lambda one: one.recency)",
+        "check_policy(newest)",
+        "print('proved')",
+    ]
+    (tmp_path / "script.py").write_text("\n".join(lines), "utf-8")
+    finished = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (finished.returncode, finished.stdout) == (0, "proved\n"), finished.stderr

@@ -109,8 +109,8 @@ def test_any_schema_comes_back(schema):
 @given(schemas().flatmap(lambda schema: histories(schema, replicas=3)))
 def test_the_program_of_a_history_makes_the_same_trial(history):
     trial = history.run()
-    again = run(trial.program())["trial"]
-    assert again.program() == trial.program()
+    again = run(trial.program)["trial"]
+    assert again.program == trial.program
     assert again.network.store("eu").digest() == trial.network.store("eu").digest()
 
 
@@ -161,7 +161,7 @@ class Machine(ConvergenceMachine):
 
 def test_the_program_of_a_machine_names_the_machine():
     trial = Machine.trial(replicas=4)
-    lines = trial.program().splitlines()
+    lines = trial.program.splitlines()
     assert lines == [f"from {__name__} import Machine", "", "trial = Machine.trial(replicas=4)"]
 
 
