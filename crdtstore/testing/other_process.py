@@ -22,7 +22,8 @@ _ANSWERS: Final = "CRDTSTORE_ANSWERS_FOR_ANOTHER_PROCESS"
 _PROGRAM: Final = """
 import sys
 from crdtstore.testing.other_process import answer
-sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))
+out, sys.stdout = sys.stdout, sys.stderr  # a module may print when it is loaded
+out.buffer.write(answer(sys.stdin.buffer.read()))
 """
 
 

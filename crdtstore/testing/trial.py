@@ -53,13 +53,16 @@ class Trial:
         serializable: Sequence[str] = (),
         opening: Callable[[Program], str] | None = None,
     ) -> None:
+        if not 1 <= replicas <= len(REPLICA_NAMES):
+            raise ValueError(f"a trial has 1 to {len(REPLICA_NAMES)} replicas, not {replicas}")
+        if len({writer.__name__ for writer in writers}) < len(writers):
+            raise ValueError("two writers have one name, and are called by it")
         self.schema = schema or Schema()
         self.names = REPLICA_NAMES[:replicas]
         self.network = Network(1, schema=self.schema)
         self.promises = Promises()
         self.runs: list[Run] = []
         self._writers = {writer.__name__: writer for writer in writers}
-        assert len(self._writers) == len(writers), "two writers have one name"
         self._profile_invariants = tuple(profile_invariants)
         self._serializable = tuple(serializable)
         self._opening = opening or self._own_opening

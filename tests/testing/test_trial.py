@@ -223,6 +223,13 @@ def test_a_mistake_of_the_test_is_an_error_with_the_program(act, error, text):
     assert 'trial.crash("us")' in program
 
 
+def test_a_trial_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="a trial has 1 to 4 replicas, not 5"):
+        Trial(replicas=5)
+    with pytest.raises(ValueError, match="two writers have one name"):
+        Trial(writers=[visit, visit])
+
+
 def test_a_refusal_inside_a_batch_is_a_result():
     results = []
 
