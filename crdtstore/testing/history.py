@@ -105,11 +105,12 @@ def _steps_of(drafts: Sequence[_Draft], replicas: int) -> tuple[Step, ...]:
             case _ if name in down:
                 down.discard(name)
                 steps.append(Step("restart", (name,)))
-            case "stop" | "stop_at_once":
+            case "stop":  # while it commits what it was given last
                 down.add(name)
-                steps.append(
-                    Step("crash", (name,), {"persists": True} if draft.verb == "stop" else {})
-                )
+                steps += [Step("step"), Step("crash", (name,), {"persists": True})]
+            case "stop_at_once":
+                down.add(name)
+                steps.append(Step("crash", (name,)))
             case "write":
                 assert draft.write is not None
                 profile_id, source, fields, _ = draft.write

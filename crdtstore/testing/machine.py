@@ -139,6 +139,8 @@ class ConvergenceMachine(RuleBasedStateMachine):
         elif verb == "checkpoint":
             self._do(lambda trial: trial.checkpoint(at))
         else:
+            if persists:  # while it commits what it was given last
+                self._do(lambda trial: trial.step())
             self._do(lambda trial: trial.crash(at, persists=persists))
 
     def teardown(self) -> None:
