@@ -4,6 +4,7 @@ from crdtstore.engine.feed import Change
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
+from crdtstore.model.candidates import Candidate
 from crdtstore.model.operations import (
     add,
     decrement,
@@ -14,7 +15,7 @@ from crdtstore.model.operations import (
     revoke,
     set_value,
 )
-from crdtstore.model.profile import Candidate, Profile
+from crdtstore.model.profile import Profile
 from crdtstore.repairing import RepairReport
 from crdtstore.replica import Replica
 from crdtstore.schema import Field, Group, Schema

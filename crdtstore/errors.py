@@ -14,6 +14,7 @@ CrdtstoreError
     MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
     ClockSkew  IdentityClash
   ConfigurationError  the operator: a setting is wrong
+  PolicyFailed        the author of a survivorship policy: it did not choose a candidate
   ReplicaClosed       the caller: the replica was closed
 """
 
@@ -253,6 +254,12 @@ class ConfigurationError(CrdtstoreError):
     """A setting is missing, unknown or contradicts another."""
 
     code = "configuration-error"
+
+
+class PolicyFailed(CrdtstoreError):
+    """A survivorship policy of your own did not return one of its candidates."""
+
+    code = "policy-failed"
 
 
 class ReplicaClosed(CrdtstoreError):

@@ -398,3 +398,6 @@ DEMO_LOOK_S: Final = 0.1
 
 DEMO_LINE_S: Final = 1.0
 """Without a terminal the demo prints a line about its replicas this often."""
+
+OTHER_PROCESS_TIMEOUT_S: Final = 60.0
+"""Seconds that ``check_policy`` waits for another process: it imports a module and answers."""

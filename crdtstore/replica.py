@@ -36,7 +36,8 @@ from crdtstore.errors import (
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
-from crdtstore.model.profile import Candidate, Profile
+from crdtstore.model.candidates import Candidate
+from crdtstore.model.profile import Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
 from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema

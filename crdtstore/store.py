@@ -47,8 +47,9 @@ from crdtstore.errors import (
     StorageFull,
     VersionMismatch,
 )
+from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
-from crdtstore.model.profile import Candidate, Profile, explain, resolve
+from crdtstore.model.profile import Profile, explain, resolve
 from crdtstore.model.write import WriteContext, plan_write
 from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.schema import Schema

@@ -18,11 +18,10 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-from crdtstore.clock import datetime_of
+from crdtstore.model.candidates import Candidate, own_survivor
 from crdtstore.model.cells import (
     DENIAL,
     KIND_OF_LETTER,
@@ -115,38 +114,12 @@ class Profile(Mapping[str, Value]):
         return f"Profile({self._id!r}, {self._version!r}, {dict(self)!r}{conflicts})"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One source's part in a field: what it says, since when, from which replica, and its fate.
-
-    ``origin`` is the incarnation that wrote it and ``replica`` that one's name, empty if not
-    known. ``rule`` says why it survives or does not. A set has a candidate for every source and
-    origin of an element, whose ``timestamp`` is that of the last addition or removal.
-    """
-
-    field: str
-    kind: str
-    source: str
-    value: Value
-    timestamp: int
-    origin: int
-    replica: str
-    survives: bool
-    rule: str
-    profile_id: str
-
-    @property
-    def at(self) -> datetime:
-        """The time of writing, by the clock of the replica that took the write."""
-        return datetime_of(self.timestamp)
-
-
 def resolve(profile_id: str, document: Document, schema: Schema) -> Profile:
     """Return the golden record of a document under a schema."""
     registers, others = _gather(document.cells)
     values: dict[str, CellValue | list[CellValue]] = {}
     conflicts: list[FieldConflict] = []
-    grouped = _group_survivors(registers, schema) if schema.groups else {}
+    grouped = _group_survivors(profile_id, registers, schema) if schema.groups else {}
     declared_fields, groups = schema.fields, schema.group_of_field
     for field in sorted(registers.keys() | others.keys() if others else registers):
         if field in groups or field in declared_fields or field in others:
@@ -164,7 +137,7 @@ def resolve(profile_id: str, document: Document, schema: Schema) -> Profile:
         if field in groups:
             claim = grouped.get(field)
         else:
-            claim = _survivor_of(field, registers.get(field, ()), schema)
+            claim = _survivor_of(profile_id, field, registers.get(field, ()), schema)
         if claim is not None:
             values[field] = claim[3]
     return Profile(profile_id, document.version, values, tuple(conflicts))
@@ -181,7 +154,8 @@ def explain(
     registers, others = _gather(document.cells)
     candidates: list[tuple[tuple[object, ...], Candidate]] = []
     for name in registers.keys() | others.keys() if field is None else (field,):
-        for kind, claim, survives, rule in _accounts(name, registers, others, schema):
+        for account in _accounts(profile_id, name, registers, others, schema):
+            kind, claim, survives, rule = account
             timestamp, origin, source, value = claim
             candidate = Candidate(
                 field=name,
@@ -233,7 +207,9 @@ def _kind(
     return declared, FieldConflict(field, tuple(kinds), declared)
 
 
-def _survivor_of(field: str, claims: Sequence[Claim], schema: Schema) -> Claim | None:
+def _survivor_of(
+    profile_id: str, field: str, claims: Sequence[Claim], schema: Schema
+) -> Claim | None:
     """Return the surviving claim to a register that is in no group; None if all were cleared."""
     if len(claims) == 1:
         return None if claims[0][3] is None else claims[0]
@@ -243,6 +219,8 @@ def _survivor_of(field: str, claims: Sequence[Claim], schema: Schema) -> Claim |
     declared = schema.fields.get(field)
     if declared is None or declared.policy is None:
         return newest(present)
+    if declared.policy.choose is not None:
+        return own_survivor(present, declared.policy, profile_id, field)
     return survivor(present, declared.policy)
 
 
@@ -261,13 +239,19 @@ def _group_claims(group: Group, registers: _Registers) -> list[Claim]:
     return claims
 
 
-def _group_survivors(registers: _Registers, schema: Schema) -> dict[str, Claim]:
+def _group_survivor(profile_id: str, name: str, group: Group, claims: Sequence[Claim]) -> Claim:
+    if group.policy.choose is None:
+        return survivor(claims, group.policy)
+    return own_survivor(claims, group.policy, profile_id, name, sorted(group.fields))
+
+
+def _group_survivors(profile_id: str, registers: _Registers, schema: Schema) -> dict[str, Claim]:
     """Return the surviving claim to every field of every group."""
     survivors = {}
-    for group in schema.groups.values():
+    for name, group in schema.groups.items():
         claims = _group_claims(group, registers)
         if claims:
-            source = survivor(claims, group.policy)[2]
+            source = _group_survivor(profile_id, name, group, claims)[2]
             for field in group.fields:
                 for claim in registers.get(field, ()):
                     if claim[2] == source and claim[3] is not None:
@@ -312,13 +296,13 @@ _COUNTER_RULE: Final = "counter: a part of the sum"
 
 
 def _accounts(
-    field: str, registers: _Registers, others: _Others, schema: Schema
+    profile_id: str, field: str, registers: _Registers, others: _Others, schema: Schema
 ) -> Iterator[_Account]:
     """Give an account of every cell of a field, of whatever kind."""
     if field not in registers and field not in others:
         return
     decided, conflict = _kind(field, registers, others, schema)
-    accounts = list(_register_accounts(field, registers, schema))
+    accounts = list(_register_accounts(profile_id, field, registers, schema))
     for kind, entries in others.get(field, {}).items():
         accounts.extend(_entry_accounts(kind, entries))
     for kind, claim, survives, rule in accounts:
@@ -330,7 +314,9 @@ def _accounts(
             yield kind, claim, False, f"kind conflict: the schema declares a {decided}"
 
 
-def _register_accounts(field: str, registers: _Registers, schema: Schema) -> Iterator[_Account]:
+def _register_accounts(
+    profile_id: str, field: str, registers: _Registers, schema: Schema
+) -> Iterator[_Account]:
     claims = registers.get(field, [])
     policy = schema.policy_of(field)
     group_name = schema.group_of_field.get(field)
@@ -342,7 +328,11 @@ def _register_accounts(field: str, registers: _Registers, schema: Schema) -> Ite
         compared = {claim[2]: claim for claim in group_claims}
         prefix = f"group {group_name}: "
     everyone = list(compared.values())
-    chosen = survivor(everyone, policy) if everyone else None
+    chosen: Claim | None = None
+    if everyone and group_name is not None:
+        chosen = _group_survivor(profile_id, group_name, schema.groups[group_name], everyone)
+    elif everyone:
+        chosen = _survivor_of(profile_id, field, everyone, schema)
     for claim in claims:
         if claim[3] is None:
             yield "register", claim, False, "cleared: the source withdrew its value"

@@ -46,6 +46,7 @@ _TITLES: Final[dict[str, str]] = {
     "storage-full": "The disk is full",
     "storage-failed": "The disk failed",
     "storage-corrupt": "Stored data is damaged",
+    "policy-failed": "A survivorship policy did not choose",
     "replica-closed": "The replica is closed",
 }
 
