@@ -44,6 +44,7 @@ from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
+from crdtstore.streams import Streams
 
 _TICK_S = 0.1
 _FEED_PAGE = 1_000
@@ -75,6 +76,7 @@ class Replica:
             self._exchange, interval_s=store.settings.commit_interval_ms / 1000
         )
         self._backups = Backups(store, self._commits, directory)
+        self._streams = Streams(store, self._commits)
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
         self._started_s = time.monotonic()
@@ -160,6 +162,12 @@ class Replica:
         """Backups of this replica while it works: ``await replica.backups.write(path)``."""
         self._check_open()
         return self._backups
+
+    @property
+    def streams(self) -> Streams:
+        """The write streams of clients, for who serves them."""
+        self._check_open()
+        return self._streams
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.listing import living_documents
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.stream_sessions import StreamSessions
 from crdtstore.engine.verification import (
     StoreDigest,
     Verification,
@@ -35,7 +36,7 @@ from crdtstore.engine.verification import (
     count_profiles,
     digest_store,
 )
-from crdtstore.engine.writes import WriteResult
+from crdtstore.engine.writes import WriteResult, check_state, check_version
 from crdtstore.errors import (
     InvalidInput,
     LimitExceeded,
@@ -45,7 +46,6 @@ from crdtstore.errors import (
     StorageError,
     StorageFailed,
     StorageFull,
-    VersionMismatch,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.profile import Candidate, Profile, explain, resolve
@@ -110,6 +110,7 @@ class Store:
         )
         self._known_sources: set[str] = set()
         self.cursors = Cursors(storage, self._drafting)
+        self.streams = StreamSessions(storage, self._drafting, now_ms())
         self._counters = {"noops": 0, "commits_failed": 0}
         self._full_until_ms = 0
         self.failure: StorageError | None = None
@@ -188,7 +189,7 @@ class Store:
             self._check_source(source)
         self._check_room()
         document = self.documents.get(profile_id)
-        self._check_state(profile_id, document, if_version)
+        check_state(profile_id, document, if_version)
         if cursors:
             self.cursors.check(cursors)
         context = WriteContext(
@@ -219,7 +220,7 @@ class Store:
         check_profile_id(profile_id)
         document = self.documents.get(profile_id)
         if if_version is not None and document.version != if_version:
-            self._check_version(profile_id, document, if_version)
+            check_version(profile_id, document, if_version)
         if document.is_erased == to_erased:
             return WriteResult(profile_id, document.version, ())
         if document.epoch >= limits.EPOCH_MAX:
@@ -228,18 +229,6 @@ class Store:
         self._clock.tick(self.now_ms())
         self._drafting.record(profile_id, document, document.epoch + 1, {})
         return WriteResult(profile_id, document.version, ())
-
-    def _check_state(self, profile_id: str, document: Document, if_version: str | None) -> None:
-        if document.is_erased:
-            raise ProfileErased(profile_id)
-        if if_version is not None:
-            self._check_version(profile_id, document, if_version)
-
-    @staticmethod
-    def _check_version(profile_id: str, document: Document, if_version: str) -> None:
-        actual = None if document.is_absent else document.version
-        if actual != if_version:
-            raise VersionMismatch(profile_id, if_version, actual)
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)
@@ -294,6 +283,7 @@ class Store:
         if error is None:
             self.commits.finish(commit)
             self.cursors.committed(commit.draft)
+            self.streams.committed(commit.draft)
             if self._full_until_ms:
                 self._full_until_ms = 0
                 self.storage.restore_ballast()
@@ -301,6 +291,7 @@ class Store:
         self.commits.abandon(commit)
         self.replication.commit_failed()
         self.cursors.commit_failed()
+        self.streams.commit_failed(self.now_ms())
         self._counters["commits_failed"] += 1
         if isinstance(error, StorageFull):
             self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS

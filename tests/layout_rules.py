@@ -22,6 +22,8 @@ _BODY: Final = _HEART | {
     "serving",
     "group_commit",
     "backups",
+    "stream",
+    "streams",
     "link",
     "peering",
     "status",
@@ -47,27 +49,33 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "exchange": _GROUND | {"engine", "repairing", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
+    "stream": _GROUND | {"model"},
+    "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
+    "client": _GROUND | {"model", "stream"},
     "link": _GROUND | {"exchange"},
     "peering": _GROUND | {"exchange", "link"},
     "status": _GROUND | {"exchange", "peering", "serving"},
-    "replica": _BODY - {"clock", "names", "sync", "replica"},
-    "__init__": _BODY,
-    "server": _GROUND | {"names", "model", "engine", "replica"},
+    "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
+    "__init__": _BODY | {"client"},
+    "server": _GROUND | {"names", "model", "engine", "replica", "stream", "streams"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND | {"logs", "schema", "settings", "backups", "replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
 
+PURE_PARTS: Final = ("model", "stream", "sync")
+"""They know no clock, no chance, no file and no network."""
+
 FORBIDDEN_IN_PURE: Final = frozenset(
     {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time"}
 )
-"""What model/ and sync/ never import: they know no clock, no chance, no file and no network."""
+"""What the pure parts never import."""
 
 HOMES: Final[dict[str, tuple[str, ...]]] = {
     "lmdb": ("storage",),
     "hypothesis": ("testing",),
-    "aiohttp": ("link", "peering", "replica", "server", "cli", "demo"),
+    "aiohttp": ("link", "peering", "replica", "server", "client", "cli", "demo"),
     "prometheus_client": ("server",),
     "rich": ("cli", "demo"),
 }
@@ -153,8 +161,8 @@ def import_direction(name: str, text: str) -> Complaints:
 
 
 def pure_parts(name: str, text: str) -> Complaints:
-    """model/ and sync/ have no clock, no chance, no file, no network, and nothing async."""
-    if part_of(name) not in ("model", "sync"):
+    """The pure parts have no clock, no chance, no file, no network, and nothing async."""
+    if part_of(name) not in PURE_PARTS:
         return
     for line, module in _imports(text):
         if module.split(".")[0] in FORBIDDEN_IN_PURE:
