@@ -25,7 +25,7 @@ from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import living_documents
+from crdtstore.engine.listing import living_document, living_documents
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.stream_sessions import StreamSessions
@@ -40,8 +40,6 @@ from crdtstore.engine.writes import WriteResult, check_state, check_version
 from crdtstore.errors import (
     InvalidInput,
     LimitExceeded,
-    ProfileErased,
-    ProfileNotFound,
     ReplicaClosed,
     StorageError,
     StorageFailed,
@@ -183,6 +181,26 @@ class Store:
         must be at that version. ``cursors`` moves durable cursors in the same commit. Raises
         InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
+        if cursors:
+            self._check_open()
+            self.cursors.check(cursors)
+        document, changed = self.apply(profile_id, fields, source, if_version, self.now_ms())
+        if cursors:
+            self.cursors.move(cursors)
+        return WriteResult(profile_id, document.version, changed)
+
+    def apply(
+        self,
+        profile_id: str,
+        fields: Mapping[str, Any],
+        source: str,
+        if_version: str | None,
+        now_ms: int,
+    ) -> tuple[Document, tuple[str, ...]]:
+        """Apply a write as ``write`` does, for who makes many at a time and asks no version.
+
+        Returns the document, to be read only, and the fields that the write changed.
+        """
         self._check_open()
         check_profile_id(profile_id)
         if type(source) is not str or source not in self._known_sources:
@@ -190,19 +208,14 @@ class Store:
         self._check_room()
         document = self.documents.get(profile_id)
         check_state(profile_id, document, if_version)
-        if cursors:
-            self.cursors.check(cursors)
-        context = WriteContext(
-            document, self.schema, source, self._clock.tick(self.now_ms()), self._drafting.origin
-        )
+        timestamp = self._clock.tick(now_ms)
+        context = WriteContext(document, self.schema, source, timestamp, self._drafting.origin)
         delta, changed = plan_write(context, fields)
         if delta:
             self._drafting.record(profile_id, document, document.epoch, delta)
         else:
             self._counters["noops"] += 1
-        if cursors:
-            self.cursors.move(cursors)
-        return WriteResult(profile_id, document.version, changed)
+        return document, changed
 
     def erase(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
         """Erase a profile, known here or not: its values go, and late writes cannot bring it back.
@@ -312,13 +325,7 @@ class Store:
     def _living(self, profile_id: str) -> Document:
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        check_profile_id(profile_id)
-        document = self.documents.get(profile_id)
-        if document.is_absent:
-            raise ProfileNotFound(profile_id)
-        if document.is_erased:
-            raise ProfileErased(profile_id)
-        return document
+        return living_document(self.documents, profile_id)
 
     def profiles(self, *, after: str = "", limit: int = 100) -> list[Profile]:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""

@@ -151,38 +151,36 @@ class Stream:
         ):
             raise MessageInvalid("the client does not keep to its window")
         handled, items = session.handled, list[Item]()
+        now_ms = self._store.now_ms()
         try:
             for entry in writes.entries[skipped:]:
                 try:
-                    self._apply(entry, handled + 1, items)
+                    version = self._apply(entry, now_ms)
+                    if version is not None:
+                        items.append([handled + 1, version])
                 except (InvalidInput, Refused, StorageCorrupt) as error:
                     items.append([handled + 1, *refusal_of(error)])
                 handled += 1
         finally:
             confirmed = max(session.confirmed, writes.confirmed)
             self._store.streams.move(
-                session,
-                handled=handled,
-                confirmed=confirmed,
-                items=items,
-                now_ms=self._store.now_ms(),
+                session, handled=handled, confirmed=confirmed, items=items, now_ms=now_ms
             )
             self._held_bytes += size_bytes
             self._pending.append((self._commits.next_commit(), handled, items, size_bytes))
             self._work.set()
 
-    def _apply(self, entry: Any, number: int, items: list[Item]) -> None:
+    def _apply(self, entry: Any, now_ms: int) -> str | None:
+        """Apply one write; return the profile's version if it is to be told."""
         kind, profile_id, source, fields, if_version = read_entry(entry)
         store = self._store
         operation = kind & ~TELL
         if operation == WRITE:
-            result = store.write(profile_id, fields, source=source, if_version=if_version)
-        elif operation == ERASE:
-            result = store.erase(profile_id, if_version=if_version)
-        else:
-            result = store.revive(profile_id, if_version=if_version)
-        if kind & TELL:
-            items.append([number, result.version])
+            document, _ = store.apply(profile_id, fields, source, if_version, now_ms)
+            return document.version if kind & TELL else None
+        move = store.erase if operation == ERASE else store.revive
+        version = move(profile_id, if_version=if_version).version
+        return version if kind & TELL else None
 
     async def results(self) -> Results | None:
         """Wait until more is durable, and return what the client is told; None at the end.
