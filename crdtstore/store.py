@@ -36,8 +36,10 @@ from crdtstore.engine.verification import (
     count_profiles,
     digest_store,
 )
-from crdtstore.engine.writes import WriteResult, check_state, check_version
+from crdtstore.engine.writes import WriteResult
+from crdtstore.engine.writing import Writing, check_version
 from crdtstore.errors import (
+    CrdtstoreError,
     InvalidInput,
     LimitExceeded,
     ReplicaClosed,
@@ -47,8 +49,7 @@ from crdtstore.errors import (
 )
 from crdtstore.model.document import Document
 from crdtstore.model.profile import Candidate, Profile, explain, resolve
-from crdtstore.model.write import WriteContext, plan_write
-from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
@@ -106,10 +107,10 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
         )
-        self._known_sources: set[str] = set()
+        self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
-        self._counters = {"noops": 0, "commits_failed": 0}
+        self._commits_failed = 0
         self._full_until_ms = 0
         self.failure: StorageError | None = None
         self._is_closed = False
@@ -181,41 +182,16 @@ class Store:
         must be at that version. ``cursors`` moves durable cursors in the same commit. Raises
         InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
+        if (refusal := self.refusal) is not None:
+            raise refusal
         if cursors:
-            self._check_open()
             self.cursors.check(cursors)
-        document, changed = self.apply(profile_id, fields, source, if_version, self.now_ms())
+        document, changed = self.writing.apply(
+            profile_id, fields, source, if_version, self.now_ms()
+        )
         if cursors:
             self.cursors.move(cursors)
         return WriteResult(profile_id, document.version, changed)
-
-    def apply(
-        self,
-        profile_id: str,
-        fields: Mapping[str, Any],
-        source: str,
-        if_version: str | None,
-        now_ms: int,
-    ) -> tuple[Document, tuple[str, ...]]:
-        """Apply a write as ``write`` does, for who makes many at a time and asks no version.
-
-        Returns the document, to be read only, and the fields that the write changed.
-        """
-        self._check_open()
-        check_profile_id(profile_id)
-        if type(source) is not str or source not in self._known_sources:
-            self._check_source(source)
-        self._check_room()
-        document = self.documents.get(profile_id)
-        check_state(profile_id, document, if_version)
-        timestamp = self._clock.tick(now_ms)
-        context = WriteContext(document, self.schema, source, timestamp, self._drafting.origin)
-        delta, changed = plan_write(context, fields)
-        if delta:
-            self._drafting.record(profile_id, document, document.epoch, delta)
-        else:
-            self._counters["noops"] += 1
-        return document, changed
 
     def erase(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
         """Erase a profile, known here or not: its values go, and late writes cannot bring it back.
@@ -243,21 +219,22 @@ class Store:
         self._drafting.record(profile_id, document, document.epoch + 1, {})
         return WriteResult(profile_id, document.version, ())
 
-    def _check_source(self, source: str) -> None:
-        check_source_name(source)
-        self.schema.check_source(source)
-        if len(self._known_sources) < limits.SOURCES_PER_DOCUMENT_MAX:
-            self._known_sources.add(source)
+    @property
+    def refusal(self) -> CrdtstoreError | None:
+        """Why the store takes no writes now, None if it takes them."""
+        if self._is_closed:
+            return ReplicaClosed("the store was closed")
+        if self.failure is not None:
+            return StorageFailed(f"the store stopped writing: {self.failure}")
+        if self._full_until_ms and self.now_ms() < self._full_until_ms:
+            return StorageFull("the disk or the map is full; make room, and the store goes on")
+        return None
 
     def _check_open(self) -> None:
-        if self._is_closed:
-            raise ReplicaClosed("the store was closed")
-        if self.failure is not None:
-            raise StorageFailed(f"the store stopped writing: {self.failure}")
-
-    def _check_room(self) -> None:
-        if self._full_until_ms and self.now_ms() < self._full_until_ms:
-            raise StorageFull("the disk or the map is full; make room, and the store goes on")
+        """Refuse what even a full disk takes; raises ReplicaClosed or StorageFailed."""
+        refusal = self.refusal
+        if refusal is not None and not isinstance(refusal, StorageFull):
+            raise refusal
 
     # --- committing ---------------------------------------------------------------------------
 
@@ -305,7 +282,7 @@ class Store:
         self.replication.commit_failed()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
-        self._counters["commits_failed"] += 1
+        self._commits_failed += 1
         if isinstance(error, StorageFull):
             self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS
         else:
@@ -374,7 +351,8 @@ class Store:
     def counters(self) -> dict[str, int]:
         """What happened since the store was opened, by name; every number only grows."""
         return {
-            **self._counters,
+            "noops": self.writing.noops,
+            "commits_failed": self._commits_failed,
             **self._drafting.counters,
             **self.commits.counters,
             **self.replication.counters,

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from crdtstore import limits
 from crdtstore.engine.stream_sessions import StreamSession
 from crdtstore.errors import (
     InvalidInput,
@@ -23,6 +22,7 @@ from crdtstore.errors import (
 )
 from crdtstore.group_commit import GroupCommit
 from crdtstore.store import Store
+from crdtstore.stream import bounds
 from crdtstore.stream.entries import ERASE, TELL, WRITE, read_entry
 from crdtstore.stream.messages import Hello, Item, Results, Welcome, Writes
 from crdtstore.stream.refusals import refusal_of
@@ -78,8 +78,8 @@ class Streams:
             identity.name,
             identity.origin,
             stream.handled,
-            limits.STREAM_WINDOW_WRITES,
-            limits.STREAM_WINDOW_BYTES,
+            bounds.STREAM_WINDOW_WRITES,
+            bounds.STREAM_WINDOW_BYTES,
         )
 
     def close(self, stream: "Stream") -> None:
@@ -146,10 +146,12 @@ class Stream:
                 f"{writes.confirmed:,} confirmed"
             )
         if (
-            last - writes.confirmed > limits.STREAM_WINDOW_WRITES
-            or self._held_bytes > limits.STREAM_WINDOW_BYTES + limits.STREAM_MESSAGE_BYTES_MAX
+            last - writes.confirmed > bounds.STREAM_WINDOW_WRITES
+            or self._held_bytes > bounds.STREAM_WINDOW_BYTES + bounds.STREAM_MESSAGE_BYTES_MAX
         ):
             raise MessageInvalid("the client does not keep to its window")
+        if (refusal := self._store.refusal) is not None:
+            raise refusal
         handled, items = session.handled, list[Item]()
         now_ms = self._store.now_ms()
         try:
@@ -176,7 +178,7 @@ class Stream:
         store = self._store
         operation = kind & ~TELL
         if operation == WRITE:
-            document, _ = store.apply(profile_id, fields, source, if_version, now_ms)
+            document, _ = store.writing.apply(profile_id, fields, source, if_version, now_ms)
             return document.version if kind & TELL else None
         move = store.erase if operation == ERASE else store.revive
         version = move(profile_id, if_version=if_version).version

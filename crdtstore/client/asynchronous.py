@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from crdtstore import limits
 from crdtstore.client.pipeline import Pipeline
 from crdtstore.client.reading import read_profile
 from crdtstore.model.profile import Profile
+from crdtstore.stream import bounds
 from crdtstore.stream.entries import ERASE, REVIVE, UnansweredWrite, pack_epoch, pack_write
 
 
@@ -30,7 +30,7 @@ class Client:
         url: str,
         *,
         token: str | None = None,
-        patience_s: float = limits.CLIENT_PATIENCE_S_DEFAULT,
+        patience_s: float = bounds.CLIENT_PATIENCE_S_DEFAULT,
     ) -> None:
         self._pipeline = Pipeline(url, token, patience_s)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crdtstore import limits
 from crdtstore.errors import AccessDenied, MessageInvalid, NotUnderstood
+from crdtstore.stream import bounds
 from crdtstore.stream.messages import (
     SUBPROTOCOL,
     Bye,
@@ -98,7 +99,7 @@ class Connection:
                 await _send(websocket, encode(Bye(self._outbox.handled)))
                 return
             try:
-                async with asyncio.timeout(limits.STREAM_PING_S):
+                async with asyncio.timeout(bounds.STREAM_PING_S):
                     await self._wake.wait()
             except TimeoutError:
                 await _send(websocket, encode(Ping()))
@@ -113,7 +114,7 @@ async def _connect(session: "aiohttp.ClientSession", url: str) -> "aiohttp.Clien
             websocket = await session.ws_connect(
                 url + STREAM_PATH,
                 protocols=(SUBPROTOCOL,),
-                max_msg_size=limits.STREAM_MESSAGE_BYTES_MAX + 1,
+                max_msg_size=bounds.STREAM_MESSAGE_BYTES_MAX + 1,
                 timeout=aiohttp.ClientWSTimeout(ws_close=limits.CLOSE_TIMEOUT_S),
             )
     except aiohttp.WSServerHandshakeError as error:
@@ -143,7 +144,7 @@ async def _receive(websocket: "aiohttp.ClientWebSocketResponse") -> Message:
     """Return the next message; raises the error that it tells of, or ConnectionError."""
     import aiohttp
 
-    received = await websocket.receive(limits.STREAM_IDLE_S_MAX)
+    received = await websocket.receive(bounds.STREAM_IDLE_S_MAX)
     if received.type is aiohttp.WSMsgType.TEXT:
         raise MessageInvalid("messages are binary")
     if received.type is not aiohttp.WSMsgType.BINARY:

@@ -24,6 +24,7 @@ from crdtstore.errors import (
     StorageFailed,
     StorageFull,
 )
+from crdtstore.stream import bounds
 from crdtstore.stream.entries import UnansweredWrite
 from crdtstore.stream.messages import CLIENT_ID_BYTES
 from crdtstore.stream.outbox import Outbox, Waiter
@@ -48,9 +49,9 @@ class Pipeline:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"{url!r} is no address; write it as in http://127.0.0.1:8401")
-        if not 0 < patience_s <= limits.CLIENT_PATIENCE_S_MAX:
+        if not 0 < patience_s <= bounds.CLIENT_PATIENCE_S_MAX:
             raise ConfigurationError(
-                f"patience_s is above 0 and at most {limits.CLIENT_PATIENCE_S_MAX:,.0f} seconds"
+                f"patience_s is above 0 and at most {bounds.CLIENT_PATIENCE_S_MAX:,.0f} seconds"
             )
         self.url = url.rstrip("/")
         self.failure: CrdtstoreError | None = ClientClosed("the client is not open: use `with`")
@@ -101,7 +102,7 @@ class Pipeline:
         self._outbox.add(entry, waiter)
         self._wake.set()
         self._puts += 1
-        if self._puts % limits.SUBMITS_PER_TURN == 0:
+        if self._puts % bounds.SUBMITS_PER_TURN == 0:
             await asyncio.sleep(0)
 
     def put_anyhow(self, entry: bytes) -> None:

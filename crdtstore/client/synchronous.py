@@ -10,11 +10,11 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from crdtstore import limits
 from crdtstore.client.pipeline import Pipeline
 from crdtstore.client.reading import read_profile
 from crdtstore.errors import ClientClosed, CrdtstoreError
 from crdtstore.model.profile import Profile
+from crdtstore.stream import bounds
 from crdtstore.stream.entries import ERASE, REVIVE, UnansweredWrite, pack_epoch, pack_write
 
 _T = TypeVar("_T")
@@ -31,7 +31,7 @@ class SyncClient:
         url: str,
         *,
         token: str | None = None,
-        patience_s: float = limits.CLIENT_PATIENCE_S_DEFAULT,
+        patience_s: float = bounds.CLIENT_PATIENCE_S_DEFAULT,
     ) -> None:
         self._pipeline = Pipeline(url, token, patience_s)
         self._handed_over = asyncio.Event()
@@ -145,7 +145,7 @@ class SyncClient:
     def _hand_over(self, entry: bytes | None, waiter: Future[Any] | None) -> None:
         """Give a write, or without an entry a flush, to the thread of the loop."""
         with self._room:
-            while len(self._buffer) >= limits.SYNC_BUFFER_WRITES_MAX:
+            while len(self._buffer) >= bounds.SYNC_BUFFER_WRITES_MAX:
                 self._room.wait()
             self._pipeline.check()
             self._buffer.append((entry, waiter))

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgpack
 
-from crdtstore import limits
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.errors import ReplicaBusy, SessionExpired
 from crdtstore.storage.contract import Storage
+from crdtstore.stream import bounds
 
 _PREFIX: Final = "stream/"
 _pack: Callable[[Any], bytes] = msgpack.Packer(datetime=True).pack
@@ -64,9 +64,9 @@ class StreamSessions:
                     "this replica does not know the client: it was not connected for an hour, "
                     "or the data was restored"
                 )
-            if len(self._present) >= limits.STREAM_SESSIONS_MAX:
+            if len(self._present) >= bounds.STREAM_SESSIONS_MAX:
                 raise ReplicaBusy(
-                    f"the replica remembers {limits.STREAM_SESSIONS_MAX:,} clients of the last "
+                    f"the replica remembers {bounds.STREAM_SESSIONS_MAX:,} clients of the last "
                     "hour, and takes no more"
                 )
             session = StreamSession(client_id.hex(), now_ms)
@@ -126,7 +126,7 @@ class StreamSessions:
         self._drafting.draft.meta[_PREFIX + session.name] = record
 
     def _forget_idle(self, now_ms: int) -> None:
-        idle_since_ms = now_ms - limits.STREAM_SESSION_IDLE_MS_MAX
+        idle_since_ms = now_ms - bounds.STREAM_SESSION_IDLE_MS_MAX
         while self._present:
             session = next(iter(self._present.values()))
             if session.used_ms > idle_since_ms:

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from crdtstore.errors import ProfileErased, VersionMismatch
-from crdtstore.model.document import Document
-
 
 class Write(NamedTuple):
     """One write of a batch: what a source says about a profile."""
@@ -22,21 +19,3 @@ class WriteResult(NamedTuple):
     id: str
     version: str
     changed: tuple[str, ...]
-
-
-def check_state(profile_id: str, document: Document, if_version: str | None) -> None:
-    """Refuse a write that the document's state does not allow.
-
-    Raises ProfileErased or VersionMismatch.
-    """
-    if document.is_erased:
-        raise ProfileErased(profile_id)
-    if if_version is not None:
-        check_version(profile_id, document, if_version)
-
-
-def check_version(profile_id: str, document: Document, if_version: str) -> None:
-    """Refuse what was meant for another version; raises VersionMismatch."""
-    actual = None if document.is_absent else document.version
-    if actual != if_version:
-        raise VersionMismatch(profile_id, if_version, actual)

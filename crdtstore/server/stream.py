@@ -16,6 +16,7 @@ from crdtstore.errors import CrdtstoreError, MessageInvalid, ReplicaClosed
 from crdtstore.server.parameters import query_of
 from crdtstore.server.service import service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
+from crdtstore.stream import bounds
 from crdtstore.stream.messages import (
     SUBPROTOCOL,
     Bye,
@@ -42,9 +43,9 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     query_of(request, frozenset())
     service = service_of(request)
     websocket = make_websocket(
-        request, "write streams", limits.STREAM_MESSAGE_BYTES_MAX, protocol=SUBPROTOCOL
+        request, "write streams", bounds.STREAM_MESSAGE_BYTES_MAX, protocol=SUBPROTOCOL
     )
-    check_room(service, len(service.streams), limits.STREAMS_MAX, "write stream")
+    check_room(service, len(service.streams), bounds.STREAMS_MAX, "write stream")
     await websocket.prepare(request)
     service.streams.add(websocket)
     try:
@@ -98,7 +99,7 @@ async def _serve(
 
 async def _receive(websocket: web.WebSocketResponse) -> tuple[Message, int] | None:
     """Return the next message and its bytes, None at the end; raises MessageInvalid."""
-    received = await websocket.receive(limits.STREAM_IDLE_S_MAX)
+    received = await websocket.receive(bounds.STREAM_IDLE_S_MAX)
     if received.type is WSMsgType.BINARY:
         return decode(received.data), len(received.data)
     if received.type is WSMsgType.TEXT:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from crdtstore import limits
 from crdtstore.errors import InvalidInput, InvalidName, InvalidValue, LimitExceeded
 from crdtstore.model.operations import (
     OPERATION_NAMES,
@@ -28,6 +27,7 @@ from crdtstore.model.operations import (
     from_json,
 )
 from crdtstore.model.values import to_cell_value
+from crdtstore.stream import bounds
 
 WRITE: Final = 0
 ERASE: Final = 1
@@ -93,9 +93,9 @@ def _packed(entry: list[Any]) -> bytes:
         raise InvalidValue(
             f"the write to profile {entry[1]!r:.80} cannot be sent: {error}"
         ) from error
-    if len(packed) > limits.STREAM_WRITE_BYTES_MAX:
+    if len(packed) > bounds.STREAM_WRITE_BYTES_MAX:
         subject = f"the write to profile {entry[1]!r:.80}"
-        raise LimitExceeded(subject, len(packed), limits.STREAM_WRITE_BYTES_MAX, "bytes")
+        raise LimitExceeded(subject, len(packed), bounds.STREAM_WRITE_BYTES_MAX, "bytes")
     return packed
 
 

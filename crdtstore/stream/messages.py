@@ -11,8 +11,8 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import msgpack
 
-from crdtstore import limits
 from crdtstore.errors import MessageInvalid
+from crdtstore.stream import bounds
 
 SUBPROTOCOL: Final = "crdtstore.stream.v1"
 """Name and version of the protocol, agreed on when the websocket is opened."""
@@ -116,7 +116,7 @@ def encode_writes(first: int, confirmed: int, entries: Sequence[bytes]) -> bytes
 
 def decode(data: bytes) -> Message:
     """Return the message that some bytes are; raises MessageInvalid."""
-    if not data or len(data) > limits.STREAM_MESSAGE_BYTES_MAX:
+    if not data or len(data) > bounds.STREAM_MESSAGE_BYTES_MAX:
         raise MessageInvalid(f"a message has {len(data):,} bytes")
     decoder = _DECODERS.get(data[0])
     if decoder is None:
@@ -155,8 +155,8 @@ def _decode_hello(client_id: object, origin: object, confirmed: object) -> Hello
 
 
 def _decode_writes(first: object, confirmed: object, entries: object) -> Writes:
-    if type(entries) is not list or not 0 < len(entries) <= limits.STREAM_BATCH_WRITES_MAX:
-        raise ValueError(f"writes are an array of 1 to {limits.STREAM_BATCH_WRITES_MAX}")
+    if type(entries) is not list or not 0 < len(entries) <= bounds.STREAM_BATCH_WRITES_MAX:
+        raise ValueError(f"writes are an array of 1 to {bounds.STREAM_BATCH_WRITES_MAX}")
     if not 0 <= _number(confirmed) < _number(first):
         raise ValueError("writes are numbered from 1, above what was confirmed")
     return Writes(_number(first), _number(confirmed), entries)

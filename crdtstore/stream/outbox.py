@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, MessageInvalid, SessionExpired, WritesRefused
+from crdtstore.stream import bounds
 from crdtstore.stream.entries import UnansweredWrite, profile_id_of, unanswered_write
 from crdtstore.stream.messages import Hello, Results, Welcome, encode_writes
 from crdtstore.stream.refusals import error_of
@@ -59,8 +59,8 @@ class Outbox:
         self._client_id = draw_client_id()
         self._origin = 0
         self.handled = 0
-        self._window_writes = limits.STREAM_WINDOW_WRITES
-        self._window_bytes = limits.STREAM_WINDOW_BYTES
+        self._window_writes = bounds.STREAM_WINDOW_WRITES
+        self._window_bytes = bounds.STREAM_WINDOW_BYTES
         self._size_bytes = 0
         self._next = 1
         self._sent: deque[Batch] = deque()
@@ -105,8 +105,8 @@ class Outbox:
         """Add a write; who waits for its result, which the entry must ask for, is told it."""
         batch = self._open
         if batch.entries and (
-            batch.size_bytes + len(entry) > limits.STREAM_BATCH_BYTES
-            or len(batch.entries) >= limits.STREAM_BATCH_WRITES_MAX
+            batch.size_bytes + len(entry) > bounds.STREAM_BATCH_BYTES
+            or len(batch.entries) >= bounds.STREAM_BATCH_WRITES_MAX
         ):
             self._ready.append(batch)
             self._open = batch = Batch(self._next, [], 0)
@@ -158,8 +158,8 @@ class Outbox:
                 f"that were sent and {self.handled:,} that it has answered"
             )
         self._origin = welcome.origin
-        self._window_writes = min(welcome.window_writes, limits.STREAM_WINDOW_WRITES)
-        self._window_bytes = min(welcome.window_bytes, limits.STREAM_WINDOW_BYTES)
+        self._window_writes = min(welcome.window_writes, bounds.STREAM_WINDOW_WRITES)
+        self._window_bytes = min(welcome.window_bytes, bounds.STREAM_WINDOW_BYTES)
         self._skip_sent(welcome.handled)
 
     def _skip_sent(self, handled: int) -> None:
@@ -204,7 +204,7 @@ class Outbox:
         if waiter is None:
             if error is not None:
                 self._refused += 1
-                if len(self._refusals) < limits.REFUSALS_KEPT_MAX:
+                if len(self._refusals) < bounds.REFUSALS_KEPT_MAX:
                     self._refusals.append((profile_id_of(self._entry(item[0])), error))
         elif not waiter.done():
             if error is None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, NotUnderstood
+from crdtstore.stream import bounds
 
 _MEMBERS: Final = frozenset(
     {"profile_id", "expected", "actual", "subject", "size", "limit", "unit"}
@@ -35,7 +35,7 @@ def error_of(code: str, text: str, members: Mapping[str, Any]) -> CrdtstoreError
 
 def _printable(text: str) -> str:
     """Return a text that UTF-8 can carry, and not too long: what was refused may be quoted."""
-    return text[: limits.REFUSAL_TEXT_MAX].encode("utf-8", "backslashreplace").decode()
+    return text[: bounds.REFUSAL_TEXT_MAX].encode("utf-8", "backslashreplace").decode()
 
 
 def _below(kind: type[CrdtstoreError]) -> Iterator[type[CrdtstoreError]]:

@@ -23,16 +23,11 @@ from crdtstore.streams import Streams
 from crdtstore.sync.frame import decode_body, parse, space_tag
 from tests.engine.stores import fail, frames, open_store, reopened
 
+NAMES = (
+    "refused", "send", "deliver", "push", "push", "commit", "tell", "hear", "lose", "crash", "full"
+)  # fmt: skip
 STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("submit"), st.integers(1, 3)),
-        st.tuples(
-            st.sampled_from(
-                ["refused", "send", "deliver", "push", "push", "commit", "tell", "hear"]
-                + ["lose", "crash", "full"]
-            )
-        ),
-    ),
+    st.one_of(st.tuples(st.just("submit"), st.integers(1, 3)), st.tuples(st.sampled_from(NAMES))),
     max_size=60,
 )
 
