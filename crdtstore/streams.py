@@ -62,7 +62,7 @@ class Streams:
         older = self._live.get(session.name)
         self._live[session.name] = stream
         if older is not None:
-            older.end()
+            older.take_away()
         try:
             await self._commits.durable()
         except BaseException:
@@ -109,7 +109,6 @@ class Stream:
         self._pending: deque[_Pending] = deque()
         self._work = asyncio.Event()
         self._held_bytes = 0
-        self._has_ended = False
 
     @property
     def name(self) -> str:
@@ -184,14 +183,14 @@ class Stream:
         version = move(profile_id, if_version=if_version).version
         return version if kind & TELL else None
 
-    async def results(self) -> Results | None:
-        """Wait until more is durable, and return what the client is told; None at the end.
+    async def results(self) -> Results:
+        """Wait until more is durable, and return what the client is told.
 
-        Raises StorageError if it could not be made durable: then the stream has to end.
+        Raises SessionTaken, or StorageError if it could not be made durable: then the stream has
+        to end.
         """
         while not self._pending:
-            if self._has_ended:
-                return None
+            self._check_own()
             self._work.clear()
             await self._work.wait()
         future, handled, items, size_bytes = self._pending.popleft()
@@ -212,10 +211,16 @@ class Stream:
             self._store.streams.forget(self._session)
             self._commits.work.set()
 
-    def end(self) -> None:
-        """Let ``results`` come to its end."""
-        self._has_ended = True
+    def take_away(self) -> None:
+        """Have ``results`` look whose the session is."""
         self._work.set()
+
+    def end(self) -> None:
+        """Wait for no commit any more."""
+        while self._pending:
+            future, *_ = self._pending.popleft()
+            if future is not None and not future.cancel() and not future.cancelled():
+                future.exception()  # told, if there was anybody to tell
 
     def _check_own(self) -> None:
         """Check that the session is still this stream's; raises SessionTaken or StorageError."""

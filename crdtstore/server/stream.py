@@ -125,8 +125,8 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
 
 
 async def _write(websocket: web.WebSocketResponse, stream: Stream) -> None:
-    while (results := await stream.results()) is not None:
-        for part in _parts(results):
+    while True:
+        for part in _parts(await stream.results()):
             await _send(websocket, part)
 
 

@@ -162,9 +162,7 @@ class World:
             future = self.stream._pending[0][0]
             if future is not None and not future.done():
                 return
-            results = await self.stream.results()
-            assert results is not None
-            self.down.append(encode(results))
+            self.down.append(encode(await self.stream.results()))
 
     async def finish(self) -> None:
         await self.step("lose")
