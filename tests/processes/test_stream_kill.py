@@ -47,7 +47,7 @@ def test_kills_in_the_middle_of_streams_lose_and_repeat_nothing(
         seen = [writer.written for writer in writers]
         deadline = time.monotonic() + 30
         while any(
-            writer.written < before + 200 for writer, before in zip(writers, seen, strict=True)
+            writer.written < before + 40 for writer, before in zip(writers, seen, strict=True)
         ):
             assert time.monotonic() < deadline
             time.sleep(0.003 * (number + 1))
