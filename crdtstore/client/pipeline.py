@@ -134,10 +134,13 @@ class Pipeline:
         if self._task is None:
             return
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        if self.http is not None:
-            await self.http.close()
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            if self.http is not None:
+                await self.http.close()
+        if not self._task.cancelled():
+            self._task.result()
 
     def _note_results(self) -> None:
         self._greeted.set()
