@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import apply, durable
+from benchmarks import apply, durable, stream
 from benchmarks.measure import Figure, machine
 
 
@@ -30,6 +30,7 @@ def run(size: Size) -> list[Figure]:
         *apply.measure(size.profiles_in_memory, size.edits, size.runs),
         *apply.measure_store(size.profiles_on_disk, size.edits, size.runs),
         *durable.measure(size.profiles_on_disk, size.edits, size.runs),
+        *stream.measure(size.profiles_on_disk, size.edits, size.runs),
     ]
 
 

@@ -1,5 +1,6 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
+from crdtstore.client import Client, SyncClient
 from crdtstore.engine.feed import Change
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
@@ -26,6 +27,7 @@ from crdtstore.store import Store
 __all__ = [
     "Candidate",
     "Change",
+    "Client",
     "CrdtstoreError",
     "Field",
     "Group",
@@ -38,6 +40,7 @@ __all__ = [
     "Settings",
     "Store",
     "StoreDigest",
+    "SyncClient",
     "VerifyReport",
     "Write",
     "WriteResult",

@@ -358,6 +358,16 @@ CLIENT_TIMEOUT_S: Final = 70.0
 REPAIR_TIMEOUT_S: Final = 3_600.0
 """The command line waits this long for a repair: it may have to exchange a whole store."""
 
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
+for every record: with Python's 5 ms, a write under full load took twice as long."""
+
+LOOP_DELAY_SAMPLE_S: Final = 0.05
+"""How often the delay of the event loop is sampled: a pause that is longer is never missed."""
+
+LOOP_DELAY_SAMPLES_MAX: Final = 1_200
+"""Newest samples of the event loop's delay that the status tells of: a minute of them."""
+
 # --- the demo ----------------------------------------------------------------------------------
 DEMO_PORT_MIN: Final = 20_000
 DEMO_PORT_MAX: Final = 31_999

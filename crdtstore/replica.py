@@ -36,6 +36,7 @@ from crdtstore.errors import (
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
+from crdtstore.loop_delay import LoopDelay
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
@@ -45,6 +46,7 @@ from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
+from crdtstore.streams import Streams
 
 _TICK_S = 0.1
 _FEED_PAGE = 1_000
@@ -76,6 +78,8 @@ class Replica:
             self._exchange, interval_s=store.settings.commit_interval_ms / 1000
         )
         self._backups = Backups(store, self._commits, directory)
+        self._streams = Streams(store, self._commits)
+        self._loop_delay = LoopDelay()
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
         self._started_s = time.monotonic()
@@ -112,6 +116,7 @@ class Replica:
         self._tasks = [
             asyncio.create_task(self._commits.run(self._wake_links), name="crdtstore-commits"),
             asyncio.create_task(self._tick_forever(), name="crdtstore-ticks"),
+            asyncio.create_task(self._loop_delay.run(), name="crdtstore-loop-delay"),
         ]
         for peer in self._peers:
             task = keep_linked(
@@ -161,6 +166,17 @@ class Replica:
         """Backups of this replica while it works: ``await replica.backups.write(path)``."""
         self._check_open()
         return self._backups
+
+    @property
+    def streams(self) -> Streams:
+        """The write streams of clients, for who serves them."""
+        self._check_open()
+        return self._streams
+
+    @property
+    def loop_delay(self) -> LoopDelay:
+        """How late the event loop of this replica is."""
+        return self._loop_delay
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -270,6 +286,7 @@ class Replica:
             uptime_s=time.monotonic() - self._started_s,
             reason=self._unready_reason(),
             waiting_writers=self._commits.waiting_writers,
+            loop_delay=self._loop_delay,
         )
 
     def _unready_reason(self) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from crdtstore.exchange import Exchange
+from crdtstore.loop_delay import LoopDelay, event_loop_name
 from crdtstore.peering import Peer
 from crdtstore.serving import LinkState
 
@@ -33,6 +34,8 @@ class PeerStatus:
 class ReplicaStatus:
     """A replica at one moment. ``counters`` only grow; everything else is a level.
 
+    ``write_sessions`` are clients of write streams that are remembered; ``loop_delay_p99_ms`` and
+    ``loop_delay_max_ms`` tell how late ``event_loop`` was within the last minute.
     ``frames`` are records in the journal. ``ready`` is false while a first snapshot is missing or
     the disk failed, and ``reason`` says why.
     """
@@ -54,6 +57,10 @@ class ReplicaStatus:
     held_bytes: int
     waiting_writers: int
     quarantined: int
+    write_sessions: int
+    event_loop: str
+    loop_delay_p99_ms: float
+    loop_delay_max_ms: float
     counters: dict[str, int]
     peers: tuple[PeerStatus, ...]
 
@@ -65,12 +72,14 @@ def replica_status(
     uptime_s: float,
     reason: str,
     waiting_writers: int,
+    loop_delay: LoopDelay,
 ) -> ReplicaStatus:
     """Return the status of a replica; ``reason`` says why it is not ready, "" if it is."""
     store = exchange.store
     ledger = store.ledger
     identity = store.replication.identity
     size = store.storage.size()
+    p99_ms, max_ms = loop_delay.recent_ms()
     return ReplicaStatus(
         name=identity.name,
         space=identity.space,
@@ -89,6 +98,10 @@ def replica_status(
         held_bytes=store.replication.held_bytes,
         waiting_writers=waiting_writers,
         quarantined=store.replication.quarantined,
+        write_sessions=len(store.streams),
+        event_loop=event_loop_name(),
+        loop_delay_p99_ms=p99_ms,
+        loop_delay_max_ms=max_ms,
         counters=store.counters,
         peers=peer_statuses(exchange, peers),
     )

@@ -7,11 +7,14 @@ import logging
 import os
 import signal
 import socket
+import sys
+from collections.abc import Callable
 
 from crdtstore import limits
 from crdtstore.cli.configuration import ServeConfiguration, serve_configuration
 from crdtstore.errors import ConfigurationError
 from crdtstore.logs import LOG_FORMS, LOG_LEVELS, configure_logging
+from crdtstore.loop_delay import event_loop_name
 
 _log = logging.getLogger("crdtstore.serve")
 
@@ -58,7 +61,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return 0 if everything was closed in order."""
     configuration = serve_configuration(vars(arguments), os.environ)
     configure_logging(configuration.log_format, configuration.log_level)
-    return asyncio.run(serve(configuration))
+    sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        return runner.run(serve(configuration))
+
+
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return how to make an event loop of uvloop, None if it is not installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def serve(configuration: ServeConfiguration) -> int:
@@ -95,6 +109,7 @@ async def serve(configuration: ServeConfiguration) -> int:
             try:
                 await web.SockSite(runner, listener).start()
                 _greet(configuration, listener)
+                _log.info("serving on the event loop of %s", event_loop_name())
                 await stopping.wait()
                 _log.info("draining")
             finally:

@@ -14,12 +14,14 @@ from crdtstore.server import (
     openapi,
     profiles,
     status,
+    stream,
     writes,
 )
 from crdtstore.server.auth import auth_middleware, check_secret
 from crdtstore.server.observation import observation_middleware
 from crdtstore.server.problems import problem_middleware
 from crdtstore.server.service import SERVICE, Service
+from crdtstore.server.websockets import close_all
 
 _ROUTES = (
     (hdrs.METH_GET, "/v1/profiles", profiles.list_profiles),
@@ -29,6 +31,7 @@ _ROUTES = (
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
     (hdrs.METH_POST, "/v1/writes", writes.post_writes),
+    (hdrs.METH_GET, "/v1/stream", stream.get_stream),
     (hdrs.METH_GET, "/v1/changes", changes.get_changes),
     (hdrs.METH_GET, "/v1/digest", status.get_digest),
     (hdrs.METH_GET, "/v1/peers", status.get_peers),
@@ -48,7 +51,9 @@ _OPEN_HANDLERS = frozenset(
 )
 
 
-_WITHOUT_HEAD = frozenset({link.get_link, changes.get_changes, backup.get_backup})
+_WITHOUT_HEAD = frozenset(
+    {link.get_link, stream.get_stream, changes.get_changes, backup.get_backup}
+)
 
 
 def application(
@@ -72,7 +77,7 @@ def application(
 
 
 async def _shut_down(app: web.Application) -> None:
-    """End what would not end by itself: followers of the change feed, and links."""
+    """End what would not end by itself: followers of the change feed, streams, and links."""
     service = app[SERVICE]
     service.closing.set()
-    await link.close_links(service)
+    await close_all(service.links)

@@ -22,6 +22,7 @@ _GAUGES = (
     ("held_bytes", "held_frame_bytes", "Bytes of frames that wait for an earlier one."),
     ("waiting_writers", "waiting_writers", "Writes that wait for their commit."),
     ("quarantined", "quarantined_frames", "Refused frames kept for inspection."),
+    ("write_sessions", "write_sessions", "Clients of write streams that are remembered."),
 )
 _PEER_GAUGES = (
     ("lag_frames", "peer_lag_frames", "Frames that the peer has not confirmed."),
@@ -80,6 +81,18 @@ class ReplicaCollector:
         for name, value in sorted(status.counters.items()):
             text = f"{name.replace('_', ' ').capitalize()} since the replica was opened."
             yield core.CounterMetricFamily(f"crdtstore_{name}", text, value=value)
+        delay = self._service.replica.loop_delay
+        yield core.HistogramMetricFamily(
+            "crdtstore_event_loop_delay_seconds",
+            "How late the event loop did what was due.",
+            buckets=list(delay.cumulated()),
+            sum_value=delay.total_s,
+        )
+        yield core.GaugeMetricFamily(
+            "crdtstore_write_streams",
+            "Write streams that are open.",
+            value=len(self._service.streams),
+        )
         yield from self._peer_families(core, status)
         yield from self._request_families(core)
 

@@ -138,6 +138,7 @@ def _paths() -> Schema:
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
         "/v1/writes": {"post": _post_writes()},
+        "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},
         "/v1/digest": {
             "get": _read("digest", "The digest, equal on converged replicas.", "Digest")
@@ -360,6 +361,15 @@ def _backup() -> Schema:
         "A backup of the whole replica.",
         {"200": {"description": text, "content": content}},
         (401, 403, 406, 422, 503, 507),
+    )
+
+
+def _stream() -> Schema:
+    return _operation(
+        "stream",
+        "A websocket on which a client sends numbered writes; docs/client.md describes it.",
+        {"101": {"description": "The write stream begins."}},
+        (401, 403, 422, 426, 503),
     )
 
 

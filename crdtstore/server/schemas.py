@@ -249,9 +249,13 @@ COMPONENTS: Final[dict[str, Schema]] = {
                     "held_bytes",
                     "waiting_writers",
                     "quarantined",
+                    "write_sessions",
                 ),
                 _COUNT,
             ),
+            "event_loop": {**_TEXT, "description": "The library of the event loop."},
+            "loop_delay_p99_ms": {"type": "number", "minimum": 0},
+            "loop_delay_max_ms": {"type": "number", "minimum": 0},
             "counters": {"type": "object", "additionalProperties": _COUNT},
             "peers": listed(_PEER),
         }

@@ -64,6 +64,7 @@ class Service:
     statistics: RequestStatistics = field(default_factory=RequestStatistics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     links: set[web.WebSocketResponse] = field(default_factory=set)
+    streams: set[web.WebSocketResponse] = field(default_factory=set)
     followers: int = 0
     is_backing_up: bool = False
 
