@@ -304,7 +304,7 @@ class MemoryStorage(_Reader):
             fingerprint=self.fingerprint,
         )
 
-    def fail_next_commit(self, error: StorageError) -> None:
+    def fail_next_commit(self, error: StorageError | None) -> None:
         """Let the next commit raise ``error`` and keep nothing; any but StorageFull is final."""
         self._next_failure = error
 

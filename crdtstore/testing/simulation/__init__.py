@@ -1,0 +1,1 @@
+"""crdtstore.testing.simulation."""

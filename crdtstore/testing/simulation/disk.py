@@ -1,0 +1,68 @@
+"""Disks: what becomes of a replica's data when machines and people do as they do.
+
+Every function returns a storage as a new process would find it. A storage with another fingerprint
+is another file to the store, which takes a new incarnation before its first write.
+"""
+
+import random
+from collections.abc import Iterable
+from typing import Any, Final
+
+from crdtstore.engine.identity import RESTORED
+from crdtstore.storage.contract import Batch
+from crdtstore.storage.memory_storage import MemoryStorage
+
+_WHOLE: Final = 1 << 40
+
+
+def copy_storage(storage: MemoryStorage, *, fingerprint: str = "memory") -> MemoryStorage:
+    """Return a copy of all that a storage holds; with another fingerprint it is another file."""
+    copy = MemoryStorage(fingerprint=fingerprint)
+    documents = dict(storage.documents(b"", limit=_WHOLE, bytes_max=_WHOLE))
+    copy.commit(
+        Batch(
+            journal=storage.journal(0, limit=_WHOLE, bytes_max=_WHOLE),
+            documents=list(documents.items()),
+            waypoints=storage.waypoints(),
+            meta=dict(storage.metas("")),
+        )
+    )
+    return copy
+
+
+def restored(backup: MemoryStorage, *, fingerprint: str) -> MemoryStorage:
+    """Return what ``crdtstore restore`` makes of a backup: marked, so that it becomes another."""
+    storage = copy_storage(backup, fingerprint=fingerprint)
+    storage.commit(Batch(meta={RESTORED: b"\xc3"}))
+    return storage
+
+
+def rolled_back(image: MemoryStorage, *, number: int) -> MemoryStorage:
+    """Return a volume or machine that was put back to an older image, in place.
+
+    The file has its old place and inode. A witness outside of the data (in memory that a reboot
+    empties) is missing or ahead of it, which counts as another fingerprint.
+    """
+    return copy_storage(image, fingerprint=f"rolled back {number}")
+
+
+def rebooted(storage: MemoryStorage, *, number: int) -> MemoryStorage:
+    """Return the disk of a machine that lost its memory, and with it the witness of its disk."""
+    return rolled_back(storage, number=number)
+
+
+def damage(storage: MemoryStorage, profile_ids: Iterable[str], chance: random.Random) -> list[str]:
+    """Flip one bit in the cells of stored documents; return the ids of those that were there."""
+    tables: Any = storage._tables
+    damaged = []
+    for profile_id in profile_ids:
+        record = tables.documents.get(profile_id.encode())
+        if record is None:
+            continue
+        place = len(record) - 1 - chance.randrange(min(16, len(record) - 29))
+        flipped = record[place] ^ (1 << chance.randrange(8))
+        tables.documents[profile_id.encode()] = (
+            record[:place] + bytes((flipped,)) + record[place + 1 :]
+        )
+        damaged.append(profile_id)
+    return damaged
