@@ -187,6 +187,8 @@ def commit_fails(simulation: "Simulation") -> bool:
     if machine.commit is not None and not machine.commit.makes_room and (
         simulation.chance.random() < 0.5
     ):
+        if not machine.is_persisted:
+            machine.persist()
         machine.fail_but_keep(error)
         simulation.dirty_reads_lost(name)
     else:

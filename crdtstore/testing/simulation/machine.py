@@ -48,12 +48,14 @@ class Machine:
         self.commit: Commit | None = None
         self.filling: list[Ticket] = []
         self.committing: list[Ticket] = []
+        self.is_persisted = False
+        self._failure: StorageError | None = None
         self._vector: Vector = {}
 
     @property
     def disk_vector(self) -> Vector:
         """What the disk durably holds, whether the process runs or not."""
-        if self.exchange is None or self.keeps_what_fails:
+        if self.exchange is None or self.is_persisted or self.keeps_what_fails:
             return self._vector
         return self.exchange.store.replication.vector
 
@@ -91,17 +93,24 @@ class Machine:
             ticket.sequence = self.exchange.store.ledger.head(ticket.origin)[0]
         _mark(self.committing, "committing" if self.commit else "durable")
 
+    def persist(self) -> None:
+        """Make the commit under way durable, as the worker thread does: the store is not told."""
+        assert self.commit is not None and not self.is_persisted
+        try:
+            persist_growing(self.commit, self.storage)
+        except StorageError as failure:
+            self._failure = failure
+        else:
+            self._vector = {**self.disk_vector, **self.commit.draft.reached}
+        self.is_persisted = True
+
     def finish(self) -> StorageError | None:
-        """Make the commit under way durable; if the storage refuses it, undo it and say why."""
+        """Tell the store how its commit ended; return why, if it could not be made durable."""
         assert self.exchange is not None
         commit, self.commit = self.commit, None
         if commit is None:
             return None
-        error: StorageError | None = None
-        try:
-            persist_growing(commit, self.storage)
-        except StorageError as failure:
-            error = failure
+        error, self._failure, self.is_persisted = self._failure, None, False
         self.exchange.finish_commit(commit, error)
         if not commit.makes_room or error is not None:
             _mark(self.committing, "durable" if error is None else "lost")
@@ -112,16 +121,13 @@ class Machine:
         return error
 
     def fail_but_keep(self, error: StorageError) -> None:
-        """Make the commit under way durable if the disk takes it, and say that it failed."""
-        assert self.exchange is not None and self.commit is not None
-        try:
-            persist_growing(self.commit, self.storage)
-        except StorageError as failure:
-            self.storage.fail_next_commit(failure)
+        """Tell the store that the commit that is durable has failed."""
+        assert self.exchange is not None and self.commit is not None and self.is_persisted
+        if self._failure is not None:
             self.finish()
             return
         commit, self.commit = self.commit, None
-        self._vector = {**self.disk_vector, **commit.draft.reached}
+        self.is_persisted = False
         self.exchange.finish_commit(commit, error)
         _mark(self.committing, "kept")
         _mark(self.filling, "lost")
@@ -132,19 +138,14 @@ class Machine:
         """Stop at once; the commit under way reaches the disk if ``persists``, unanswered."""
         self._vector = dict(self.disk_vector)
         self.keeps_what_fails = False
-        if persists and self.commit is not None:
-            try:
-                persist_growing(self.commit, self.storage)
-            except StorageError:
-                _mark(self.committing, "lost")
-            else:
-                self._vector.update(self.commit.draft.reached)
-                if not self.commit.makes_room:
-                    _mark(self.committing, "kept")
-        else:
-            _mark(self.committing, "lost")
+        if persists and self.commit is not None and not self.is_persisted:
+            self.persist()
+        is_kept = self.is_persisted and self._failure is None
+        if self.commit is None or not self.commit.makes_room:
+            _mark(self.committing, "kept" if is_kept else "lost")
         _mark(self.filling, "lost")
         self.commit, self.filling, self.committing = None, [], []
+        self._failure, self.is_persisted = None, False
         self.exchange = None
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from crdtstore.engine.commits import Commit
 from crdtstore.errors import StorageError
 from crdtstore.exchange import Exchange
 from crdtstore.schema import Schema
@@ -186,7 +187,7 @@ class Network:
         """Have a replica bring all documents to rest, unless a commit is under way."""
         machine = self.machines[name]
         if machine.checkpoint():
-            self.schedule(machine.commit_ms, self._finish_commit, machine, machine.process)
+            self._schedule_commit(machine)
 
     def _start(self, machine: Machine) -> None:
         store = Store.open(
@@ -217,16 +218,26 @@ class Network:
     def _pump(self, machine: Machine) -> None:
         """Do what a process does when something has changed: begin a commit, send."""
         if machine.begin():
-            self.schedule(machine.commit_ms, self._finish_commit, machine, machine.process)
+            self._schedule_commit(machine)
         for number in list(self._ends[machine.name]):
             self._send(machine, number)
 
-    def _finish_commit(self, machine: Machine, process: int) -> None:
-        if machine.process != process or machine.exchange is None or machine.commit is None:
+    def _schedule_commit(self, machine: Machine) -> None:
+        assert machine.commit is not None
+        self.schedule(machine.commit_ms, self._persist, machine, machine.commit)
+
+    def _persist(self, machine: Machine, commit: Commit) -> None:
+        """What the worker thread does; a moment later the store is told."""
+        if machine.commit is commit and not machine.is_persisted:
+            machine.persist()
+            self.schedule(self.chance.randrange(3), self._finish_commit, machine, commit)
+
+    def _finish_commit(self, machine: Machine, commit: Commit) -> None:
+        if machine.commit is not commit:
             return
-        records = len(machine.commit.batch.journal)
         error = machine.finish()
         if self.trace is not None:
+            records = len(commit.batch.journal)
             self.say(f"{machine.name}: commit of {records} records: {error or 'durable'}")
         self._pump(machine)
 

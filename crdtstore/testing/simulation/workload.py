@@ -62,7 +62,7 @@ class Workload:
         self._profiles = [f"p{number:02d}" for number in range(profiles)]
         self._fields = [*schema.fields, *schema.group_of_field]
         self._versions: dict[str, str] = {}
-        self._read: dict[str, tuple[int, ...]] = {}
+        self._read: dict[str, tuple[Store, int, Sequence[Entry]]] = {}
 
     def profile(self) -> str:
         """Draw a profile: the first ones are written most often."""
@@ -179,7 +179,7 @@ class Workload:
         before, after = claims
         entry: dict[str, Any] = {
             "ticket": ticket, "what": what, "profile": profile, "epoch": epoch, "field": name,
-            "source": source, "stamp": stamp, "causes": self._read.get(ticket.machine, ()),
+            "source": source, "stamp": stamp, "causes": self._causes(ticket.machine),
         }  # fmt: skip
         is_news = True
         if what == "register":
@@ -226,8 +226,15 @@ class Workload:
     def read_at(self, store: Store, machine: str, profile: str) -> Sequence[Entry]:
         """Read a profile for a later write's causes; return the register writes that stand."""
         entries = _visible(store, profile, self.history)
-        self._read[machine] = tuple(entry.number for entry in entries)
+        self._read[machine] = (store, store.counters["commits_failed"], entries)
         return entries
+
+    def _causes(self, machine: str) -> tuple[int, ...]:
+        """Return the writes that a machine's writer had read: no failed commit has undone them."""
+        store, failed, entries = self._read.get(machine, (None, 0, ()))
+        if store is None or store.counters["commits_failed"] != failed:
+            return ()
+        return tuple(entry.number for entry in entries)
 
     def forget_reads(self, machine: str) -> None:
         """Take note that a machine's process ended, and what was read there with it."""
