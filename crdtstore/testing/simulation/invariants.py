@@ -5,9 +5,10 @@ from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt
 from crdtstore.store import Store
 from crdtstore.sync.vector import Vector
 from crdtstore.testing.simulation.expectations import Broken
-from crdtstore.testing.simulation.history import OPEN, Entry, History
+from crdtstore.testing.simulation.history import Entry, History
 from crdtstore.testing.simulation.machine import Machine
 from crdtstore.testing.simulation.network import Network
+from crdtstore.testing.simulation.workload import is_covered
 
 
 class Invariants:
@@ -61,7 +62,7 @@ class Invariants:
         store = self._network.store(name)
         count = 0
         for effect in effects:
-            if not _has(store, effect):
+            if not is_covered(store, effect):
                 continue
             for number in effect.causes:
                 cause = self._history.entries[number]
@@ -71,13 +72,6 @@ class Invariants:
                 if not _shows(store, cause):
                     raise Broken(f"{name} sees the effect, {effect}, without its cause, {cause}")
         return count
-
-
-def _has(store: Store, entry: Entry) -> bool:
-    """Say whether a write came by frames: a repaired document may run ahead of its causes."""
-    if entry.fate == OPEN and entry.ticket.sequence == 0:
-        return entry.origin == store.replication.identity.origin
-    return store.ledger.head(entry.origin)[0] >= entry.ticket.sequence
 
 
 def _shows(store: Store, entry: Entry) -> bool:

@@ -45,12 +45,12 @@ def heal(simulation: "Simulation") -> None:
         machine.clock_ahead_ms = max(-20_000, min(machine.clock_ahead_ms, 20_000))
         simulation.fill_disk(name, DISK_BYTES_DEFAULT)
         machine.storage.fail_next_commit(None)
-        if name in simulation.in_2099:
+        network.restart(name)
+        timestamp = network.store(name).replication.healing.latest_timestamp
+        if timestamp >> 16 > network.clock.now_ms + REST_MS:
             simulation.crash(name)
             simulation.replace_disk(name, MemoryStorage(fingerprint=f"after 2099: {name}"))
-        elif machine.exchange is not None and machine.exchange.store.failure is not None:
-            simulation.crash(name)
-        network.restart(name)
+            network.restart(name)
     network.advance(5)
     network.clock.now_ms += REST_MS
     simulation.workload.history.refuse_beyond(network.clock.now_ms + REST_MS)
@@ -60,6 +60,10 @@ def settle(simulation: "Simulation") -> None:
     """Let time pass, and repair what is damaged, until all replicas are equal; raises Broken."""
     network = simulation.network
     for _ in range(ROUNDS):
+        for name in network.running():
+            if network.store(name).failure is not None:
+                simulation.crash(name)
+                network.restart(name)
         for _ in range(ROUND_TICKS):
             network.advance()
             if network.is_converged():

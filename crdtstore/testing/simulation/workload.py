@@ -226,7 +226,8 @@ class Workload:
     def read_at(self, store: Store, machine: str, profile: str) -> Sequence[Entry]:
         """Read a profile for a later write's causes; return the register writes that stand."""
         entries = _visible(store, profile, self.history)
-        self._read[machine] = (store, store.counters["commits_failed"], entries)
+        came_by_frames = [entry for entry in entries if is_covered(store, entry)]
+        self._read[machine] = (store, store.counters["commits_failed"], came_by_frames)
         return entries
 
     def _causes(self, machine: str) -> tuple[int, ...]:
@@ -277,6 +278,17 @@ def _part(kind: str | None, value: Any) -> Any:
 
 def _register_slot(claims: Mapping[Slot, Any], source: str) -> Any:
     return next((c for (owner, _, _), c in claims.items() if owner == source), None)
+
+
+def is_covered(store: Store, entry: Entry) -> bool:
+    """Say whether a store's vector says that it has a write.
+
+    What came by a repair, or by a snapshot that is not whole, is there without being covered: no
+    order of causes is promised for it.
+    """
+    if entry.ticket.sequence == 0:
+        return entry.origin == store.replication.identity.origin
+    return store.ledger.head(entry.origin)[0] >= entry.ticket.sequence
 
 
 def _version(store: Store, profile: str) -> str | None:
