@@ -5,14 +5,17 @@ is another file to the store, which takes a new incarnation before its first wri
 """
 
 import random
-from collections.abc import Iterable
 from typing import Any, Final
 
 from crdtstore.engine.identity import RESTORED
+from crdtstore.errors import StorageCorrupt
+from crdtstore.model.document import checked_canonical
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 
 _WHOLE: Final = 1 << 40
+_FIRST_CELL: Final = 29 + 6
+"""In a stored document: behind the header and the longest epoch, which a flip may make wrong."""
 
 
 def copy_storage(storage: MemoryStorage, *, fingerprint: str = "memory") -> MemoryStorage:
@@ -51,18 +54,24 @@ def rebooted(storage: MemoryStorage, *, number: int) -> MemoryStorage:
     return rolled_back(storage, number=number)
 
 
-def damage(storage: MemoryStorage, profile_ids: Iterable[str], chance: random.Random) -> list[str]:
-    """Flip one bit in the cells of stored documents; return the ids of those that were there."""
-    tables: Any = storage._tables
+def damaged_profiles(storage: MemoryStorage) -> list[str]:
+    """Return the ids of stored documents that do not match their checksums."""
     damaged = []
-    for profile_id in profile_ids:
-        record = tables.documents.get(profile_id.encode())
-        if record is None:
-            continue
-        place = len(record) - 1 - chance.randrange(min(16, len(record) - 29))
-        flipped = record[place] ^ (1 << chance.randrange(8))
-        tables.documents[profile_id.encode()] = (
-            record[:place] + bytes((flipped,)) + record[place + 1 :]
-        )
-        damaged.append(profile_id)
+    for key, record in storage.documents(b"", limit=_WHOLE, bytes_max=_WHOLE):
+        try:
+            checked_canonical(key.decode(), record)
+        except StorageCorrupt:
+            damaged.append(key.decode())
     return damaged
+
+
+def damage(storage: MemoryStorage, profile_id: str, chance: random.Random) -> bool:
+    """Flip one bit in the cells of a stored document; return whether there was one with cells."""
+    tables: Any = storage._tables
+    record = tables.documents.get(profile_id.encode())
+    if record is None or len(record) <= _FIRST_CELL + 2:
+        return False
+    place = chance.randrange(_FIRST_CELL, len(record))
+    flipped = bytes((record[place] ^ (1 << chance.randrange(8)),))
+    tables.documents[profile_id.encode()] = record[:place] + flipped + record[place + 1 :]
+    return True

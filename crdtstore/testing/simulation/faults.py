@@ -202,7 +202,7 @@ def rollback(simulation: "Simulation") -> bool:
     """A volume or a machine is put back to an older image, in place."""
     name = simulation.chance.choice(list(simulation.network.machines))
     images = simulation.images.get(name)
-    if not images:
+    if not images or simulation.is_damaged():
         return False
     _crash(simulation, name)
     image = simulation.chance.choice(images)
@@ -225,7 +225,7 @@ def backup_restored(simulation: "Simulation") -> bool:
     """A replica is started from an old backup, as a new incarnation."""
     name = simulation.chance.choice(list(simulation.network.machines))
     images = simulation.images.get(name)
-    if not images:
+    if not images or simulation.is_damaged():
         return False
     _crash(simulation, name)
     fingerprint = f"restored {simulation.next_number()}"
@@ -235,6 +235,8 @@ def backup_restored(simulation: "Simulation") -> bool:
 
 def emptied(simulation: "Simulation") -> bool:
     """A replica loses its disk, and is started from an empty directory."""
+    if simulation.is_damaged():
+        return False
     name = simulation.chance.choice(list(simulation.network.machines))
     _crash(simulation, name)
     _back_soon(simulation, name, MemoryStorage(fingerprint=f"new {simulation.next_number()}"))
@@ -263,13 +265,21 @@ def joiner(simulation: "Simulation") -> bool:
 
 
 def bit_rot(simulation: "Simulation") -> bool:
-    """A bit flips in a stored document."""
+    """A bit flips in a stored document, where journals are long.
+
+    A damaged store gives no snapshot, and whoever needs one of it closes the link over which it
+    could be repaired. While it is not healed no disk is lost: that may leave no copy to heal from.
+    """
+    if simulation.is_tight:
+        return False
     name = simulation.chance.choice(list(simulation.network.machines))
     machine = simulation.network.machines[name]
     profile = simulation.workload.profile()
     if machine.exchange is not None and profile in machine.exchange.store.documents.dirty:
         return False
-    if not damage(machine.storage, [profile], simulation.chance):
+    if simulation.is_damaged():
+        return False
+    if not damage(machine.storage, profile, simulation.chance):
         return False
     simulation.document_damaged(name, profile)
     return True

@@ -5,7 +5,7 @@ It is a model of the store in the plainest terms: a list of writes. It shares no
 a write right after it was made, and whether the write was answered.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,7 +72,7 @@ class History:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.by_profile: dict[str, list[Entry]] = {}
-        self._judged = 0
+        self._damaged: set[tuple[str, str]] = set()
 
     def add(self, **content: Any) -> Entry:
         """Add a write."""
@@ -102,27 +102,26 @@ class History:
         self, before: Mapping[int, int], after: Mapping[int, int], others: Iterable[Machine]
     ) -> int:
         """Take note that a disk went back, or away; return how many writes no disk holds now."""
-        held = [machine.disk_vector for machine in others]
-        count = 0
-        for entry in self.entries:
-            origin, sequence = entry.origin, entry.ticket.sequence
-            if (
-                entry.fate == MUST
-                and sequence <= before.get(origin, 0)
-                and sequence > after.get(origin, 0)
-                and not any(vector.get(origin, 0) >= sequence for vector in held)
-            ):
-                entry.is_at_mercy = True
-                count += 1
-        return count
+        lost = [
+            entry
+            for entry in self.entries
+            if after.get(entry.origin, 0) < entry.ticket.sequence <= before.get(entry.origin, 0)
+        ]
+        return self._leave_to_mercy(lost, list(others))
 
-    def document_lost(self, profile: str, others: Iterable[Machine]) -> int:
-        """Take note that a stored document was damaged; return how many writes nobody else has."""
-        held = [machine.disk_vector for machine in others]
+    def document_damaged(self, name: str, profile: str, others: Iterable[Machine]) -> int:
+        """Take note that a machine's document was damaged; return how many writes nobody has."""
+        self._damaged.add((name, profile))
+        return self._leave_to_mercy(self.by_profile.get(profile, []), list(others))
+
+    def _leave_to_mercy(self, entries: Iterable[Entry], others: Sequence[Machine]) -> int:
+        held = [(machine.name, machine.disk_vector) for machine in others]
         count = 0
-        for entry in self.by_profile.get(profile, []):
+        for entry in entries:
             if entry.fate == MUST and not any(
-                vector.get(entry.origin, 0) >= entry.ticket.sequence for vector in held
+                vector.get(entry.origin, 0) >= entry.ticket.sequence
+                and (name, entry.profile) not in self._damaged
+                for name, vector in held
             ):
                 entry.is_at_mercy = True
                 count += 1

@@ -1,18 +1,21 @@
 """One run: a network that is drawn from a seed, written to, beset by faults, healed and judged."""
 
+import logging
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crdtstore import limits
-from crdtstore.errors import CrdtstoreError, StorageCorrupt, StorageError, StorageFull
+from crdtstore.errors import CrdtstoreError, StorageCorrupt, StorageError
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.memory_storage import MemoryStorage
-from crdtstore.testing.simulation.disk import copy_storage
+from crdtstore.store import Store
+from crdtstore.testing.simulation.disk import copy_storage, damaged_profiles
 from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.faults import BACKUPS_KEPT, FAULTS
 from crdtstore.testing.simulation.follower import Follower
@@ -66,8 +69,8 @@ def simulate(plan: Plan, *, trace: Callable[[str], None] | None = None) -> Repor
     is_tight = chance.random() < 0.7
     sizes = drawn_limits(chance) if is_tight else {}
     settings = drawn_settings(chance) if is_tight else Settings()
-    with limits_set_to(sizes):
-        simulation = Simulation(plan, chance, settings, trace)
+    with limits_set_to(sizes), _no_logs():
+        simulation = Simulation(plan, chance, settings, trace, is_tight=is_tight)
         report.setting = simulation.setting + (", tight limits" if is_tight else "")
         try:
             simulation.run()
@@ -83,6 +86,17 @@ def simulate(plan: Plan, *, trace: Callable[[str], None] | None = None) -> Repor
     return report
 
 
+@contextmanager
+def _no_logs() -> Iterator[None]:
+    """Keep the store's own log quiet: a run refuses thousands of links on purpose."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
 class Simulation:
     """A run under way: what faults, workload and checkers share."""
 
@@ -92,8 +106,11 @@ class Simulation:
         chance: random.Random,
         settings: Settings,
         trace: Callable[[str], None] | None,
+        *,
+        is_tight: bool,
     ) -> None:
         self.plan = plan
+        self.is_tight = is_tight
         self.chance = chance
         self.counts: Counter[str] = Counter()
         self.network = Network(plan.seed, schema=plan.schema, settings=settings, trace=trace)
@@ -185,12 +202,13 @@ class Simulation:
             self.counts["causes seen"] += self.invariants.check_causes(name, entries)
             self._follow(name)
         name = self.chance.choice(list(self.network.machines))
-        if self.chance.random() < 0.1:
+        if self.chance.random() < 0.1 and not self.is_damaged():
             images = self.images.setdefault(name, [])
             images.append(copy_storage(self.network.machines[name].storage))
             del images[:-BACKUPS_KEPT]
-        if running and self.chance.random() < 0.02:
-            self._start_repair(self.chance.choice(running))
+        if running and self.chance.random() < (0.3 if self.damaged else 0.02):
+            doubtful = [name for name in running if name in self.damaged]
+            self._start_repair(self.chance.choice(doubtful or running))
         if running and self.chance.random() < 0.03:
             self.network.checkpoint(self.chance.choice(running))
         self.network.schedule(self.chance.randrange(1, 300), self._look)
@@ -266,11 +284,19 @@ class Simulation:
         machine.replace_disk(storage, after)
         self.invariants.disk_replaced(machine)
         self.followers.pop(name, None)
+        self._note_damage(name)
+
+    def _note_damage(self, name: str) -> None:
+        """Note what is damaged on a disk that is a copy of another."""
+        if self.damaged:
+            for profile in damaged_profiles(self.network.machines[name].storage):
+                self.document_damaged(name, profile)
 
     def add_machine(self, name: str, storage: MemoryStorage) -> None:
         """Add a machine with a disk, wired to one or two others, and start it."""
         others = list(self.network.machines)
         self.network.add(name, storage=storage, skew_ms=self.chance.randrange(-20_000, 20_001))
+        self._note_damage(name)
         for other in self.chance.sample(others, min(len(others), self.chance.choice([1, 2]))):
             self.network.wire(name, other)
 
@@ -283,7 +309,12 @@ class Simulation:
         self.damaged.add(name)
         machine = self.network.machines[name]
         others = [other for other in self.network.machines.values() if other is not machine]
-        self.workload.history.document_lost(profile, others)
+        self.workload.history.document_damaged(name, profile, others)
+
+    def is_damaged(self) -> bool:
+        """Say whether a stored document is damaged somewhere; nothing is, once it is healed."""
+        machines = self.network.machines
+        return any(damaged_profiles(machines[name].storage) for name in self.damaged)
 
     def dirty_reads_lost(self, name: str) -> None:
         """Take note that a store undid writes that were read."""
@@ -316,12 +347,7 @@ class Simulation:
 
 def vector_at_rest(storage: MemoryStorage) -> dict[int, int]:
     """Return the vector of what a storage holds, as a process would find it."""
-    from crdtstore.store import Store
-
     copy = copy_storage(storage, fingerprint="looked at")
     numbers = iter(range(1, limits.ORIGINS_MAX))
     store = Store.open(copy, name="looker", now_ms=lambda: 1, random_bits=lambda _: next(numbers))
     return dict(store.replication.vector)
-
-
-__all__ = ["STEPS", "Plan", "Report", "Simulation", "StorageFull", "simulate"]

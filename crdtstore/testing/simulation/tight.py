@@ -27,8 +27,10 @@ CHOICES: Final[dict[str, tuple[int, ...]]] = {
 
 
 def drawn_limits(chance: random.Random) -> dict[str, int]:
-    """Draw a size for every limit."""
-    return {name: chance.choice(sizes) for name, sizes in CHOICES.items()}
+    """Draw a size for every limit; what a repair exchanges fits into what is accepted at once."""
+    drawn = {name: chance.choice(sizes) for name, sizes in CHOICES.items()}
+    drawn["HEAL_DOCUMENTS"] = min(drawn["HEAL_DOCUMENTS"], drawn["CHUNK_DOCUMENTS_MAX"])
+    return drawn
 
 
 def drawn_settings(chance: random.Random) -> Settings:

@@ -8,7 +8,6 @@ from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT, MemoryStorage
 from crdtstore.store import Store
 from crdtstore.testing.simulation.expectations import Broken, check_profile
 from crdtstore.testing.simulation.machine import COMMIT_MS
-from crdtstore.testing.simulation.network import TICK_MS
 
 if TYPE_CHECKING:
     from crdtstore.testing.simulation.run import Simulation
@@ -153,6 +152,3 @@ def _canonical(store: Store) -> dict[str, bytes]:
         for profile_id, document in found.items()
         if not document.is_absent
     }
-
-
-__all__ = ["TICK_MS", "heal", "pronounce", "settle"]
