@@ -8,7 +8,7 @@ from crdtstore.engine.identity import draw_origin
 from crdtstore.errors import FrameForked, StorageCorrupt
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import frames, open_store, reopened, send, state
 
 

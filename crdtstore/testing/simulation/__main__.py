@@ -20,6 +20,7 @@ from crdtstore.testing.simulation.workload import SCHEMA
 
 _TRACE_LINES: Final = 30
 _SHOWN_FAILURES: Final = 5
+_TOLD_SEEDS: Final = 100
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if report.failure else 0
     seeds = range(options.first, options.first + options.seeds)
     campaign = run_campaign(plan, seeds, progress=_progress)
-    print(file=sys.stderr)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     _tell(campaign)
     for failed in campaign.failed[:_SHOWN_FAILURES]:
         _tell_failure(plan, failed.seed, options.faults, options.schema)
@@ -84,7 +86,10 @@ def _faults(parser: argparse.ArgumentParser, text: str) -> tuple[str, ...]:
 def _progress(campaign: Campaign) -> None:
     rate = campaign.events / max(campaign.elapsed_s, 0.001)
     line = f"{campaign.seeds:,} seeds, {len(campaign.failed)} failed, {rate:,.0f} steps/s"
-    print(f"\r{line}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"\r{line}", end="", file=sys.stderr, flush=True)
+    elif campaign.seeds % _TOLD_SEEDS == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _tell(campaign: Campaign) -> None:

@@ -54,6 +54,12 @@ def rebooted(storage: MemoryStorage, *, number: int) -> MemoryStorage:
     return rolled_back(storage, number=number)
 
 
+def stored_profiles(storage: MemoryStorage) -> list[str]:
+    """Return the ids of all documents at rest, in order."""
+    records = storage.documents(b"", limit=_WHOLE, bytes_max=_WHOLE)
+    return [key.decode() for key, _ in records]
+
+
 def damaged_profiles(storage: MemoryStorage) -> list[str]:
     """Return the ids of stored documents that do not match their checksums."""
     damaged = []

@@ -13,6 +13,7 @@ from crdtstore.testing.simulation.disk import (
     rebooted,
     restored,
     rolled_back,
+    stored_profiles,
 )
 from crdtstore.testing.simulation.machine import COMMIT_MS
 from crdtstore.testing.simulation.wires import DELAY_MS, Wire
@@ -274,11 +275,11 @@ def bit_rot(simulation: "Simulation") -> bool:
         return False
     name = simulation.chance.choice(list(simulation.network.machines))
     machine = simulation.network.machines[name]
-    profile = simulation.workload.profile()
-    if machine.exchange is not None and profile in machine.exchange.store.documents.dirty:
+    dirty = machine.exchange.store.documents.dirty if machine.exchange is not None else {}
+    resting = [name for name in stored_profiles(machine.storage) if name not in dirty]
+    if simulation.is_damaged() or not resting:
         return False
-    if simulation.is_damaged():
-        return False
+    profile = simulation.chance.choice(resting)
     if not damage(machine.storage, profile, simulation.chance):
         return False
     simulation.document_damaged(name, profile)

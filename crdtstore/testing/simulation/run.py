@@ -124,7 +124,7 @@ class Simulation:
         self.is_calm = False
         self._numbers = 0
         self._gap_ms = chance.choice([10, 40, 150])
-        self._fault_gap_ms = chance.choice([300, 1_200, 5_000])
+        self._fault_gap_ms = chance.choice([150, 500, 2_000])
         self._weights = [FAULTS[name][1] for name in plan.faults]
         shape = plan.shape or chance.choice(SHAPES)
         count = plan.replicas or chance.choice([2, 3, 3, 4, 4, 5, 6])

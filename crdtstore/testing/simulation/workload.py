@@ -61,6 +61,9 @@ class Workload:
         self._sources = schema.sources or SOURCES
         self._profiles = [f"p{number:02d}" for number in range(profiles)]
         self._fields = [*schema.fields, *schema.group_of_field]
+        self._by_kind: dict[str, list[str]] = {}
+        for name in self._fields:
+            self._by_kind.setdefault(schema.kind_of(name) or "register", []).append(name)
         self._versions: dict[str, str] = {}
         self._read: dict[str, tuple[Store, int, Sequence[Entry]]] = {}
 
@@ -105,7 +108,9 @@ class Workload:
     def _write(self, store: Store, ticket: Ticket, profile: str, field: str | None) -> str:
         chance = self._chance
         source = chance.choice(self._sources)
-        count = 1 if field or chance.random() < 0.7 else chance.randrange(2, 5)
+        count = 1 if chance.random() < 0.7 else chance.randrange(2, 5)
+        if field is None and chance.random() < 0.4:
+            field = chance.choice(self._by_kind[chance.choice(list(self._by_kind))])
         names = [field] if field else chance.sample(self._fields, min(count, len(self._fields)))
         before = _claims(store, profile, names)
         operations = {name: self._operation(name, before[name]) for name in names}
