@@ -141,9 +141,9 @@ class Session:
 
     @staticmethod
     def _check_turn(number: int, expected: int) -> None:
-        """A link keeps the order of messages; one that does not must not cost a snapshot's part."""
+        """A link keeps the order of messages; if one does not, no part may go missing by it."""
         if number != expected:
-            raise MessageInvalid(f"chunk {number:,} of a snapshot came in the place of {expected:,}")
+            raise MessageInvalid(f"chunk {number} of a snapshot came in the place of {expected}")
 
     def _open(self, peer: Hello, now_ms: int) -> None:
         mine = self._hello

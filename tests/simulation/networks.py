@@ -1,7 +1,6 @@
 """Networks for the scenarios: how they are made, written to, and found equal."""
 
-from crdtstore.testing.simulation import Network
-from crdtstore.testing.simulation import topology
+from crdtstore.testing.simulation import Network, topology
 
 NAMES = ["ap", "eu", "sa", "us"]
 

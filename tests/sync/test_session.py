@@ -286,13 +286,14 @@ def test_the_chunks_of_a_snapshot_are_counted_anew_in_each():
     assert session.state == "open"
 
 
-@pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 1, 3, 2), (1, 0, 2, 3), (0, 1, 1, 2, 3)])
-def test_chunks_that_do_not_come_in_their_turn_are_refused(order):
+@pytest.mark.parametrize("order", [(0, 2), (0, 1, 3), (1, 0, 2), (0, 1, 1), (0, 3)])
+def test_a_chunk_that_does_not_come_in_its_turn_is_refused(order):
     messages = chunks(2)
     session = opened()
+    for place in order[:-1]:
+        session.receive(messages[place], NOW)
     with pytest.raises(MessageInvalid, match="of a snapshot came in the place of"):
-        for place in order:
-            session.receive(messages[place], NOW)
+        session.receive(messages[order[-1]], NOW)
 
 
 def test_a_chunk_costs_a_whole_frame_at_least():

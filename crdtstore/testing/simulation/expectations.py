@@ -152,7 +152,7 @@ def check_counter(
     where: str, candidates: Sequence[Candidate], entries: Sequence[Entry], value: Any
 ) -> None:
     """Every part is the sum of what was answered there, in order, and the value their sum."""
-    found = {(candidate.source, candidate.origin): candidate.value for candidate in candidates}
+    found: dict[tuple[str, int], Any] = {(c.source, c.origin): c.value for c in candidates}
     parts: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     for entry in entries:
         parts[entry.source, entry.origin].append(entry)

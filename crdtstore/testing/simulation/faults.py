@@ -163,7 +163,9 @@ def slow_disk(simulation: "Simulation") -> bool:
     name = simulation.chance.choice(list(simulation.network.machines))
     machine = simulation.network.machines[name]
     machine.commit_ms = _ms(simulation.chance, 20, 3_000)
-    simulation.later(_ms(simulation.chance, 1_000, 15_000), setattr, machine, "commit_ms", COMMIT_MS)
+    simulation.later(
+        _ms(simulation.chance, 1_000, 15_000), setattr, machine, "commit_ms", COMMIT_MS
+    )
     return True
 
 
@@ -185,8 +187,10 @@ def commit_fails(simulation: "Simulation") -> bool:
         return False
     machine = simulation.network.machines[name]
     error = StorageFailed("the disk reported a failure")
-    if machine.commit is not None and not machine.commit.makes_room and (
-        simulation.chance.random() < 0.5
+    if (
+        machine.commit is not None
+        and not machine.commit.makes_room
+        and (simulation.chance.random() < 0.5)
     ):
         if not machine.is_persisted:
             machine.persist()
@@ -230,7 +234,9 @@ def backup_restored(simulation: "Simulation") -> bool:
         return False
     _crash(simulation, name)
     fingerprint = f"restored {simulation.next_number()}"
-    _back_soon(simulation, name, restored(simulation.chance.choice(images), fingerprint=fingerprint))
+    _back_soon(
+        simulation, name, restored(simulation.chance.choice(images), fingerprint=fingerprint)
+    )
     return True
 
 

@@ -5,8 +5,8 @@ It is a model of the store in the plainest terms: a list of writes. It shares no
 a write right after it was made, and whether the write was answered.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 

@@ -1,5 +1,7 @@
 """Invariants: what holds at every replica after every event, cheap enough to look all the time."""
 
+from collections.abc import Sequence
+
 from crdtstore import limits
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt
 from crdtstore.store import Store
@@ -57,7 +59,7 @@ class Invariants:
         if store.replication.quarantined > limits.QUARANTINE_MAX:
             raise Broken(f"{name} keeps {store.replication.quarantined} refused frames")
 
-    def check_causes(self, name: str, effects: list[Entry]) -> int:
+    def check_causes(self, name: str, effects: Sequence[Entry]) -> int:
         """Whoever sees a write sees what its writer had read; return how many pairs were seen."""
         store = self._network.store(name)
         count = 0

@@ -95,7 +95,8 @@ class Machine:
 
     def persist(self) -> None:
         """Make the commit under way durable, as the worker thread does: the store is not told."""
-        assert self.commit is not None and not self.is_persisted
+        assert self.commit is not None
+        assert not self.is_persisted
         try:
             persist_growing(self.commit, self.storage)
         except StorageError as failure:
@@ -122,7 +123,9 @@ class Machine:
 
     def fail_but_keep(self, error: StorageError) -> None:
         """Tell the store that the commit that is durable has failed."""
-        assert self.exchange is not None and self.commit is not None and self.is_persisted
+        assert self.exchange is not None
+        assert self.commit is not None
+        assert self.is_persisted
         if self._failure is not None:
             self.finish()
             return

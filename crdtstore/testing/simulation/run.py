@@ -1,11 +1,9 @@
 """One run: a network that is drawn from a seed, written to, beset by faults, healed and judged."""
 
-import logging
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +20,7 @@ from crdtstore.testing.simulation.follower import Follower
 from crdtstore.testing.simulation.invariants import Invariants
 from crdtstore.testing.simulation.messages import KINDS
 from crdtstore.testing.simulation.network import Network
+from crdtstore.testing.simulation.quiet import no_logs
 from crdtstore.testing.simulation.tight import drawn_limits, drawn_settings, limits_set_to
 from crdtstore.testing.simulation.topologies import SHAPES, topology
 from crdtstore.testing.simulation.verdict import pronounce
@@ -69,7 +68,7 @@ def simulate(plan: Plan, *, trace: Callable[[str], None] | None = None) -> Repor
     is_tight = chance.random() < 0.7
     sizes = drawn_limits(chance) if is_tight else {}
     settings = drawn_settings(chance) if is_tight else Settings()
-    with limits_set_to(sizes), _no_logs():
+    with limits_set_to(sizes), no_logs():
         simulation = Simulation(plan, chance, settings, trace, is_tight=is_tight)
         report.setting = simulation.setting + (", tight limits" if is_tight else "")
         try:
@@ -84,17 +83,6 @@ def simulate(plan: Plan, *, trace: Callable[[str], None] | None = None) -> Repor
         report.virtual_s = simulation.network.elapsed_ms / 1_000
         report.counts = simulation.counts
     return report
-
-
-@contextmanager
-def _no_logs() -> Iterator[None]:
-    """Keep the store's own log quiet: a run refuses thousands of links on purpose."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(level)
 
 
 class Simulation:

@@ -153,7 +153,9 @@ class Workload:
                 if claims and chance.random() < 0.4:
                     return "remove", remove(chance.choice([slot[2] for slot in claims]))
                 element = chance.choice(ELEMENTS)
-                return ("add", add(element)) if chance.random() < 0.8 else ("remove", remove(element))
+                return (
+                    ("add", add(element)) if chance.random() < 0.8 else ("remove", remove(element))
+                )
             case "consent":
                 return ("deny", revoke()) if chance.random() < 0.4 else ("grant", grant())
         return "register", self._value()
@@ -165,7 +167,9 @@ class Workload:
         if chance < 0.4:
             return self._chance.choice(["ann", "bob", 1, 2, 30])
         if chance < 0.43:
-            return "x" * self._chance.choice([3_000, 20_000, 60_000]) + str(len(self.history.entries))
+            return "x" * self._chance.choice([3_000, 20_000, 60_000]) + str(
+                len(self.history.entries)
+            )
         return f"w{len(self.history.entries)}"
 
     # --- what is noted ------------------------------------------------------------------------
@@ -207,7 +211,9 @@ class Workload:
             is_news = not stood
             if is_news:
                 claim = after.get((source, ticket.origin, element))
-                _check(claim is not None and claim.survives, f"{profile}.{name}: {what} is not seen")
+                _check(
+                    claim is not None and claim.survives, f"{profile}.{name}: {what} is not seen"
+                )
                 assert claim is not None
                 entry |= {"value": element, "timestamp": claim.timestamp}
         else:
@@ -269,9 +275,7 @@ def _claims(store: Store, profile: str, names: Sequence[str]) -> dict[str, dict[
         except ProfileNotFound:
             candidates = []
         kind = store.schema.kind_of(name)
-        found[name] = {
-            (c.source, c.origin, _part(kind, c.value)): c for c in candidates
-        }
+        found[name] = {(c.source, c.origin, _part(kind, c.value)): c for c in candidates}
     return found
 
 
