@@ -1,4 +1,4 @@
-"""Repairs between replicas in lockstep: both ends hold the join, whatever happens on the way."""
+"""Repairs between simulated replicas: both ends hold the join, whatever happens on the way."""
 
 import itertools
 

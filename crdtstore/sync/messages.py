@@ -234,9 +234,7 @@ def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk | Documents:
     if _chunk_hash(content, tag) != data[1 : 1 + HASH_BYTES]:
         raise FrameCorrupt(f"{what} does not match its hash: damaged, or of another space")
     try:
-        fields = msgpack.unpackb(
-            content, use_list=False, max_array_len=4, object_hook=refuse_map
-        )
+        fields = msgpack.unpackb(content, use_list=False, max_array_len=4, object_hook=refuse_map)
         if data[0] == 16:
             return checked_documents(*fields)
         last_id, timestamp, entries, number = fields

@@ -242,12 +242,17 @@ def _lines_of(text: str, scenario: Scenario) -> Iterator[str]:
                 answers.extend(scenario.run(line))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run scenario files; return 1 if one says something else than it must."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m crdtstore.testing.simulation.scenario")
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--rewrite", action="store_true", help="write the answers into the files")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run scenario files; return 1 if one says something else than it must."""
+    options = build_parser().parse_args(arguments)
     different = 0
     for path in options.files:
         text = path.read_text("utf-8")
