@@ -184,11 +184,11 @@ class Simulation:
             return
         running = self.network.running()
         if running:
-            name = self.chance.choice(running)
-            store = self.network.store(name)
-            entries = self.workload.read_at(store, name, self.workload.profile())
-            self.counts["causes seen"] += self.invariants.check_causes(name, entries)
-            self._follow(name)
+            profile = self.workload.profile()
+            for name in running:
+                entries = self.workload.read_at(self.network.store(name), name, profile)
+                self.counts["causes seen"] += self.invariants.check_causes(name, entries)
+            self._follow(self.chance.choice(running))
         name = self.chance.choice(list(self.network.machines))
         if self.chance.random() < 0.1 and not self.is_damaged():
             images = self.images.setdefault(name, [])
@@ -199,7 +199,7 @@ class Simulation:
             self._start_repair(self.chance.choice(doubtful or running))
         if running and self.chance.random() < 0.03:
             self.network.checkpoint(self.chance.choice(running))
-        self.network.schedule(self.chance.randrange(1, 300), self._look)
+        self.network.schedule(self.chance.randrange(1, 200), self._look)
 
     def _follow(self, name: str) -> None:
         store = self.network.store(name)

@@ -48,6 +48,9 @@ SCHEMA: Final = Schema(
 """The schema of a simulation that is given none: every kind and every policy."""
 
 SOURCES: Final = ("cdp", "crm", "web")
+CAUSES_NOTED: Final = 6
+"""Of what a writer has read, so many of the newest writes are noted as causes of its own."""
+
 ELEMENTS: Final = ("a", "b", "c", "é", 1, 2.5)
 
 
@@ -237,7 +240,7 @@ class Workload:
     def read_at(self, store: Store, machine: str, profile: str) -> Sequence[Entry]:
         """Read a profile for a later write's causes; return the register writes that stand."""
         entries = _visible(store, profile, self.history)
-        came_by_frames = [entry for entry in entries if is_covered(store, entry)]
+        came_by_frames = [entry for entry in entries if is_covered(store, entry)][-CAUSES_NOTED:]
         self._read[machine] = (store, store.counters["commits_failed"], came_by_frames)
         return entries
 
