@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SECONDS ?= 60
 
-.PHONY: run test lint bench fuzz clean
+.PHONY: run test lint bench sim fuzz clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -26,6 +26,9 @@ bench: $(STAMP)  ## measure this machine
 fuzz: $(STAMP)  ## fuzz every decoder, each for SECONDS, on all cores (Linux on x86_64)
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	$(BIN)/python -m tests.fuzzing --seconds $(SECONDS) $(ARGS)
+
+sim: $(STAMP)  ## search for a history that breaks a promise: SEEDS=2000, ARGS="--faults crash"
+	$(BIN)/python -m crdtstore.testing.simulation --seeds $(or $(SEEDS),500) $(ARGS)
 
 clean:  ## remove the virtual environment and what tests left
 	rm -rf $(VENV) demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzzing

@@ -97,15 +97,15 @@ class Documents:
             self._young, self._young_bytes = {}, 0
 
     def rest(self, profile_ids: list[str]) -> list[tuple[str, bytes, Document, int]]:
-        """Return (id, record, document, digest) of documents, as storage shall keep them.
+        """Return (id, record, document, digest) of dirty documents, as storage shall keep them.
 
-        One whose record is found damaged is left out: there is nothing newer to keep of it.
+        One that is not dirty rests already. It is left out: the cache may drop it while its commit
+        is under way, and what is then written to its successor would be taken for at rest.
         """
         rested = []
         for profile_id in profile_ids:
-            try:
-                document = self.get(profile_id)
-            except StorageCorrupt:
+            document = self.dirty.get(profile_id)
+            if document is None:
                 continue
             if document.is_absent:
                 self.dirty.pop(profile_id, None)

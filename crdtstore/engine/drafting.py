@@ -81,7 +81,7 @@ class Drafting:
         self._clock_skew_ms_max = clock_skew_ms_max
         self._entries: list[bytes] = []
         self._entries_bytes = 0
-        self._dependencies: Vector = {}
+        self._dependencies = self._all_durable()
 
     @property
     def is_empty(self) -> bool:
@@ -262,7 +262,11 @@ class Drafting:
         self.draft = Draft()
         self._entries = []
         self._entries_bytes = 0
-        self._dependencies = {
+        self._dependencies = self._all_durable()
+
+    def _all_durable(self) -> Vector:
+        """Return what the next frame depends on when it is not known what came since the last."""
+        return {
             origin: sequence
             for origin, sequence in self._ledger.durable.items()
             if origin != self.origin

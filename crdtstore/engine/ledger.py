@@ -190,7 +190,8 @@ class Ledger:
         if position >= self.position:
             return []
         if not self._recent or position + 1 < self._recent[0][0]:
-            return self._read(position, _SCAN_RECORDS, bytes_max)
+            found = self._read(position, _SCAN_RECORDS, bytes_max)
+            return [record for record in found if record[0] <= self.position]
         start = position + 1 - self._recent[0][0]
         records = []
         size = 0

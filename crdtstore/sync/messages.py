@@ -128,16 +128,20 @@ class SnapshotChunk:
     """Documents, or parts of large ones, as a packed array of [profile id, epoch, cells].
 
     All documents up to ``last_id`` have now been sent. No cell is newer than ``timestamp``.
+    ``number`` counts the chunks of this snapshot from 1: one out of its turn is refused.
     """
 
     last_id: str
     timestamp: int
     entries: bytes
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEnd:
-    """The last document was sent."""
+    """The last document was sent, with the last of so many chunks."""
+
+    chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,8 @@ def encode(message: Message, tag: bytes) -> bytes:
     match message:
         case Frames(frames):
             return b"\x02" + b"".join(frames)
-        case SnapshotChunk(last_id, timestamp, entries):
-            content = _pack([last_id, timestamp, entries])
+        case SnapshotChunk(last_id, timestamp, entries, number):
+            content = _pack([last_id, timestamp, entries, number])
             return b"\x09" + _chunk_hash(content, tag) + content
         case Documents(role, timestamp, entries):
             content = _pack([role, timestamp, entries])
@@ -192,8 +196,8 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
             return 7, [after]
         case SnapshotBegin(heads, names, profiles):
             return 8, [flat_heads(heads), flat(names), profiles]
-        case SnapshotEnd():
-            return 11, []
+        case SnapshotEnd(chunks):
+            return 11, [chunks]
         case Refuse(code, reason):
             return 12, [code, reason]
         case Compare() | Differences() | Fetch():
@@ -230,13 +234,15 @@ def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk | Documents:
     if _chunk_hash(content, tag) != data[1 : 1 + HASH_BYTES]:
         raise FrameCorrupt(f"{what} does not match its hash: damaged, or of another space")
     try:
-        first, timestamp, entries = msgpack.unpackb(
-            content, use_list=False, max_array_len=3, object_hook=refuse_map
-        )
+        fields = msgpack.unpackb(content, use_list=False, max_array_len=4, object_hook=refuse_map)
         if data[0] == 16:
-            return checked_documents(first, timestamp, entries)
+            return checked_documents(*fields)
+        last_id, timestamp, entries, number = fields
         return SnapshotChunk(
-            checked_place(first), checked_number(timestamp), checked_bytes(entries)
+            checked_place(last_id),
+            checked_number(timestamp),
+            checked_bytes(entries),
+            checked_number(number),
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise FrameCorrupt(f"{what} cannot be read: {error}") from error
@@ -273,6 +279,6 @@ _DECODERS: Final[dict[int, Callable[..., Message]]] = {
         checked_heads(heads), checked_names(names), checked_number(profiles)
     ),
     10: lambda: Trimmed(),
-    11: lambda: SnapshotEnd(),
+    11: lambda chunks: SnapshotEnd(checked_number(chunks)),
     12: lambda code, reason: Refuse(checked_text(code)[:100], checked_text(reason)[:1000]),
 }

@@ -21,6 +21,7 @@ for they may hold many small documents. Nothing else is counted; it is bounded b
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from crdtstore import limits
@@ -92,6 +93,7 @@ class Session:
         self._credit_bytes = limits.CREDIT_BYTES
         self._owed_bytes = 0
         self._received_bytes = 0
+        self._chunks_sent = self._chunks_received = 0
         self._gossiped_ms = now_ms
         self._gossiped_names = dict(hello.names)
         self._queue(hello)
@@ -114,7 +116,14 @@ class Session:
         match message:
             case Hello():
                 self._open(message, now_ms)
+            case SnapshotBegin():
+                self._chunks_received = 0
+            case SnapshotEnd(chunks):
+                self._check_turn(chunks, self._chunks_received)
             case Frames() | SnapshotChunk() | Documents():
+                if isinstance(message, SnapshotChunk):
+                    self._chunks_received += 1
+                    self._check_turn(message.number, self._chunks_received)
                 self._received_bytes += cost_bytes(message, len(data))
                 if self._received_bytes > limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX:
                     raise MessageInvalid("the peer sends more than it was given credit for")
@@ -131,6 +140,12 @@ class Session:
             case Refuse():
                 self.state = "closed"
         return message
+
+    @staticmethod
+    def _check_turn(number: int, expected: int) -> None:
+        """A link keeps the order of messages; if one does not, no part may go missing by it."""
+        if number != expected:
+            raise MessageInvalid(f"chunk {number} of a snapshot came in the place of {expected}")
 
     def _open(self, peer: Hello, now_ms: int) -> None:
         mine = self._hello
@@ -197,12 +212,19 @@ class Session:
 
     def send_chunk(self, chunk: SnapshotChunk | Documents) -> int:
         """Queue a snapshot chunk or documents, count it against the credit; return its bytes."""
+        if isinstance(chunk, SnapshotChunk):
+            self._chunks_sent += 1
+            chunk = replace(chunk, number=self._chunks_sent)
         size = self._queue(chunk)
         self._credit_bytes -= cost_bytes(chunk, size)
         return size
 
     def send(self, message: Message) -> int:
         """Queue any other message; return its bytes."""
+        if isinstance(message, SnapshotBegin):
+            self._chunks_sent = 0
+        elif isinstance(message, SnapshotEnd):
+            message = SnapshotEnd(self._chunks_sent)
         return 0 if self.state == "closed" else self._queue(message)
 
     def refuse(self, code: str, reason: str) -> None:

@@ -12,8 +12,8 @@ from crdtstore.engine.writes import Write
 from crdtstore.schema import Schema
 from crdtstore.testing.drawing import NO_VALUES, PROFILE_IDS, Values, writes
 from crdtstore.testing.programs import Step
+from crdtstore.testing.simulation.topologies import topology
 from crdtstore.testing.trial import REPLICA_NAMES, Trial
-from crdtstore.testing.wires import topology
 
 _PARTS_MOST, _STEPS_OF_A_PART = 6, 10
 _WRITES_TO_OTHERS = 5

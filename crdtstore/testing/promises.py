@@ -17,7 +17,7 @@ from crdtstore.model.operations import Increment
 from crdtstore.model.profile import Profile
 from crdtstore.store import Store
 from crdtstore.testing.broken import LawBroken
-from crdtstore.testing.lockstep import Ticket
+from crdtstore.testing.simulation.machine import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Promise:
         fields = ", ".join(dict.fromkeys(key.field for key in keys))
         kind = "an erasure" if self.delta.is_erased else "a revival"
         by = f"{keys[0].source} of {fields}" if keys else kind
-        return f"the write of {self.profile_id!r} at {self.ticket.node} by {by}"
+        return f"the write of {self.profile_id!r} at {self.ticket.machine} by {by}"
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Promises:
                         f"{name} lost an acknowledged write: {promise}",
                         f"  it holds {_text(document)}, without {_text(promise.delta)}",
                     )
-            possible = kept + [promise for promise in mine if promise.ticket.state == "unknown"]
+            possible = kept + [promise for promise in mine if promise.ticket.state == "kept"]
             bound = _joined(promise.delta for promise in possible)
             if _differ(join(bound, document), bound):
                 raise LawBroken(
@@ -101,7 +101,7 @@ class Promises:
             for counter, amount in promise.amounts.items():
                 if promise.delta.epoch == epoch:
                     sums.setdefault(counter, []).append(amount)
-                    if promise.ticket.state == "unknown":
+                    if promise.ticket.state == "kept":
                         unknown.add(counter)
         profile = read(store, profile_id)
         torn = {conflict.field for conflict in profile.conflicts} if profile is not None else set()

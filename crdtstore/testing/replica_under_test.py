@@ -13,8 +13,9 @@ from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
 from crdtstore.model.profile import Profile
 from crdtstore.schema import Schema
-from crdtstore.testing.lockstep import Network, Ticket
 from crdtstore.testing.promises import Promises
+from crdtstore.testing.simulation.machine import Ticket
+from crdtstore.testing.simulation.network import Network
 
 
 class ReplicaUnderTest:

@@ -21,12 +21,14 @@ from crdtstore.model.profile import Profile
 from crdtstore.schema import Schema
 from crdtstore.testing import verdict
 from crdtstore.testing.broken import LawBroken
-from crdtstore.testing.lockstep import Network
 from crdtstore.testing.programs import Program, Step
 from crdtstore.testing.promises import Promises
 from crdtstore.testing.replica_under_test import AsyncReplicaUnderTest, ReplicaUnderTest
+from crdtstore.testing.simulation.network import Network
+from crdtstore.testing.simulation.timeline import TICK_MS
+from crdtstore.testing.simulation.topologies import topology
+from crdtstore.testing.simulation.wires import Wire
 from crdtstore.testing.verdict import Invariant, Run
-from crdtstore.testing.wires import Wire, topology
 
 Writer: TypeAlias = Callable[..., Any]
 """A function of a replica (and of what else it takes), plain or a coroutine, that writes to it."""
@@ -69,10 +71,10 @@ class Trial:
         self.steps: list[Step] = []
         for name in self.names:
             self.network.add(name)
-            self.network.nodes[name].is_slow = True
+            self.network.machines[name].commit_ms = TICK_MS
         for one, two in topology("mesh", list(self.names)):
             self.network.wire(one, two)
-        self.network.step(2)
+        self.network.advance(2)
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class Trial:
     def step(self, count: int = 1) -> None:
         """Let time pass, a tenth of a second a step: messages are carried, a commit takes two."""
         with self._noted("step", *([] if count == 1 else [count])):
-            self.network.step(count)
+            self.network.advance(count)
 
     def cut(self, one: str, two: str) -> None:
         """Cut the link between two replicas until it is healed; what was on its way is lost."""
@@ -137,7 +139,7 @@ class Trial:
     def delay(self, one: str, two: str, steps: int) -> None:
         """Let messages between two replicas take so many steps."""
         with self._noted("delay", one, two, steps):
-            self._wire(one, two).delay_steps = steps
+            self._wire(one, two).delay_ms = steps * TICK_MS
 
     def crash(self, at: str, *, persists: bool = False) -> None:
         """Stop a replica at once: what was not committed is lost, and was not acknowledged.
@@ -156,7 +158,7 @@ class Trial:
         """Bring all documents of a replica to rest."""
         with self._noted("checkpoint", at):
             self._replica(at)
-            self.network.nodes[at].checkpoint()
+            self.network.checkpoint(at)
 
     def check(self) -> None:
         """Heal and start everything, let it settle, and check all that was promised.

@@ -7,10 +7,11 @@ from typing import TypeAlias
 from crdtstore.model.profile import Profile
 from crdtstore.store import Store
 from crdtstore.testing.broken import LawBroken
-from crdtstore.testing.lockstep import Network, Ticket
 from crdtstore.testing.outside import watched
 from crdtstore.testing.programs import Step
 from crdtstore.testing.promises import read
+from crdtstore.testing.simulation.machine import Ticket
+from crdtstore.testing.simulation.network import Network
 
 Invariant: TypeAlias = Callable[[Profile], object]
 """A function of a profile that returns False or raises AssertionError where it does not hold."""
@@ -30,17 +31,17 @@ class Run:
         states = {ticket.state for ticket in self.tickets}
         if self.was_refused and len(self.tickets) == 1:
             return "refused"
-        return states.pop() if len(states) == 1 else "unknown"
+        state = states.pop() if len(states) == 1 else "unknown"
+        return "unknown" if state == "kept" else state
 
 
 def settle(network: Network) -> None:
     """Heal and start everything, and wait until nothing moves; raises LawBroken."""
-    for name in network.nodes:
+    for name in network.machines:
         network.restart(name)
     for wire in network.wires.values():
         network.heal(wire)
-        wire.delay_steps = 0
-    network.step(15)
+    network.advance(15)
     try:
         network.settle()
     except AssertionError as error:

@@ -27,7 +27,7 @@ from crdtstore.errors import (
 )
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.stream import bounds
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation.disk import copy_storage
 from tests.client.serving import Place, play, until
 
 TOKEN = "t" * 32

@@ -19,7 +19,9 @@ from crdtstore.sync.messages import (
     Hello,
     Prune,
     Refuse,
+    SnapshotBegin,
     SnapshotChunk,
+    SnapshotEnd,
     Want,
     decode,
     encode,
@@ -265,6 +267,33 @@ def test_credit_is_given_back_in_quarters_and_with_gossip():
     session.release(5)
     session.gossip({}, {}, NOW, NOW + limits.GOSSIP_INTERVAL_MS)
     assert said(session) == [Credit(5), Gossip({}, NOW, {})]
+
+
+def chunks(count):
+    """What a session sends of a snapshot with so many chunks, and the end of it."""
+    giver = opened()
+    giver.send(SnapshotBegin({}, {}, count))
+    for number in range(count):
+        giver.send_chunk(SnapshotChunk(f"p{number}", 1, b""))
+    giver.send(SnapshotEnd())
+    return giver.take_outgoing()
+
+
+def test_the_chunks_of_a_snapshot_are_counted_anew_in_each():
+    session = opened()
+    for message in [*chunks(3), *chunks(0), *chunks(2)]:
+        session.receive(message, NOW)
+    assert session.state == "open"
+
+
+@pytest.mark.parametrize("order", [(0, 2), (0, 1, 3), (1, 0, 2), (0, 1, 1), (0, 3)])
+def test_a_chunk_that_does_not_come_in_its_turn_is_refused(order):
+    messages = chunks(2)
+    session = opened()
+    for place in order[:-1]:
+        session.receive(messages[place], NOW)
+    with pytest.raises(MessageInvalid, match="of a snapshot came in the place of"):
+        session.receive(messages[order[-1]], NOW)
 
 
 def test_a_chunk_costs_a_whole_frame_at_least():

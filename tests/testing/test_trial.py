@@ -131,7 +131,7 @@ def test_histories_reach_what_they_are_about():
     look()
     links = {"cut", "heal", "drop", "delay"}
     assert verbs == links | {"write", "erase", "revive", "step", "crash", "restart", "checkpoint"}
-    assert fates == {"durable", "lost", "unknown"}
+    assert fates == {"durable", "lost", "kept"}
 
 
 # --- what is wrong -------------------------------------------------------------------------------
