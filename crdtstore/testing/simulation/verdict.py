@@ -8,6 +8,7 @@ from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT
 from crdtstore.store import Store
 from crdtstore.testing.simulation.disk import new_disk
 from crdtstore.testing.simulation.expectations import Broken, check_profile
+from crdtstore.testing.simulation.journal_order import check_journal_order
 from crdtstore.testing.simulation.machine import COMMIT_MS
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def _repair(simulation: "Simulation", name: str, peer: str) -> None:
 
 def _check_all(simulation: "Simulation") -> None:
     network, history = simulation.network, simulation.workload.history
+    for name in network.running():
+        check_journal_order(name, network.store(name))
     documents = [_canonical(network.store(name)) for name in network.running()]
     if any(other != documents[0] for other in documents):
         raise Broken(f"equal digests, other documents:\n{network.describe()}")
