@@ -23,7 +23,7 @@ CHECKS: Final = (
     (
         "tests of commits and laws",
         ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
-        + ("tests/test_group_commit.py", "tests/engine/test_commits.py", "tests/laws"),
+        + ("tests/test_group_commit.py", "tests/engine", "tests/laws"),
     ),
     ("simulator, 400 seeds", ("-m", "crdtstore.testing.simulation", "--seeds", "400")),
 )

@@ -150,6 +150,13 @@ BUGS: Final = (
         '                commit.batch.meta["checkpoint"] = self._next_mark.pack()\n',
     ),
     Bug(
+        "causes forgotten at a restart",
+        "the first frame of a process does not say what its writers had seen",
+        "engine/drafting.py",
+        "        self._dependencies = self._all_durable()\n\n    @property\n",
+        "        self._dependencies: Vector = {}\n\n    @property\n",
+    ),
+    Bug(
         "recovery ends early",
         "the last record of the journal is not applied after a crash",
         "engine/recovery.py",
