@@ -18,13 +18,12 @@ from tests.mutants.bugs import BUGS, Bug
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHECK_TIMEOUT_S: Final = 600
 
+_PYTEST: Final = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+
 CHECKS: Final = (
     ("simulator, 40 seeds", ("-m", "crdtstore.testing.simulation", "--seeds", "40")),
-    (
-        "tests of commits and laws",
-        ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
-        + ("tests/test_group_commit.py", "tests/engine", "tests/laws"),
-    ),
+    ("tests of commits", (*_PYTEST, "tests/test_group_commit.py", "tests/engine")),
+    ("laws", (*_PYTEST, "tests/laws")),
     ("simulator, 400 seeds", ("-m", "crdtstore.testing.simulation", "--seeds", "400")),
 )
 """Who looks for a bug, the quickest first."""
