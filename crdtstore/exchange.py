@@ -16,6 +16,7 @@ from crdtstore.errors import (
     RepairUnderWay,
     StorageError,
 )
+from crdtstore.fetching import SnapshotFetch
 from crdtstore.repairing import Answering, Repair
 from crdtstore.serving import (
     LinkState,
@@ -64,8 +65,7 @@ class Exchange:
         self.nonce = store.random_bits(63)
         self._interest = Interest()
         self._next_link = 1
-        self._snapshot_link: int | None = None
-        self._snapshot_heard_ms = 0
+        self._fetch = SnapshotFetch(store)
         self._unreleased: list[tuple[int, int]] = []
         self._releasing: list[tuple[int, int]] = []
 
@@ -105,8 +105,7 @@ class Exchange:
         link.session.state = "closed"
         link.end_repair(link.reason or "the link was lost")
         self._interest.forget_link(number)
-        if self._snapshot_link == number:
-            self._snapshot_link = None
+        self._fetch.forget(number)
         self._evaluate()
 
     def take_outgoing(self, number: int) -> list[bytes]:
@@ -167,16 +166,18 @@ class Exchange:
             case Want(after):
                 subscribe(link, after, replication)
             case Trimmed():
-                self._request_snapshot(number)
+                self._fetch.ask(number, link)
             case SnapshotRequest(after):
                 begin_snapshot(link, after, replication)
             case SnapshotBegin():
-                if number == self._snapshot_link:
-                    replication.snapshot_begun(message)
+                self._fetch.begin(number, message)
             case SnapshotChunk():
-                self._receive_chunk(number, link, message, cost_bytes(message, size))
+                is_held = self._fetch.receive(number, link, message)
+                self._owe(number, link, cost_bytes(message, size), is_held=is_held)
             case SnapshotEnd():
-                self._end_snapshot(number)
+                if self._fetch.end(number):
+                    self._interest.forget_all()
+                    self._evaluate()
             case Compare():
                 link.answering.compare(message)
             case Fetch():
@@ -214,7 +215,7 @@ class Exchange:
             or not covers(self.store.ledger.vector(), peer.floor)
             or (is_fresh and peer.profiles >= limits.SNAPSHOT_FRESH_PROFILES_MIN)
         ):
-            self._request_snapshot(number)
+            self._fetch.ask(number, link)
         self._evaluate()
 
     def _keep_one_link(self, number: int, link: LinkState, peer: Hello) -> bool:
@@ -258,8 +259,7 @@ class Exchange:
         link.session.refuse(code, reason)
         link.end_repair(reason)
         self._interest.forget_link(number)
-        if self._snapshot_link == number:
-            self._snapshot_link = None
+        self._fetch.forget(number)
         level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
         _log.log(level, "link closed: %s: %s", code, reason)
 
@@ -269,47 +269,14 @@ class Exchange:
         self, number: int, link: LinkState, frames: tuple[bytes, ...], size: int
     ) -> None:
         applied = self.store.replication.receive_frames(frames, self.store.now_ms())
-        if applied:
+        self._owe(number, link, size, is_held=applied > 0)
+
+    def _owe(self, number: int, link: LinkState, size: int, *, is_held: bool) -> None:
+        """Give credit back when what it brought is durable, at once if nothing of it is held."""
+        if is_held:
             self._unreleased.append((number, size))
         else:
             link.session.release(size)
-
-    # --- snapshots ----------------------------------------------------------------------------
-
-    def _request_snapshot(self, number: int) -> None:
-        if self._snapshot_link is not None:
-            return
-        self._snapshot_link = number
-        self._snapshot_heard_ms = self.store.now_ms()
-        progress = self.store.replication.progress
-        after = "" if progress is None else progress.after
-        _log.info("asking for a snapshot%s", f" after {len(after)} bytes of id" if after else "")
-        self.links[number].session.send(SnapshotRequest(after))
-
-    def _resume_snapshot(self) -> None:
-        if self.store.replication.progress is None:
-            return
-        for number, link in self.links.items():
-            if link.session.state == "open":
-                self._request_snapshot(number)
-                return
-
-    def _receive_chunk(self, number: int, link: LinkState, chunk: SnapshotChunk, size: int) -> None:
-        if number != self._snapshot_link or self.store.replication.progress is None:
-            link.session.release(size)
-            return
-        count = self.store.replication.snapshot_chunk(chunk, self.store.now_ms())
-        link.snapshot_profiles += count
-        self._snapshot_heard_ms = self.store.now_ms()
-        self._unreleased.append((number, size))
-
-    def _end_snapshot(self, number: int) -> None:
-        if number != self._snapshot_link or self.store.replication.progress is None:
-            return
-        self.store.replication.snapshot_ended()
-        self._snapshot_link = None
-        self._interest.forget_all()
-        self._evaluate()
 
     # --- repairs ------------------------------------------------------------------------------
 
@@ -322,7 +289,7 @@ class Exchange:
         link = self.links.get(number)
         if link is None or link.session.state != "open":
             raise PeerNotLinked(str(number))
-        if self.store.replication.progress is not None or self._snapshot_link is not None:
+        if self._fetch.is_under_way:
             raise RepairUnderWay("a snapshot is being received; repair when it has ended")
         for other in self.links.values():
             if other.repair is not None and other.repair.state == "running":
@@ -341,8 +308,7 @@ class Exchange:
             session.gossip(replication.vector, replication.names, now_ms, now_ms)
             if session.state != "closed" and now_ms - session.heard_ms > limits.LINK_IDLE_MS_MAX:
                 self._refuse(number, link, "idle", "the peer has been silent for too long")
-            waited_ms = now_ms - self._snapshot_heard_ms
-            if number == self._snapshot_link and waited_ms > limits.SNAPSHOT_PATIENCE_MS:
+            if self._fetch.is_overdue(number, now_ms):
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
             if is_repair_overdue(link, now_ms):
                 self._refuse(number, link, "idle", "the peer does not answer a repair")
@@ -379,9 +345,8 @@ class Exchange:
 
     def _evaluate(self) -> None:
         """Decide anew which neighbour sends what, unless a snapshot will change it all."""
-        if self._snapshot_link is None:
-            self._resume_snapshot()
-        if self.store.replication.progress is not None or self._snapshot_link is not None:
+        self._fetch.resume(self.links)
+        if self._fetch.is_under_way:
             return
         neighbours = [
             Neighbour(number, link.session.peer.origin, link.session.claimed)

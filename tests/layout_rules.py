@@ -20,6 +20,7 @@ _HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
     "repairing",
     "serving",
+    "fetching",
     "group_commit",
     "backups",
     "link",
@@ -44,7 +45,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "store": _ENGINE | {"schema", "settings"},
     "repairing": _GROUND | {"engine", "sync"},
     "serving": _GROUND | {"engine", "repairing", "sync"},
-    "exchange": _GROUND | {"engine", "repairing", "serving", "store", "sync"},
+    "fetching": _GROUND | {"serving", "store", "sync"},
+    "exchange": _GROUND | {"engine", "fetching", "repairing", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "link": _GROUND | {"exchange"},

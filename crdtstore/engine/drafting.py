@@ -81,7 +81,8 @@ class Drafting:
         self._clock_skew_ms_max = clock_skew_ms_max
         self._entries: list[bytes] = []
         self._entries_bytes = 0
-        self._dependencies: Vector = {}
+        # Which causes the last frame before a restart named is not noted: the next names all.
+        self._dependencies = self._durable_causes()
 
     @property
     def is_empty(self) -> bool:
@@ -262,11 +263,12 @@ class Drafting:
         self.draft = Draft()
         self._entries = []
         self._entries_bytes = 0
-        self._dependencies = {
-            origin: sequence
-            for origin, sequence in self._ledger.durable.items()
-            if origin != self.origin
-        }
+        self._dependencies = self._durable_causes()
+
+    def _durable_causes(self) -> Vector:
+        """Return all that is durable of other origins."""
+        durable = self._ledger.durable
+        return {origin: number for origin, number in durable.items() if origin != self.origin}
 
     def rename(self, origin: int) -> None:
         """Write under a new origin from now on; what was written so far must be sealed."""
