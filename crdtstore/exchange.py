@@ -154,6 +154,7 @@ class Exchange:
         match message:
             case Hello():
                 self._greet(number, link, message)
+                self._note_heard(link)
             case Frames(frames):
                 self._receive_frames(number, link, frames, size)
             case Gossip(vector, _, names):
@@ -162,6 +163,7 @@ class Exchange:
                 if vector.get(own, 0) > replication.vector.get(own, 0):
                     assert link.session.peer is not None
                     self._renew_incarnation(link.session.peer)
+                self._note_heard(link)
                 self._evaluate()
             case Want(after):
                 subscribe(link, after, replication)
@@ -217,6 +219,15 @@ class Exchange:
         ):
             self._fetch.ask(number, link)
         self._evaluate()
+
+    def _note_heard(self, link: LinkState) -> None:
+        """Take note of what a peer says that it has made durable: we need not keep it for it."""
+        session = link.session
+        if session.state == "open" and session.peer is not None:
+            peer = session.peer
+            self.store.retention.known.heard(
+                peer.name, peer.origin, session.claimed, self.store.now_ms()
+            )
 
     def _keep_one_link(self, number: int, link: LinkState, peer: Hello) -> bool:
         """Close all but one link to the same peer: the one that the lower origin opened."""

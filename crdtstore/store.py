@@ -28,6 +28,7 @@ from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.listing import living_documents
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.retention import Retention
 from crdtstore.engine.verification import (
     StoreDigest,
     Verification,
@@ -35,7 +36,7 @@ from crdtstore.engine.verification import (
     count_profiles,
     digest_store,
 )
-from crdtstore.engine.writes import WriteResult
+from crdtstore.engine.writes import WriteResult, check_version, check_writable
 from crdtstore.errors import (
     InvalidInput,
     LimitExceeded,
@@ -45,7 +46,6 @@ from crdtstore.errors import (
     StorageError,
     StorageFailed,
     StorageFull,
-    VersionMismatch,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.profile import Candidate, Profile, explain, resolve
@@ -96,14 +96,21 @@ class Store:
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
         )
+        self.retention = Retention(
+            storage,
+            self.ledger,
+            self._drafting,
+            journal_retention_ms=settings.journal_retention_ms,
+            acknowledged_retention_ms=settings.acknowledged_retention_ms,
+            journal_bytes_max=settings.journal_bytes_max,
+        )
         self.commits = Committing(
             storage,
             self.documents,
             self.ledger,
             self._drafting,
             self._clock,
-            journal_retention_ms=settings.journal_retention_ms,
-            journal_bytes_max=settings.journal_bytes_max,
+            self.retention,
         )
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
@@ -188,7 +195,7 @@ class Store:
             self._check_source(source)
         self._check_room()
         document = self.documents.get(profile_id)
-        self._check_state(profile_id, document, if_version)
+        check_writable(profile_id, document, if_version)
         if cursors:
             self.cursors.check(cursors)
         context = WriteContext(
@@ -219,7 +226,7 @@ class Store:
         check_profile_id(profile_id)
         document = self.documents.get(profile_id)
         if if_version is not None and document.version != if_version:
-            self._check_version(profile_id, document, if_version)
+            check_version(profile_id, document, if_version)
         if document.is_erased == to_erased:
             return WriteResult(profile_id, document.version, ())
         if document.epoch >= limits.EPOCH_MAX:
@@ -228,18 +235,6 @@ class Store:
         self._clock.tick(self.now_ms())
         self._drafting.record(profile_id, document, document.epoch + 1, {})
         return WriteResult(profile_id, document.version, ())
-
-    def _check_state(self, profile_id: str, document: Document, if_version: str | None) -> None:
-        if document.is_erased:
-            raise ProfileErased(profile_id)
-        if if_version is not None:
-            self._check_version(profile_id, document, if_version)
-
-    @staticmethod
-    def _check_version(profile_id: str, document: Document, if_version: str) -> None:
-        actual = None if document.is_absent else document.version
-        if actual != if_version:
-            raise VersionMismatch(profile_id, if_version, actual)
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)
@@ -348,6 +343,7 @@ class Store:
 
         Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
+        self.retention.feed_read(self.now_ms())
         if since == "end":
             since = end_cursor(self.ledger)
         return read_changes(self.ledger, self.replication.names, since, limit)

@@ -108,10 +108,16 @@ class Ledger:
 
     # --- appending ----------------------------------------------------------------------------
 
-    def due_waypoint(self, timestamp: int) -> Waypoint | None:
-        """Return the waypoint to be written for the durable records, if one is due."""
-        last = self._waypoints[-1].position if self._waypoints else 0
-        if self.position - last < limits.WAYPOINT_RECORDS:
+    def due_waypoint(self, timestamp: int, timestamp_min: int) -> Waypoint | None:
+        """Return the waypoint to be written for the durable records, if one is due.
+
+        It is due after so many records, or after the first if the last one is older than
+        ``timestamp_min``.
+        """
+        last = self._waypoints[-1] if self._waypoints else Waypoint(0, 0, 0, {})
+        records = self.position - last.position
+        is_old = last.timestamp < timestamp_min
+        if records < (1 if is_old else limits.WAYPOINT_RECORDS):
             return None
         return Waypoint(self.position, self.bytes_total, timestamp, dict(self.durable))
 
@@ -187,17 +193,24 @@ class Ledger:
 
     # --- retention ----------------------------------------------------------------------------
 
-    def due_trim(self, *, timestamp_min: int, bytes_max: int, position_max: int) -> Waypoint | None:
-        """Return the waypoint up to which the journal should be dropped next, if any.
+    def next_trim(self, position_max: int) -> Waypoint | None:
+        """Return the waypoint up to which the journal can be dropped next, if there is one.
 
-        It is dropped when all before it is older than ``timestamp_min``, or when the journal has
-        more than ``bytes_max``; never beyond ``position_max``, where a recovery starts.
+        Never beyond ``position_max``, and never with the last record.
         """
         for waypoint in self._waypoints[:2]:
             if self.first_position <= waypoint.position <= position_max:
-                is_due = waypoint.timestamp < timestamp_min or self.journal_bytes > bytes_max
-                return waypoint if is_due and waypoint.position < self.position else None
+                return waypoint if waypoint.position < self.position else None
         return None
+
+    def dropped_by(self, waypoint: Waypoint) -> Vector:
+        """Return up to which frame of which origins the journal would lose by a trim."""
+        floor = self.floor
+        return {
+            origin: sequence
+            for origin, sequence in waypoint.vector.items()
+            if sequence > floor.get(origin, 0)
+        }
 
     def trimmed(self, waypoint: Waypoint) -> None:
         """Take note that all up to a waypoint was dropped from the journal."""
