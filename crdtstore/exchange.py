@@ -5,6 +5,7 @@ and the simulator drive it in the same way.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from crdtstore import limits
@@ -14,9 +15,11 @@ from crdtstore.errors import (
     PeerNotLinked,
     ProtocolError,
     RepairUnderWay,
+    ReplicaRemoved,
     StorageError,
 )
 from crdtstore.fetching import SnapshotFetch
+from crdtstore.greeting import check_membership, hello_of
 from crdtstore.repairing import Answering, Repair
 from crdtstore.serving import (
     LinkState,
@@ -74,21 +77,8 @@ class Exchange:
     def open_link(self, *, outbound: bool) -> int:
         """Start a link, with our HELLO as its first outgoing message; return its number."""
         replication = self.store.replication
-        identity = replication.identity
-        hello = Hello(
-            space=identity.space,
-            name=identity.name,
-            origin=identity.origin,
-            nonce=self.nonce,
-            schema=self.store.schema.digest,
-            clock_ms=self.store.now_ms(),
-            profiles=replication.profiles_at_rest,
-            heads=replication.heads,
-            floor=dict(replication.floor),
-            names=dict(replication.names),
-        )
         session = Session(
-            hello,
+            hello_of(self.store, self.nonce),
             self.store.now_ms(),
             clock_skew_ms_max=self.store.settings.clock_skew_ms_max,
         )
@@ -153,12 +143,16 @@ class Exchange:
         replication = self.store.replication
         match message:
             case Hello():
-                self._greet(number, link, message)
-                self._note_heard(link)
+                self.remove_replicas(message.removed)
+                if link.session.state == "open":
+                    check_membership(replication.removal, replication.identity.name, message.name)
+                    self._greet(number, link, message)
+                    self._note_heard(link)
             case Frames(frames):
                 self._receive_frames(number, link, frames, size)
-            case Gossip(vector, _, names):
+            case Gossip(vector, _, names, removed):
                 replication.learn_names(names)
+                self.remove_replicas(removed)
                 own = replication.identity.origin
                 if vector.get(own, 0) > replication.vector.get(own, 0):
                     assert link.session.peer is not None
@@ -274,6 +268,30 @@ class Exchange:
         level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
         _log.log(level, "link closed: %s: %s", code, reason)
 
+    # --- membership ---------------------------------------------------------------------------
+
+    def linked_names(self) -> set[str]:
+        """Return the names of the replicas to which open links lead."""
+        return {
+            link.session.peer.name
+            for link in self.links.values()
+            if link.session.state == "open" and link.session.peer is not None
+        }
+
+    def remove_replicas(self, names: Iterable[str]) -> None:
+        """Take over that replicas were removed: refuse their links, and keep nothing for them."""
+        removal = self.store.replication.removal
+        own_name = self.store.replication.identity.name
+        news = removal.learn(names)
+        for name in news:
+            self.store.retention.known.forget(name)
+            _log.error("%s", ReplicaRemoved(name))
+        for number, link in list(self.links.items()):
+            peer = link.session.peer
+            if peer is not None and link.session.state == "open" and news & {own_name, peer.name}:
+                error = ReplicaRemoved(own_name if removal.is_own else peer.name)
+                self._refuse(number, link, error.code, str(error))
+
     # --- frames -------------------------------------------------------------------------------
 
     def _receive_frames(
@@ -316,7 +334,9 @@ class Exchange:
         replication = self.store.replication
         for number, link in list(self.links.items()):
             session = link.session
-            session.gossip(replication.vector, replication.names, now_ms, now_ms)
+            session.gossip(
+                replication.vector, replication.names, replication.removal.names, now_ms, now_ms
+            )
             if session.state != "closed" and now_ms - session.heard_ms > limits.LINK_IDLE_MS_MAX:
                 self._refuse(number, link, "idle", "the peer has been silent for too long")
             if self._fetch.is_overdue(number, now_ms):

@@ -88,6 +88,10 @@ MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 ORIGINS_MAX: Final = 5_000
 """Origins in a version vector: incarnations of all replicas that ever wrote."""
 
+REMOVED_REPLICAS_MAX: Final = 1_000
+"""Names of replicas that were removed for good: they travel in every HELLO. A message may carry
+twice as many, for two sides of a partition may both fill it."""
+
 JOURNAL_READS_PER_FILL: Final = 16
 """Parts of the journal (of MESSAGE_FRAMES_BYTES each) read for one link before others have a turn:
 about 8 MiB, a few milliseconds."""

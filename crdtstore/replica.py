@@ -30,12 +30,14 @@ from crdtstore.errors import (
     PeerNotLinked,
     Refused,
     ReplicaClosed,
+    ReplicaRemoved,
     StorageCorrupt,
     StorageFailed,
 )
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
+from crdtstore.membership import Replicas
 from crdtstore.model.profile import Candidate, Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
 from crdtstore.repairing import RepairReport
@@ -74,6 +76,7 @@ class Replica:
         self._commits = GroupCommit(
             self._exchange, interval_s=store.settings.commit_interval_ms / 1000
         )
+        self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
@@ -160,6 +163,12 @@ class Replica:
         """Backups of this replica while it works: ``await replica.backups.write(path)``."""
         self._check_open()
         return self._backups
+
+    @property
+    def replicas(self) -> Replicas:
+        """The other replicas: ``replica.replicas.present()``, ``replicas.remove("old")``."""
+        self._check_open()
+        return self._replicas
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -276,6 +285,8 @@ class Replica:
             return "closing"
         if self._store.failure is not None:
             return f"the disk failed: {self._store.failure}"
+        if self._store.replication.removal.is_own:
+            return str(ReplicaRemoved(self.name))
         if self._store.replication.progress is not None:
             return "receiving a snapshot"
         return ""

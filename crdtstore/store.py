@@ -43,6 +43,7 @@ from crdtstore.errors import (
     ProfileErased,
     ProfileNotFound,
     ReplicaClosed,
+    ReplicaRemoved,
     StorageError,
     StorageFailed,
     StorageFull,
@@ -247,6 +248,8 @@ class Store:
             raise ReplicaClosed("the store was closed")
         if self.failure is not None:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
+        if self.replication.removal.is_own:
+            raise ReplicaRemoved(self.replication.identity.name)
 
     def _check_room(self) -> None:
         if self._full_until_ms and self.now_ms() < self._full_until_ms:

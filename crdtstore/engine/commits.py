@@ -17,6 +17,7 @@ from crdtstore.clock import HybridClock
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.ledger import Ledger, Waypoint
+from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import FEED, Retention
 from crdtstore.model.document import Document
 from crdtstore.storage.contract import Batch, MapFull, Storage
@@ -25,7 +26,7 @@ from crdtstore.sync.vector import Heads, covers, vector_of
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-_KEPT: Final = frozenset({"identity", "names", FEED})
+_KEPT: Final = frozenset({"identity", "names", FEED, REMOVED})
 """Named records that are committed again when the commit with them failed."""
 
 

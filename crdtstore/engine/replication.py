@@ -21,6 +21,7 @@ from crdtstore.engine.ledger import (
     stored_floor,
     unpack_numbers,
 )
+from crdtstore.engine.removal import Removal
 from crdtstore.engine.snapshots import SnapshotProgress, read_chunks
 from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
 from crdtstore.storage.contract import Storage
@@ -37,7 +38,8 @@ class Replication:
 
     ``names`` maps every origin heard of to its replica's name. ``progress`` is set while this
     store receives a snapshot; until it ends the store has documents, but not yet their vector.
-    ``healing`` compares and exchanges single documents.
+    ``healing`` compares and exchanges single documents. ``removal`` has the names of replicas that
+    were removed.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Replication:
         self.progress = SnapshotProgress.unpack(storage.meta("snapshot"))
         self.identity = identity
         self.healing = Healing(storage, documents, drafting, committing)
+        self.removal = Removal(storage, drafting, identity.name)
         self.quarantined = len(storage.metas("quarantine/"))
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
         self._storage = storage
@@ -196,6 +199,10 @@ class Replication:
         if news and len(self.names.keys() | news.keys()) <= limits.ORIGINS_MAX:
             self.names.update(news)
             self._drafting.draft.meta["names"] = pack_numbers(self.names)
+
+    def present_origins(self) -> dict[str, int]:
+        """Return an origin of every replica that was heard of, by its name."""
+        return {name: origin for origin, name in self.names.items()}
 
     def renew_incarnation(self, random_bits: Callable[[int], int]) -> Identity:
         """Go on as a new incarnation: the present origin is found to have another history."""

@@ -78,6 +78,13 @@ def checked_names(flat: object) -> dict[int, str]:
     return {checked_number(origin): checked_name(name) for origin, name in groups(flat, 2)}
 
 
+def checked_removed(names: object) -> tuple[str, ...]:
+    """Return the names of removed replicas."""
+    if type(names) is not tuple or len(names) > 2 * limits.REMOVED_REPLICAS_MAX:
+        raise ValueError("the removed names are not a list, or too many")
+    return tuple(checked_name(name) for name in names)
+
+
 def checked_heads(flat: object) -> Heads:
     """Return the heads that a flat array is."""
     heads: Heads = {}

@@ -20,6 +20,7 @@ from crdtstore.sync.checks import (
     checked_names,
     checked_number,
     checked_place,
+    checked_removed,
     checked_text,
     checked_vector,
     flat,
@@ -38,7 +39,7 @@ from crdtstore.sync.repair_messages import (
 )
 from crdtstore.sync.vector import Heads, Vector
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -49,7 +50,8 @@ class Hello:
 
     ``heads`` says what we have of every origin, of the receiver's too. ``floor`` is the vector
     below which our journal was trimmed: a peer that does not cover it needs a snapshot. ``nonce``
-    is drawn at each start. ``clock_ms`` is our wall clock.
+    is drawn at each start. ``clock_ms`` is our wall clock. ``removed`` are the names of replicas
+    that were removed for good.
     """
 
     space: str
@@ -62,6 +64,7 @@ class Hello:
     heads: Heads
     floor: Vector
     names: dict[int, str]
+    removed: tuple[str, ...] = ()
     version: int = PROTOCOL_VERSION
 
 
@@ -74,11 +77,15 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Gossip:
-    """What the sender has made durable; an acknowledgement and an advertisement at once."""
+    """What the sender has made durable; an acknowledgement and an advertisement at once.
+
+    ``names`` and ``removed`` are what is new since HELLO and the last one.
+    """
 
     vector: Vector
     clock_ms: int
     names: dict[int, str] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +183,10 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
             return 1, [
                 hello.version, hello.space, hello.name, hello.origin, hello.nonce, hello.schema,
                 hello.clock_ms, hello.profiles, flat_heads(hello.heads), flat(hello.floor),
-                flat(hello.names),
+                flat(hello.names), sorted(hello.removed),
             ]  # fmt: skip
-        case Gossip(vector, clock_ms, names):
-            return 3, [flat(vector), clock_ms, flat(names)]
+        case Gossip(vector, clock_ms, names, removed):
+            return 3, [flat(vector), clock_ms, flat(names), sorted(removed)]
         case Want(after):
             return 4, [flat(after)]
         case Prune(origins):
@@ -248,22 +255,26 @@ def _chunk_hash(content: bytes, tag: bytes) -> bytes:
 
 def _decode_hello(version: object, *rest: Any) -> Hello:
     if version != PROTOCOL_VERSION:
-        return Hello("?", "?", 1, 0, "", 0, 0, {}, {}, {}, version=checked_number(version))
-    space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names = rest
+        return Hello("?", "?", 1, 0, "", 0, 0, {}, {}, {}, (), version=checked_number(version))
+    space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names, removed = rest
     if not checked_number(origin):
         raise ValueError("an origin is 0")
     return Hello(
         checked_name(space), checked_name(name), origin, checked_number(nonce),
         checked_text(schema), checked_number(clock_ms), checked_number(profiles),
         checked_heads(heads), checked_vector(floor), checked_names(names),
+        checked_removed(removed),
     )  # fmt: skip
 
 
 _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     **REPAIR_DECODERS,
     1: _decode_hello,
-    3: lambda vector, clock_ms, names: Gossip(
-        checked_vector(vector), checked_number(clock_ms), checked_names(names)
+    3: lambda vector, clock_ms, names, removed: Gossip(
+        checked_vector(vector),
+        checked_number(clock_ms),
+        checked_names(names),
+        checked_removed(removed),
     ),
     4: lambda after: Want(checked_vector(after)),
     5: lambda origins: Prune(tuple(checked_number(origin) for (origin,) in groups(origins, 1))),

@@ -20,7 +20,7 @@ for they may hold many small documents. Nothing else is counted; it is bounded b
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Final
 
 from crdtstore import limits
@@ -94,6 +94,7 @@ class Session:
         self._received_bytes = 0
         self._gossiped_ms = now_ms
         self._gossiped_names = dict(hello.names)
+        self._gossiped_removed = set(hello.removed)
         self._queue(hello)
 
     # --- incoming -----------------------------------------------------------------------------
@@ -116,7 +117,7 @@ class Session:
                 self._received_bytes += cost_bytes(message, len(data))
                 if self._received_bytes > limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX:
                     raise MessageInvalid("the peer sends more than it was given credit for")
-            case Gossip(vector, clock_ms, _):
+            case Gossip(vector, clock_ms):
                 self.clock_skew_ms = clock_ms - now_ms
                 self.claimed = vector
             case Credit(granted_bytes):
@@ -223,7 +224,12 @@ class Session:
             self._owed_bytes = 0
 
     def gossip(
-        self, vector: Mapping[int, int], names: Mapping[int, str], clock_ms: int, now_ms: int
+        self,
+        vector: Mapping[int, int],
+        names: Mapping[int, str],
+        removed: Set[str],
+        clock_ms: int,
+        now_ms: int,
     ) -> None:
         """Queue our durable vector, when it is due: about every second."""
         if self.state != "open" or now_ms - self._gossiped_ms < limits.GOSSIP_INTERVAL_MS:
@@ -233,10 +239,12 @@ class Session:
             for origin, name in names.items()
             if self._gossiped_names.get(origin) != name
         }
+        removed_news = removed - self._gossiped_removed
         self._gossiped_names.update(news)
+        self._gossiped_removed |= removed_news
         self._gossiped_ms = now_ms
         self.flush_credit()
-        self._queue(Gossip(dict(vector), clock_ms, news))
+        self._queue(Gossip(dict(vector), clock_ms, news, tuple(sorted(removed_news))))
 
     def lag_frames(self, vector: Mapping[int, int]) -> int:
         """Return how many of our frames the peer has not confirmed."""

@@ -79,13 +79,13 @@ def messages() -> dict[str, tuple[str, Message]]:
     hello = Hello(
         space="default", name="eu", origin=EU, nonce=7, schema="5c4e", clock_ms=WALL_MS,
         profiles=2, heads={US: (2, bytes(range(16))), EU: two.head}, floor={US: 1},
-        names={US: "us", EU: "eu"},
+        names={US: "us", EU: "eu"}, removed=("old",),
     )  # fmt: skip
     return {
         "hello": ("Replica eu has two frames of itself and of us; frame 1 of us is gone.", hello),
         "frames": ("Both frames of eu, end to end.", Frames((one.raw, two.raw))),
-        "gossip": ("All up to EU 2 and US 2 is durable; US is called us.",
-                   Gossip({EU: 2, US: 2}, WALL_MS, {US: "us"})),
+        "gossip": ("All up to EU 2 and US 2 is durable; US is called us; replica old was removed.",
+                   Gossip({EU: 2, US: 2}, WALL_MS, {US: "us"}, ("old",))),
         "want": ("Send frames of EU from 3 on and of US from 1 on.", Want({EU: 2, US: 0})),
         "prune": ("Send no more frames of US.", Prune((US,))),
         "credit": ("You may send 1 MiB more.", Credit(1 << 20)),

@@ -13,6 +13,7 @@ from crdtstore import limits
 from crdtstore.errors import FrameCorrupt, MessageInvalid, ProtocolError
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import (
+    PROTOCOL_VERSION,
     Frames,
     Gossip,
     Hello,
@@ -90,8 +91,9 @@ def test_an_unknown_kind_is_refused(kind):
 
 def hello_fields(**changes):
     fields = {
-        "version": 1, "space": "default", "name": "eu", "origin": EU, "nonce": 7, "schema": "",
-        "clock_ms": 1, "profiles": 0, "heads": [], "floor": [], "names": [],
+        "version": PROTOCOL_VERSION, "space": "default", "name": "eu", "origin": EU, "nonce": 7,
+        "schema": "", "clock_ms": 1, "profiles": 0, "heads": [], "floor": [], "names": [],
+        "removed": [],
     }  # fmt: skip
     return b"\x01" + msgpack.packb(list({**fields, **changes}.values()))
 
@@ -124,6 +126,9 @@ def hello_fields(**changes):
         {"floor": [1, 1 << 63]},
         {"names": [1, ""]},
         {"names": ["a", "b"]},
+        {"removed": [""]},
+        {"removed": "old"},
+        {"removed": ["old"] * (2 * limits.REMOVED_REPLICAS_MAX + 1)},
     ],
 )
 def test_a_hello_with_a_wrong_field_is_refused(changes):
@@ -205,6 +210,7 @@ def test_a_hello_may_name_as_many_origins_as_there_may_be():
         heads={origin: (1 << 62, bytes(16)) for origin in origins},
         floor=dict.fromkeys(origins, 1 << 62),
         names=dict.fromkeys(origins, "replica-eu-west-1"),
+        removed=tuple(f"{number:064}" for number in range(2 * limits.REMOVED_REPLICAS_MAX)),
     )  # fmt: skip
     data = encode(hello, TAG)
     assert len(data) < limits.MESSAGE_BYTES_MAX

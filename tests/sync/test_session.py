@@ -82,7 +82,7 @@ def test_the_vector_of_a_hello_is_what_the_peer_claims():
     ("changes", "error", "reason"),
     [
         ({"space": "other", "origin": US}, WrongSpace, "'other'.*'default'"),
-        ({"version": 2, "origin": US}, WrongProtocolVersion, "version 2.*upgrade the older"),
+        ({"version": 1, "origin": US}, WrongProtocolVersion, "version 1.*upgrade the older"),
         ({"nonce": 1}, IdentityClash, "linked to itself"),
         ({"nonce": 2, "name": "twin"}, IdentityClash, "'twin'.*live clone"),
         ({"origin": US, "clock_ms": NOW + SKEW + 1}, ClockSkew, "60,001 ms ahead of"),
@@ -149,7 +149,7 @@ def test_a_refusal_is_the_last_thing_said():
     session.refuse("idle", "silent")
     session.send(Want({US: 1}))
     session.refuse("again", "no")
-    session.gossip({}, {}, NOW, NOW + 10_000)
+    session.gossip({}, {}, set(), NOW, NOW + 10_000)
     assert said(session) == [Refuse("idle", "silent")]
 
 
@@ -185,13 +185,13 @@ def test_gossip_tells_what_the_peer_has_and_how_its_clock_stands():
 def test_gossip_is_due_every_second_and_names_only_what_is_new():
     session = opened()
     names = {EU: "eu", US: "us"}
-    session.gossip({EU: 1}, names, NOW, NOW + limits.GOSSIP_INTERVAL_MS - 1)
+    session.gossip({EU: 1}, names, {"old"}, NOW, NOW + limits.GOSSIP_INTERVAL_MS - 1)
     assert said(session) == []
     due = NOW + limits.GOSSIP_INTERVAL_MS
-    session.gossip({EU: 1}, names, NOW, due)
-    session.gossip({EU: 1}, names, NOW, due)
-    assert said(session) == [Gossip({EU: 1}, NOW, {US: "us"})]
-    session.gossip({EU: 2}, names, NOW, due + limits.GOSSIP_INTERVAL_MS)
+    session.gossip({EU: 1}, names, {"old"}, NOW, due)
+    session.gossip({EU: 1}, names, {"old"}, NOW, due)
+    assert said(session) == [Gossip({EU: 1}, NOW, {US: "us"}, ("old",))]
+    session.gossip({EU: 2}, names, {"old"}, NOW, due + limits.GOSSIP_INTERVAL_MS)
     assert said(session) == [Gossip({EU: 2}, NOW, {})]
 
 
@@ -263,7 +263,7 @@ def test_credit_is_given_back_in_quarters_and_with_gossip():
     session.release(1)
     assert said(session) == [Credit(limits.CREDIT_BYTES // 4)]
     session.release(5)
-    session.gossip({}, {}, NOW, NOW + limits.GOSSIP_INTERVAL_MS)
+    session.gossip({}, {}, set(), NOW, NOW + limits.GOSSIP_INTERVAL_MS)
     assert said(session) == [Credit(5), Gossip({}, NOW, {})]
 
 
