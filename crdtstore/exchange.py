@@ -12,15 +12,15 @@ from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.errors import (
     IdentityClash,
-    PeerNotLinked,
     ProtocolError,
     RepairUnderWay,
     ReplicaRemoved,
     StorageError,
 )
 from crdtstore.fetching import SnapshotFetch
-from crdtstore.greeting import check_membership, hello_of
+from crdtstore.greeting import check_membership, hello_of, note_heard
 from crdtstore.repairing import Answering, Repair
+from crdtstore.retiring import hear_resting, is_rolled_back, rest_origins, tell_rested
 from crdtstore.serving import (
     LinkState,
     begin_snapshot,
@@ -28,7 +28,9 @@ from crdtstore.serving import (
     has_more_to_read,
     is_repair_overdue,
     receive_repair,
+    start_repair,
     subscribe,
+    tell_resting,
 )
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
@@ -39,6 +41,7 @@ from crdtstore.sync.messages import (
     Message,
     Prune,
     Refuse,
+    Resting,
     SnapshotBegin,
     SnapshotChunk,
     SnapshotEnd,
@@ -48,7 +51,7 @@ from crdtstore.sync.messages import (
 )
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.session import Session, cost_bytes
-from crdtstore.sync.vector import covers, missing_count
+from crdtstore.sync.vector import covers
 
 _log = logging.getLogger("crdtstore.links")
 
@@ -69,6 +72,7 @@ class Exchange:
         self._interest = Interest()
         self._next_link = 1
         self._fetch = SnapshotFetch(store)
+        self._rested_ms = 0
         self._unreleased: list[tuple[int, int]] = []
         self._releasing: list[tuple[int, int]] = []
 
@@ -146,19 +150,24 @@ class Exchange:
                 self.remove_replicas(message.removed)
                 if link.session.state == "open":
                     check_membership(replication.removal, replication.identity.name, message.name)
+                    replication.origins.learn(message.names)
                     self._greet(number, link, message)
-                    self._note_heard(link)
+                    note_heard(self.store, link)
+                    if link.session.awaits_resting and link.session.state == "open":
+                        tell_resting(link, replication, replication.resting)
             case Frames(frames):
                 self._receive_frames(number, link, frames, size)
             case Gossip(vector, _, names, removed):
-                replication.learn_names(names)
+                replication.origins.learn(names)
                 self.remove_replicas(removed)
                 own = replication.identity.origin
                 if vector.get(own, 0) > replication.vector.get(own, 0):
                     assert link.session.peer is not None
                     self._renew_incarnation(link.session.peer)
-                self._note_heard(link)
+                note_heard(self.store, link)
                 self._evaluate()
+            case Resting():
+                self._hear_resting(number, link, message)
             case Want(after):
                 subscribe(link, after, replication)
             case Trimmed():
@@ -189,7 +198,6 @@ class Exchange:
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
         replication = self.store.replication
         identity = replication.identity
-        replication.learn_names(peer.names)
         replication.learn_names({peer.origin: peer.name}, at_first_hand=True)
         seen = peer.heads.get(identity.origin)
         if seen is not None:
@@ -214,14 +222,16 @@ class Exchange:
             self._fetch.ask(number, link)
         self._evaluate()
 
-    def _note_heard(self, link: LinkState) -> None:
-        """Take note of what a peer says that it has made durable: we need not keep it for it."""
-        session = link.session
-        if session.state == "open" and session.peer is not None:
-            peer = session.peer
-            self.store.retention.known.heard(
-                peer.name, peer.origin, session.claimed, self.store.now_ms()
-            )
+    def _hear_resting(self, number: int, link: LinkState, message: Resting) -> None:
+        replication, peer = self.store.replication, link.session.peer
+        assert peer is not None
+        if is_rolled_back(replication, peer.name, message.heads):
+            self._renew_incarnation(peer)
+            return
+        self._fetch.hear_resting(number, message.heads)
+        if hear_resting(self.store, link, message):
+            self._fetch.ask(number, link)
+        self._evaluate()
 
     def _keep_one_link(self, number: int, link: LinkState, peer: Hello) -> bool:
         """Close all but one link to the same peer: the one that the lower origin opened."""
@@ -270,14 +280,6 @@ class Exchange:
 
     # --- membership ---------------------------------------------------------------------------
 
-    def linked_names(self) -> set[str]:
-        """Return the names of the replicas to which open links lead."""
-        return {
-            link.session.peer.name
-            for link in self.links.values()
-            if link.session.state == "open" and link.session.peer is not None
-        }
-
     def remove_replicas(self, names: Iterable[str]) -> None:
         """Take over that replicas were removed: refuse their links, and keep nothing for them."""
         removal = self.store.replication.removal
@@ -315,16 +317,9 @@ class Exchange:
         The repair goes on as the link is served; its ``state`` and ``report`` tell how far it is.
         Raises PeerNotLinked or RepairUnderWay.
         """
-        link = self.links.get(number)
-        if link is None or link.session.state != "open":
-            raise PeerNotLinked(str(number))
         if self._fetch.is_under_way:
             raise RepairUnderWay("a snapshot is being received; repair when it has ended")
-        for other in self.links.values():
-            if other.repair is not None and other.repair.state == "running":
-                raise RepairUnderWay("a repair is running; wait until it has ended")
-        link.repair = Repair(self.store.replication.healing, link.session, self.store.now_ms())
-        return link.repair
+        return start_repair(self.links, number, self.store.replication, self.store.now_ms())
 
     # --- time and commits ---------------------------------------------------------------------
 
@@ -334,15 +329,19 @@ class Exchange:
         replication = self.store.replication
         for number, link in list(self.links.items()):
             session = link.session
-            session.gossip(
-                replication.vector, replication.names, replication.removal.names, now_ms, now_ms
-            )
+            if session.is_due(now_ms):
+                names, removed = replication.told_names, replication.removal.names
+                session.gossip(replication.vector, names, removed, now_ms, now_ms)
+                tell_rested(self.store, link)
             if session.state != "closed" and now_ms - session.heard_ms > limits.LINK_IDLE_MS_MAX:
                 self._refuse(number, link, "idle", "the peer has been silent for too long")
             if self._fetch.is_overdue(number, now_ms):
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
             if is_repair_overdue(link, now_ms):
                 self._refuse(number, link, "idle", "the peer does not answer a repair")
+        if now_ms - self._rested_ms >= limits.RESTING_LOOK_MS:
+            self._rested_ms = now_ms
+            rest_origins(self.store, list(self.links.values()))
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:
@@ -370,10 +369,6 @@ class Exchange:
             if link_state is not None:
                 link_state.session.release(size)
 
-    def missing_frames(self, link: LinkState) -> int:
-        """Return how many frames a peer claims to have that this replica lacks."""
-        return missing_count(self.store.ledger.vector(), link.session.claimed)
-
     def _evaluate(self) -> None:
         """Decide anew which neighbour sends what, unless a snapshot will change it all."""
         self._fetch.resume(self.links)
@@ -382,11 +377,13 @@ class Exchange:
         neighbours = [
             Neighbour(number, link.session.peer.origin, link.session.claimed)
             for number, link in self.links.items()
-            if link.session.state == "open" and link.session.peer is not None
+            if link.session.state == "open"
+            and link.session.peer is not None
+            and not link.session.awaits_resting
         ]
         requests = self._interest.evaluate(
             neighbours,
-            self.store.ledger.vector(),
+            self.store.ledger.applied,
             self.store.replication.identity.origin,
             self.store.now_ms(),
         )

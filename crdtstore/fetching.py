@@ -10,6 +10,7 @@ from crdtstore import limits
 from crdtstore.serving import LinkState
 from crdtstore.store import Store
 from crdtstore.sync.messages import SnapshotBegin, SnapshotChunk, SnapshotRequest
+from crdtstore.sync.vector import Heads
 
 _log = logging.getLogger("crdtstore.links")
 
@@ -21,6 +22,7 @@ class SnapshotFetch:
         self._store = store
         self._number: int | None = None
         self._heard_ms = 0
+        self._resting: Heads = {}
 
     @property
     def is_under_way(self) -> bool:
@@ -32,6 +34,7 @@ class SnapshotFetch:
         if self._number is not None:
             return
         self._number = number
+        self._resting = {}
         self._heard_ms = self._store.now_ms()
         progress = self._store.replication.progress
         after = "" if progress is None else progress.after
@@ -56,10 +59,15 @@ class SnapshotFetch:
         """Say whether a link was asked, and has sent nothing of a snapshot for too long."""
         return number == self._number and now_ms - self._heard_ms > limits.SNAPSHOT_PATIENCE_MS
 
+    def hear_resting(self, number: int, heads: Heads) -> None:
+        """Take note of origins at rest that a link tells: its snapshot stands for them too."""
+        if number == self._number:
+            self._resting.update(heads)
+
     def begin(self, number: int, begin: SnapshotBegin) -> None:
         """Take note that a link starts, or goes on with, the snapshot that it was asked for."""
         if number == self._number:
-            self._store.replication.snapshot_begun(begin)
+            self._store.replication.snapshot_begun(self._resting, begin)
 
     def receive(self, number: int, link: LinkState, chunk: SnapshotChunk) -> bool:
         """Apply a chunk, unless nobody asked for it; return whether. Raises a ProtocolError."""

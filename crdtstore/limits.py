@@ -86,7 +86,17 @@ MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 """Frames are gathered into one message up to about this size."""
 
 ORIGINS_MAX: Final = 5_000
-"""Origins in a version vector: incarnations of all replicas that ever wrote."""
+"""Origins in a version vector: those that write, or wrote what a journal still holds."""
+
+RESTING_MAX: Final = 50_000
+"""Origins at rest: 30 bytes each on a disk, and twice that when two replicas tell each other of
+them. 50 replicas that restart every day as new incarnations need three years for it."""
+
+RESTING_CHUNK: Final = 2_000
+"""Origins at rest in one message: at most 240 KB."""
+
+RESTING_LOOK_MS: Final = 5_000
+"""A replica looks this often which origins came to rest: it goes through all names."""
 
 REMOVED_REPLICAS_MAX: Final = 1_000
 """Names of replicas that were removed for good: they travel in every HELLO. A message may carry
@@ -287,8 +297,8 @@ BACKUP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 BACKUP_SYNC_BYTES: Final = 16 * MEBIBYTE
 """A backup is brought to the disk in such steps, so that commits wait for few of its pages."""
 
-BACKUP_MANIFEST_BYTES_MAX: Final = 4 * MEBIBYTE
-"""Bytes of a backup's manifest: 5,000 origins with escaped names of 64 bytes take 2.5 MB."""
+BACKUP_MANIFEST_BYTES_MAX: Final = 32 * MEBIBYTE
+"""Bytes of a backup's manifest: 55,000 origins with escaped names of 64 bytes take 28 MB."""
 
 BACKUP_ATTEMPTS_MAX: Final = 5
 """How often a backup is begun anew when the map grew: each growth doubles the way to the next."""

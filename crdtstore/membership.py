@@ -41,10 +41,14 @@ class Replicas:
     def present(self) -> list[ReplicaEntry]:
         """Return every other replica that is known or removed, by name."""
         replication = self._exchange.store.replication
-        live = self._exchange.linked_names()
+        live = {
+            link.session.peer.name
+            for link in self._exchange.links.values()
+            if link.session.state == "open" and link.session.peer is not None
+        }
         entries = {
             name: ReplicaEntry(name, f"{origin:016x}", "indirect", "", 0)
-            for name, origin in replication.present_origins().items()
+            for name, origin in replication.origins.present().items()
         }
         for known in self._exchange.store.retention.known.present():
             entries[known.name] = ReplicaEntry(

@@ -114,7 +114,7 @@ class Store:
             self.retention,
         )
         self.replication = Replication(
-            storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
+            storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
         self._known_sources: set[str] = set()
         self.cursors = Cursors(storage, self._drafting)

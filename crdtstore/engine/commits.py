@@ -26,7 +26,7 @@ from crdtstore.sync.vector import Heads, covers, vector_of
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-_KEPT: Final = frozenset({"identity", "names", FEED, REMOVED})
+_KEPT: Final = frozenset({"identity", "names", "births", FEED, REMOVED})
 """Named records that are committed again when the commit with them failed."""
 
 
@@ -134,6 +134,7 @@ class Committing:
         if self._drafting.is_empty and is_idle:
             return None
         draft = self._drafting.take()
+        self.owes_checkpoint |= draft.has_woken
         batch = Batch(
             journal=list(enumerate(draft.records, self._ledger.position + 1)),
             meta=self._retention.known.take_news(now_ms, whole=whole) | draft.meta,
@@ -218,7 +219,8 @@ class Committing:
         """Take note that a commit is durable."""
         assert self.under_way is commit
         self.under_way = None
-        self._ledger.committed(commit.batch.journal, commit.draft.reached)
+        draft = commit.draft
+        self._ledger.committed(commit.batch.journal, draft.reached, draft.rested_before)
         if commit.waypoint is not None:
             self._ledger.waypoint_committed(commit.waypoint)
         if commit.trim is not None:

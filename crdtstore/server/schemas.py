@@ -260,6 +260,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
                 (
                     "profiles",
                     "frames",
+                    "origins_active",
+                    "origins_resting",
                     "journal_bytes",
                     "storage_bytes",
                     "disk_free_bytes",

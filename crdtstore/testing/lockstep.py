@@ -27,6 +27,7 @@ from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
+from crdtstore.sync.vector import vector_of
 from crdtstore.testing.wires import Wire
 
 STEP_MS: Final = 100
@@ -333,10 +334,14 @@ class Network:
         vectors = [self.store(name).ledger.vector() for name in names]
         return (
             all(vector == vectors[0] for vector in vectors)
-            and all(self.store(name).replication.vector == vectors[0] for name in names)
+            and all(self._is_durable(self.store(name)) for name in names)
             and all(self.store(name).replication.progress is None for name in names)
             and not any(self.nodes[name].commit or self.nodes[name].filling for name in names)
         )
+
+    @staticmethod
+    def _is_durable(store: Store) -> bool:
+        return store.replication.vector == vector_of(store.ledger.heads)
 
     def describe(self) -> str:
         """Return the state of all replicas and wires, for a failed test's message."""

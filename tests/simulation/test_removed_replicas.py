@@ -15,7 +15,8 @@ def removed(network, name):
 
 
 def linked(network, name):
-    return network.exchange(name).linked_names()
+    links = network.exchange(name).links.values()
+    return {link.session.peer.name for link in links if link.session.state == "open"}
 
 
 @pytest.mark.parametrize("shape", ["mesh", "chain", "ring"])
