@@ -60,19 +60,21 @@ def _forget_told(store: Store, links: list[LinkState]) -> None:
 def hear_resting(store: Store, link: LinkState, message: Resting) -> bool:
     """Take what a peer says of origins at rest as what it has; return whether we lack some of it.
 
-    What we lack we cannot have as frames from this peer.
+    What we lack we cannot have as frames from this peer. Raises MessageInvalid.
     """
-    ledger, claimed = store.ledger, link.session.claimed
+    ledger = store.ledger
     store.replication.origins.learn(message.names)
-    lacks_some = False
-    for origin, head in message.heads.items():
-        if ledger.resting.sequence(origin) < head[0]:
-            claimed[origin] = max(head[0], claimed.get(origin, 0))
-        ours = ledger.head(origin)
-        lacks_some |= ours[0] < head[0]
-        if ours[0] == head[0] and ours[1] != head[1]:
-            _log.error("origin %016x, at rest, had two histories: repair this replica", origin)
-    return lacks_some
+    news = {o: head for o, head in message.heads.items() if ledger.resting.sequence(o) < head[0]}
+    link.session.claim(vector_of(news))
+    forked = [
+        origin
+        for origin, head in message.heads.items()
+        if ledger.head(origin)[0] == head[0] and ledger.head(origin)[1] != head[1]
+    ]
+    if forked:
+        text = "%d origins at rest had two histories, %016x among them: repair this replica"
+        _log.error(text, len(forked), forked[0])
+    return any(ledger.head(origin)[0] < head[0] for origin, head in news.items())
 
 
 def is_rolled_back(replication: Replication, peer_name: str, heads: Heads) -> bool:

@@ -12,7 +12,7 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.ledger import NO_HEAD, Ledger
-from crdtstore.engine.packing import pack_numbers
+from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
 from crdtstore.model.cells import DENIAL, NEWEST_KINDS, SET, Cell, Cells, parse_key
 from crdtstore.model.document import (

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from crdtstore import limits
 from crdtstore.engine.drafting import Drafting
-from crdtstore.engine.packing import pack_numbers, unpack_numbers
+from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.vector import Names
 

@@ -15,8 +15,8 @@ from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.healing import Healing
 from crdtstore.engine.identity import Identity, draw_origin
 from crdtstore.engine.ledger import NO_HEAD, Ledger, adoption_note, snapshot_note
+from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.engine.origins import Origins, without_births
-from crdtstore.engine.packing import pack_numbers
 from crdtstore.engine.removal import Removal
 from crdtstore.engine.resting import entry_digest
 from crdtstore.engine.snapshots import (
@@ -25,7 +25,7 @@ from crdtstore.engine.snapshots import (
     SnapshotProgress,
     read_chunks,
 )
-from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
+from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError, StorageCorrupt
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse, space_tag
 from crdtstore.sync.inbox import Inbox, is_covered
@@ -59,7 +59,7 @@ class Replication:
         self.identity = identity
         self.healing = Healing(storage, documents, drafting, committing)
         self.removal = Removal(storage, drafting, identity.name)
-        self.quarantined = len(storage.metas("quarantine/"))
+        self.quarantined = _count_quarantined(storage)
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
         self._storage = storage
         self._ledger = ledger
@@ -187,6 +187,7 @@ class Replication:
         applied = 0
         if frame.sequence == head[0] + 1 and is_covered(dependencies, vector):
             self._drafting.apply_frame(frame, writes, now_ms)
+            self._inbox.applied(frame)
             applied = 1
         elif not self._inbox.offer(frame, dependencies, vector):
             return 0
@@ -197,6 +198,7 @@ class Replication:
                 self._inbox.forget(ready.origin)
                 self._quarantine(ready.raw, error)
             else:
+                self._inbox.applied(ready)
                 applied += 1
         return applied
 
@@ -216,7 +218,7 @@ class Replication:
         slot = self.counters["frames_refused"] % limits.QUARANTINE_MAX
         self.counters["frames_refused"] += 1
         self.quarantined = min(self.quarantined + 1, limits.QUARANTINE_MAX)
-        self._drafting.draft.meta[f"quarantine/{slot:03d}"] = _pack(
+        self._drafting.draft.meta[_quarantine_name(slot)] = _pack(
             [error.code, str(error), raw[: limits.FRAME_BYTES_MAX]]
         )
 
@@ -308,10 +310,14 @@ class Replication:
     # --- snapshots in -------------------------------------------------------------------------
 
     def snapshot_begun(self, resting: Heads, begin: SnapshotBegin) -> None:
-        """Take note that a peer starts, or goes on with, a snapshot.
+        """Take note that a peer starts, or goes on with, a snapshot; raises MessageInvalid.
 
         ``resting`` are the heads of origins at rest there.
         """
+        if len(self._ledger.heads.keys() | begin.heads.keys()) > limits.ORIGINS_MAX:
+            raise MessageInvalid(
+                f"a snapshot of more than the {limits.ORIGINS_MAX:,} origins that a space takes"
+            )
         self.origins.learn(begin.names)
         progress = SnapshotProgress.begin(begin.heads, resting)
         if self.progress is not None and self.progress.after:
@@ -343,6 +349,7 @@ class Replication:
                 adopted[origin] = head
         for origin, head in adopted.items():
             self._drafting.adopt(origin, head)
+        self._inbox.advanced()
         if adopted:
             self._drafting.draft.records.append(adoption_note(adopted))
             ledger.floor = join_vectors(ledger.floor, vector_of(adopted))
@@ -360,3 +367,18 @@ class Replication:
     def _set_progress(self, progress: SnapshotProgress | None) -> None:
         self.progress = progress
         self._drafting.draft.meta[SNAPSHOT] = None if progress is None else progress.pack()
+
+
+def _quarantine_name(slot: int) -> str:
+    return f"quarantine/{slot:03d}"
+
+
+def _count_quarantined(storage: Storage) -> int:
+    """Count the refused frames that are kept: damage to one of them stops nothing."""
+    count = 0
+    for slot in range(limits.QUARANTINE_MAX):
+        try:
+            count += storage.meta(_quarantine_name(slot)) is not None
+        except StorageCorrupt:
+            count += 1
+    return count

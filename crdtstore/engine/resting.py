@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from crdtstore.engine.packing import pack_numbers, unpack_numbers
+from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.vector import Head
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgpack
 
 from crdtstore import limits
-from crdtstore.engine.packing import pack_numbers, unpack_numbers
+from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
 from crdtstore.model.document import checked_canonical, unpack_canonical
 from crdtstore.model.values import pack
 from crdtstore.storage.contract import Storage

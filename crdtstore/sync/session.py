@@ -52,7 +52,7 @@ from crdtstore.sync.messages import (
     encode,
 )
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
-from crdtstore.sync.vector import Heads, Names, Vector, join_vectors, missing_count, vector_of
+from crdtstore.sync.vector import Heads, Names, Vector, missing_count, vector_of
 
 ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "opening": (Hello, Refuse),
@@ -113,6 +113,8 @@ class Session:
         if self.state == "closed":
             return None
         self.heard_ms = now_ms
+        if self.outgoing_bytes > limits.OUTGOING_BYTES_MAX:
+            raise MessageInvalid("the peer asks for more than it reads")
         message = decode(data, self._tag)
         if not isinstance(message, ALLOWED[self.state]):
             raise MessageInvalid(f"a {type(message).__name__} came while the link is {self.state}")
@@ -125,7 +127,7 @@ class Session:
                     raise MessageInvalid("the peer sends more than it was given credit for")
             case Gossip(vector, clock_ms):
                 self.clock_skew_ms = clock_ms - now_ms
-                self.claimed.update(join_vectors(self.claimed, vector))
+                self.claim(vector)
             case Resting():
                 self._take_resting(message)
             case Credit(granted_bytes):
@@ -172,6 +174,17 @@ class Session:
             mine.resting_digest,
         )
         self.state = "open"
+
+    def claim(self, vector: Mapping[int, int]) -> None:
+        """Take note that the peer claims to have these frames too.
+
+        Raises MessageInvalid if those are more origins than there can be.
+        """
+        claimed = self.claimed
+        for origin, sequence in vector.items():
+            claimed[origin] = max(sequence, claimed.get(origin, 0))
+        if len(claimed) > limits.ORIGINS_MAX + limits.RESTING_MAX:
+            raise MessageInvalid(f"the peer claims frames of {len(claimed):,} origins")
 
     def _take_resting(self, message: Resting) -> None:
         self._resting_count += len(message.heads)
@@ -277,7 +290,7 @@ class Session:
             if self._gossiped_names.get(origin) != name
         }
         removed_news = removed - self._gossiped_removed
-        self._gossiped_names.update(news)
+        self._gossiped_names = dict(names)
         self._gossiped_removed |= removed_news
         self._gossiped_ms = now_ms
         self.flush_credit()

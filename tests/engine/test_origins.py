@@ -1,6 +1,6 @@
 """What is known of origins: names, births, and which of them has a successor."""
 
-from crdtstore.engine.packing import pack_numbers
+from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 from tests.engine.stores import open_store, reopened

@@ -342,6 +342,18 @@ def test_origins_at_rest_are_told_in_parts_and_the_last_says_so(monkeypatch):
     assert not peer.awaits_resting
 
 
+def test_a_peer_that_claims_origins_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(limits, "ORIGINS_MAX", 5)
+    monkeypatch.setattr(limits, "RESTING_MAX", 0)
+    session = opened()
+    for origin in range(1, 6):
+        session.receive(encode(Gossip({origin: 1}, NOW), TAG), NOW)
+    session.receive(encode(Gossip({5: 2, 4: 0}, NOW), TAG), NOW)
+    assert session.claimed == {1: 1, 2: 1, 3: 1, 4: 1, 5: 2}
+    with pytest.raises(MessageInvalid, match="claims frames of 6 origins"):
+        session.receive(encode(Gossip({6: 1}, NOW), TAG), NOW)
+
+
 def test_a_peer_that_tells_of_origins_at_rest_without_end_is_refused(monkeypatch):
     monkeypatch.setattr(limits, "RESTING_MAX", 3)
     session = opened()
