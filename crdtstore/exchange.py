@@ -73,6 +73,8 @@ class Exchange:
         self._next_link = 1
         self._fetch = SnapshotFetch(store)
         self._rested_ms = 0
+        for name in store.replication.removal.names:
+            store.retention.known.forget(name)
         self._unreleased: list[tuple[int, int]] = []
         self._releasing: list[tuple[int, int]] = []
 

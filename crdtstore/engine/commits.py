@@ -18,7 +18,7 @@ from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
-from crdtstore.engine.retention import FEED, Retention
+from crdtstore.engine.retention import Retention
 from crdtstore.model.document import Document
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads, covers, vector_of
@@ -26,7 +26,7 @@ from crdtstore.sync.vector import Heads, covers, vector_of
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-_KEPT: Final = frozenset({"identity", "names", "births", FEED, REMOVED})
+_KEPT: Final = frozenset({"identity", "names", "births", REMOVED})
 """Named records that are committed again when the commit with them failed."""
 
 
@@ -250,9 +250,9 @@ class Committing:
             self._drafting.draft.meta.update(
                 (name, value)
                 for name, value in draft.meta.items()
-                if name in _KEPT or name.startswith(("quarantine/", "replica/"))
+                if name in _KEPT or name.startswith("quarantine/")
             )
-        self._retention.known.commit_failed()
+        self._retention.commit_failed()
         self.owes_checkpoint = self._is_floor_above_mark()
 
 

@@ -108,6 +108,6 @@ class KnownReplicas:
         return news
 
     def commit_failed(self) -> None:
-        """Take note that what was taken for a commit was not kept."""
+        """Take note that what was taken for a commit was not kept: it goes with a later one."""
         for known in self._known.values():
             known.noted_ms = 0

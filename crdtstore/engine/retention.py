@@ -41,7 +41,8 @@ class Retention:
         self._journal_retention_ms = journal_retention_ms
         self._acknowledged_retention_ms = acknowledged_retention_ms
         self._journal_bytes_max = journal_bytes_max
-        self._feed_read_ms = int(storage.meta(FEED) or 0)
+        self._storage = storage
+        self._feed_read_ms = _stored_feed_read_ms(storage)
 
     def due_waypoint(self, now_ms: int, timestamp: int) -> Waypoint | None:
         """Return the waypoint to be written for the durable records, if one is due.
@@ -80,6 +81,15 @@ class Retention:
         if abs(now_ms - self._feed_read_ms) >= limits.FEED_NOTE_MS:
             self._feed_read_ms = now_ms
             self._drafting.draft.meta[FEED] = str(now_ms).encode()
+
+    def commit_failed(self) -> None:
+        """Go back to what is durable; what is news is noted again with a later commit."""
+        self._feed_read_ms = _stored_feed_read_ms(self._storage)
+        self.known.commit_failed()
+
+
+def _stored_feed_read_ms(storage: Storage) -> int:
+    return int(storage.meta(FEED) or 0)
 
 
 def _timestamp_before(wall_ms: int) -> int:

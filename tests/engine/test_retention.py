@@ -149,6 +149,8 @@ def test_what_is_known_of_replicas_outlives_a_restart_and_a_full_disk():
     fail(store, StorageFull("no room"))
     with pytest.raises(StorageFull):
         store.commit()
+    assert store.begin_commit() is None, "nothing of it is worth a commit of its own"
+    store.changes()
     store.commit()
     heard(store, "us", 7, {5: 2})
     store.now_ms.ms += limits.KNOWN_REPLICA_NOTE_MS

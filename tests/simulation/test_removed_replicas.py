@@ -114,3 +114,16 @@ def test_two_sides_that_remove_at_once_come_to_the_same_set():
     assert {frozenset(removed(network, name)) for name in ("eu", "us", "ap")} == {
         frozenset({"old", "older"})
     }
+
+
+def test_a_removal_of_which_half_was_kept_is_whole_after_a_restart():
+    network = network_of(["eu", "old"])
+    network.step(5)
+    store = network.store("eu")
+    store.commit(checkpoint=True)
+    assert [known.name for known in store.retention.known.present()] == ["old"]
+    store.replication.removal.learn(["old"])
+    store.commit()
+    network.crash("eu")
+    network.restart("eu")
+    assert network.store("eu").retention.known.present() == []
