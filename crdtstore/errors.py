@@ -6,13 +6,13 @@ CrdtstoreError
     LimitExceeded  SchemaError
   Refused             the caller: the input is well formed, but the state does not allow it
     ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired  PeerNotLinked
-    RepairUnderWay
+    RepairUnderWay  ReplicaUnknown  ReplicaRemoved
   StorageError        the operator: the disk, the directory, the file
     StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
     BackupInvalid  TargetExists
   ProtocolError       the peer: what it sent cannot be accepted
     MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
-    ClockSkew  IdentityClash
+    ClockSkew  IdentityClash  ReplicaRemoved
   ClientError         the caller: a client and its replica could not go on together
     ReplicaUnreachable  ReplicaBusy  AccessDenied  NotUnderstood  SessionExpired  SessionTaken
     WritesRefused  ClientClosed
@@ -151,6 +151,16 @@ class RepairUnderWay(Refused):
     code = "repair-under-way"
 
 
+class ReplicaUnknown(Refused, LookupError):
+    """No replica of this name is known here."""
+
+    code = "replica-unknown"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no replica {name!r} is known here; /v1/replicas lists those that are")
+        self.name = name
+
+
 class StorageError(CrdtstoreError):
     """The data directory needs an operator."""
 
@@ -251,6 +261,19 @@ class IdentityClash(ProtocolError):
     """Two live processes use one identity, or a replica was linked to itself."""
 
     code = "identity-clash"
+
+
+class ReplicaRemoved(Refused, ProtocolError):
+    """A replica was removed from its space: its links are refused, and it takes no writes."""
+
+    code = "replica-removed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"replica {name!r} was removed from the space; start it with an empty directory "
+            "under a new name"
+        )
+        self.name = name
 
 
 class ClientError(CrdtstoreError):

@@ -1,4 +1,7 @@
-"""Every bound of crdtstore, in one place: each with its unit and the reason for its size."""
+"""Every bound of crdtstore, in one place: each with its unit and the reason for its size.
+
+The demo's are in ``crdtstore.demo.limits``.
+"""
 
 from typing import Final
 
@@ -83,7 +86,21 @@ MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 """Frames are gathered into one message up to about this size."""
 
 ORIGINS_MAX: Final = 5_000
-"""Origins in a version vector: incarnations of all replicas that ever wrote."""
+"""Origins in a version vector: those that write, or wrote what a journal still holds."""
+
+RESTING_MAX: Final = 50_000
+"""Origins at rest: 30 bytes each on a disk, and twice that when two replicas tell each other of
+them. 50 replicas that restart every day as new incarnations need three years for it."""
+
+RESTING_CHUNK: Final = 2_000
+"""Origins at rest in one message: at most 240 KB."""
+
+RESTING_LOOK_MS: Final = 5_000
+"""A replica looks this often which origins came to rest: it goes through all names."""
+
+REMOVED_REPLICAS_MAX: Final = 1_000
+"""Names of replicas that were removed for good: they travel in every HELLO. A message may carry
+twice as many, for two sides of a partition may both fill it."""
 
 JOURNAL_READS_PER_FILL: Final = 16
 """Parts of the journal (of MESSAGE_FRAMES_BYTES each) read for one link before others have a turn:
@@ -259,7 +276,21 @@ WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""
 
 JOURNAL_RETENTION_MS_DEFAULT: Final = 7 * 24 * 3600 * 1000
-"""How long the journal keeps what a peer or a feed consumer may still ask for."""
+"""How long the journal keeps what a peer or a reader of the change feed may still ask for."""
+
+ACKNOWLEDGED_RETENTION_MS_DEFAULT: Final = 3600 * 1000
+"""How long the journal keeps what every known replica has made durable: for a replica that is new,
+or that links with others than before."""
+
+FEED_NOTE_MS: Final = 3600 * 1000
+"""That somebody reads the change feed is written down this often: one small record an hour."""
+
+KNOWN_REPLICAS_MAX: Final = 256
+"""Replicas of which it is remembered what they have: four times the links that one may have; the
+one not heard for longest is forgotten first."""
+
+KNOWN_REPLICA_NOTE_MS: Final = 60_000
+"""What a replica has is written down this often, with other commits: a crash forgets a minute."""
 
 JOURNAL_BYTES_MAX_DEFAULT: Final = 4 * 1024 * MEBIBYTE
 """Bytes of journal beyond which the oldest part is dropped early."""
@@ -279,8 +310,8 @@ BACKUP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 BACKUP_SYNC_BYTES: Final = 16 * MEBIBYTE
 """A backup is brought to the disk in such steps, so that commits wait for few of its pages."""
 
-BACKUP_MANIFEST_BYTES_MAX: Final = 4 * MEBIBYTE
-"""Bytes of a backup's manifest: 5,000 origins with escaped names of 64 bytes take 2.5 MB."""
+BACKUP_MANIFEST_BYTES_MAX: Final = 32 * MEBIBYTE
+"""Bytes of a backup's manifest: 55,000 origins with escaped names of 64 bytes take 28 MB."""
 
 BACKUP_ATTEMPTS_MAX: Final = 5
 """How often a backup is begun anew when the map grew: each growth doubles the way to the next."""
@@ -367,47 +398,6 @@ LOOP_DELAY_SAMPLE_S: Final = 0.05
 
 LOOP_DELAY_SAMPLES_MAX: Final = 1_200
 """Newest samples of the event loop's delay that the status tells of: a minute of them."""
-
-# --- the demo ----------------------------------------------------------------------------------
-DEMO_PORT_MIN: Final = 20_000
-DEMO_PORT_MAX: Final = 31_999
-"""Ports of the demo's replicas: above the usual services, below those that systems hand out."""
-
-DEMO_RECORDS_MAX: Final = 5_000
-"""Persons in the packaged data set."""
-
-DEMO_BATCH_WRITES: Final = 100
-"""Writes in one request of a demo writer: as a sync service sends them."""
-
-DEMO_BATCHES_IN_FLIGHT: Final = 4
-"""Requests that a demo writer has under way: enough to fill a group commit."""
-
-DEMO_CONTESTED_MAX: Final = 500
-"""Persons edited on both sides of the cut: enough to be no accident, few enough to be quick."""
-
-DEMO_READS_IN_FLIGHT: Final = 32
-"""Requests that the demo's audit has under way on each replica."""
-
-DEMO_CUT_S: Final = 5.0
-"""How long the demo keeps a region cut off: long enough to watch it fall behind."""
-
-DEMO_CUT_ROUNDS: Final = 10
-"""Rounds of edits during the cut: lag grows before the eyes, not in one jump."""
-
-DEMO_START_TIMEOUT_S: Final = 30.0
-"""A demo replica is ready within this, also on a busy machine."""
-
-DEMO_PATIENCE_S: Final = 60.0
-"""How long the demo waits for convergence: four times the longest pause between dials."""
-
-DEMO_STOP_TIMEOUT_S: Final = 15.0
-"""A demo replica that has not ended so long after SIGTERM is killed: it may drain for 10 s."""
-
-DEMO_LOOK_S: Final = 0.1
-"""The demo looks at its replicas this often: the error of the times that it prints."""
-
-DEMO_LINE_S: Final = 1.0
-"""Without a terminal the demo prints a line about its replicas this often."""
 
 OTHER_PROCESS_TIMEOUT_S: Final = 60.0
 """Seconds that ``check_policy`` waits for another process: it imports a module and answers."""

@@ -30,6 +30,7 @@ from crdtstore.errors import (
     PeerNotLinked,
     Refused,
     ReplicaClosed,
+    ReplicaRemoved,
     StorageCorrupt,
     StorageFailed,
 )
@@ -37,6 +38,7 @@ from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
 from crdtstore.loop_delay import LoopDelay
+from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
@@ -77,6 +79,7 @@ class Replica:
         self._commits = GroupCommit(
             self._exchange, interval_s=store.settings.commit_interval_ms / 1000
         )
+        self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
         self._streams = Streams(store, self._commits)
         self._loop_delay = LoopDelay()
@@ -177,6 +180,12 @@ class Replica:
     def loop_delay(self) -> LoopDelay:
         """How late the event loop of this replica is."""
         return self._loop_delay
+
+    @property
+    def replicas(self) -> Replicas:
+        """The other replicas: ``replica.replicas.present()``, ``replicas.remove("old")``."""
+        self._check_open()
+        return self._replicas
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -294,6 +303,8 @@ class Replica:
             return "closing"
         if self._store.failure is not None:
             return f"the disk failed: {self._store.failure}"
+        if self._store.replication.removal.is_own:
+            return str(ReplicaRemoved(self.name))
         if self._store.replication.progress is not None:
             return "receiving a snapshot"
         return ""

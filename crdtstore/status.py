@@ -6,6 +6,7 @@ from crdtstore.exchange import Exchange
 from crdtstore.loop_delay import LoopDelay, event_loop_name
 from crdtstore.peering import Peer
 from crdtstore.serving import LinkState
+from crdtstore.sync.vector import missing_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class ReplicaStatus:
 
     ``write_sessions`` are clients of write streams that are remembered; ``loop_delay_p99_ms`` and
     ``loop_delay_max_ms`` tell how late ``event_loop`` was within the last minute.
-    ``frames`` are records in the journal. ``ready`` is false while a first snapshot is missing or
+    ``frames`` are records in the journal, ``origins_active`` those in vectors and
+    ``origins_resting`` those at rest. ``ready`` is false while a first snapshot is missing or
     the disk failed, and ``reason`` says why.
     """
 
@@ -49,6 +51,8 @@ class ReplicaStatus:
     reason: str
     profiles: int
     frames: int
+    origins_active: int
+    origins_resting: int
     journal_bytes: int
     storage_bytes: int
     disk_free_bytes: int
@@ -90,6 +94,8 @@ def replica_status(
         reason=reason,
         profiles=store.profile_count,
         frames=ledger.position - max(ledger.first_position - 1, 0),
+        origins_active=len(ledger.heads),
+        origins_resting=len(ledger.resting),
         journal_bytes=ledger.journal_bytes,
         storage_bytes=size.used_bytes,
         disk_free_bytes=size.disk_free_bytes,
@@ -168,7 +174,7 @@ def _present(exchange: Exchange, link: LinkState, url: str) -> PeerStatus:
         state=link.state,
         reason=link.reason,
         lag_frames=link.session.lag_frames(exchange.store.replication.vector) if peer else 0,
-        missing_frames=exchange.missing_frames(link),
+        missing_frames=missing_count(exchange.store.ledger.applied, link.session.claimed),
         sent_bytes=link.sent_bytes,
         received_bytes=link.received_bytes,
         clock_skew_ms=link.session.clock_skew_ms,

@@ -28,6 +28,7 @@ from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.listing import living_document, living_documents
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.retention import Retention
 from crdtstore.engine.stream_sessions import StreamSessions
 from crdtstore.engine.verification import (
     StoreDigest,
@@ -43,6 +44,7 @@ from crdtstore.errors import (
     InvalidInput,
     LimitExceeded,
     ReplicaClosed,
+    ReplicaRemoved,
     StorageError,
     StorageFailed,
     StorageFull,
@@ -96,17 +98,24 @@ class Store:
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
         )
+        self.retention = Retention(
+            storage,
+            self.ledger,
+            self._drafting,
+            journal_retention_ms=settings.journal_retention_ms,
+            acknowledged_retention_ms=settings.acknowledged_retention_ms,
+            journal_bytes_max=settings.journal_bytes_max,
+        )
         self.commits = Committing(
             storage,
             self.documents,
             self.ledger,
             self._drafting,
             self._clock,
-            journal_retention_ms=settings.journal_retention_ms,
-            journal_bytes_max=settings.journal_bytes_max,
+            self.retention,
         )
         self.replication = Replication(
-            storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
+            storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
@@ -228,6 +237,8 @@ class Store:
             return ReplicaClosed("the store was closed")
         if self.failure is not None:
             return StorageFailed(f"the store stopped writing: {self.failure}")
+        if self.replication.removal.is_own:
+            return ReplicaRemoved(self.replication.identity.name)
         if self._full_until_ms and self.now_ms() < self._full_until_ms:
             return StorageFull("the disk or the map is full; make room, and the store goes on")
         return None
@@ -325,6 +336,7 @@ class Store:
 
         Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
+        self.retention.feed_read(self.now_ms())
         if since == "end":
             since = end_cursor(self.ledger)
         return read_changes(self.ledger, self.replication.names, since, limit)

@@ -20,12 +20,16 @@ _HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
     "repairing",
     "serving",
+    "fetching",
+    "greeting",
+    "retiring",
     "group_commit",
     "backups",
     "stream",
     "streams",
     "loop_delay",
     "link",
+    "membership",
     "peering",
     "status",
     "replica",
@@ -50,15 +54,20 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "store": _ENGINE | {"schema", "settings"},
     "repairing": _GROUND | {"engine", "sync"},
     "serving": _GROUND | {"engine", "repairing", "sync"},
-    "exchange": _GROUND | {"engine", "repairing", "serving", "store", "sync"},
+    "greeting": _GROUND | {"engine", "serving", "store", "sync"},
+    "fetching": _GROUND | {"serving", "store", "sync"},
+    "retiring": _GROUND | {"engine", "serving", "store", "sync"},
+    "exchange": _GROUND
+    | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
     "client": _GROUND | {"model", "stream"},
     "link": _GROUND | {"exchange"},
+    "membership": _GROUND | {"exchange", "group_commit", "sync"},
     "peering": _GROUND | {"exchange", "link"},
-    "status": _GROUND | {"exchange", "loop_delay", "peering", "serving"},
+    "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client"},
     "server": _GROUND | {"names", "packing", "model", "engine", "replica", "stream", "streams"},
@@ -112,7 +121,11 @@ def imported_names(text: str) -> list[str]:
     ]
 
 
-BOUNDS_FILES: Final = ("crdtstore/limits.py", "crdtstore/stream/bounds.py")
+BOUNDS_FILES: Final = (
+    "crdtstore/limits.py",
+    "crdtstore/demo/limits.py",
+    "crdtstore/stream/bounds.py",
+)
 """Where every bound is, with its unit and reason."""
 
 

@@ -233,7 +233,8 @@ def test_one_repair_runs_at_a_time_and_over_an_open_link():
 
 def test_none_runs_while_a_snapshot_is_received():
     network = linked("eu", "us")
-    network.exchange("eu")._snapshot_link = number_of(network, "eu", "us")
+    exchange, number = network.exchange("eu"), number_of(network, "eu", "us")
+    exchange._fetch.ask(number, exchange.links[number])
     with pytest.raises(RepairUnderWay, match="snapshot"):
         begin(network, "eu", "us")
 

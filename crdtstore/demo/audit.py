@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.ledger import Ledger
 

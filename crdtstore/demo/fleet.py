@@ -12,6 +12,7 @@ import aiohttp
 from crdtstore import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.failure import DemoFailed
+from crdtstore.demo.limits import DEMO_LOOK_S, DEMO_START_TIMEOUT_S
 from crdtstore.demo.records import schema_text
 from crdtstore.demo.replica_process import ReplicaProcess, free_ports
 from crdtstore.demo.wire import Wire
@@ -64,14 +65,14 @@ class Fleet:
             peers = [wire.url for (near, _), wire in self._wires.items() if near == name]
             await process.start(schema, peers)
         try:
-            async with asyncio.timeout(limits.DEMO_START_TIMEOUT_S):
+            async with asyncio.timeout(DEMO_START_TIMEOUT_S):
                 for name in NAMES:
                     while not await self.clients[name].is_ready():
                         self.check_alive()
-                        await asyncio.sleep(limits.DEMO_LOOK_S)
+                        await asyncio.sleep(DEMO_LOOK_S)
         except TimeoutError:
             raise DemoFailed(
-                f"the replicas were not ready within {limits.DEMO_START_TIMEOUT_S:g} s"
+                f"the replicas were not ready within {DEMO_START_TIMEOUT_S:g} s"
             ) from None
 
     def check_alive(self) -> None:

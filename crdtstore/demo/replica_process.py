@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.failure import DemoFailed
 
 _LOG_LINES_SHOWN = 12

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from crdtstore import limits
+from crdtstore.demo import limits
 
 _INTERRUPTED = 130
 

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.golden import ExplainedField, ExplainedRecord
 from crdtstore.demo.watch import Observation
 

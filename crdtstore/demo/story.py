@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.audit import Audit, audit
 from crdtstore.demo.failure import DemoFailed
 from crdtstore.demo.fleet import Fleet

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from crdtstore import limits
+from crdtstore.demo import limits
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.ledger import Ledger
 from crdtstore.demo.records import Record

@@ -16,7 +16,6 @@ from crdtstore.engine.ledger import (
     checked_record,
     read_adoption_note,
     read_snapshot_note,
-    stored_floor,
 )
 from crdtstore.model.document import UndoLog, absorb
 from crdtstore.storage.contract import Storage
@@ -36,7 +35,7 @@ def recover(
     if trimmed is not None:
         waypoint = Waypoint.unpack(0, trimmed)
         ledger.bytes_trimmed = waypoint.bytes_total
-    ledger.floor = stored_floor(storage)
+    ledger.load_floor()
     ledger.heads = dict(mark.heads)
     ledger.bytes_total = mark.bytes_total
     clock.observe(mark.timestamp)
@@ -48,6 +47,10 @@ def recover(
         for position, record in records:
             _replay(position, record, documents, ledger, clock, tag)
             ledger.bytes_total += len(record)
+    for origin, head in ledger.resting.items():
+        # The mark is older than its rest; were there more of it, it would have woken up.
+        before = ledger.heads.pop(origin, head)
+        assert before[0] <= head[0], (origin, before, head)
     ledger.durable = vector_of(ledger.heads)
 
 

@@ -62,8 +62,8 @@ def digest_store(
         is_living = not (document.is_absent or document.is_erased)
         profiles += int(is_living) - document.stored_living
     vector = {
-        f"{names.get(origin, '?')}/{origin:016x}": head[0]
-        for origin, head in sorted(ledger.heads.items())
+        f"{names.get(origin, '?')}/{origin:016x}": sequence
+        for origin, sequence in sorted(ledger.vector().items())
     }
     return StoreDigest(profiles, f"{digest:032x}", vector)
 

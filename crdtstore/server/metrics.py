@@ -14,6 +14,8 @@ _GAUGES = (
     ("ready", "ready", "1 if the replica is ready for work."),
     ("profiles", "profiles", "Living profiles."),
     ("frames", "journal_frames", "Records that the journal holds."),
+    ("origins_active", "origins_active", "Origins in vectors: their frames are in a journal."),
+    ("origins_resting", "origins_resting", "Origins at rest: they write no more."),
     ("journal_bytes", "journal_bytes", "Bytes of the journal."),
     ("storage_bytes", "storage_bytes", "Bytes of the data file in use."),
     ("disk_free_bytes", "disk_free_bytes", "Bytes free on the disk of the data directory."),

@@ -9,7 +9,7 @@ from crdtstore.server.bodies import answer
 from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, OCTETS
 from crdtstore.server.parameters import query_of
 from crdtstore.server.problems import PROBLEM_MEDIA_TYPE
-from crdtstore.server.schemas import COMPONENTS, CURSOR, PROFILE_ID, Schema, ref
+from crdtstore.server.schemas import COMPONENTS, CURSOR, PROFILE_ID, REPLICA_NAME, Schema, ref
 
 _BODY_FORMS: Final = ("application/json", "application/msgpack")
 
@@ -17,10 +17,10 @@ _PROBLEM_TEXTS: Final[dict[int, str]] = {
     400: "The request cannot be understood: body, path or header is malformed.",
     401: "The token is missing or wrong.",
     403: "No token is configured, and the caller is not on this machine or is a foreign web page.",
-    404: "The profile, or the peer, is not known here.",
+    404: "The profile, peer or replica is not known here.",
     406: "None of the media types asked for is on offer.",
     408: "The body did not arrive in time.",
-    409: "The operation does not fit the kind of the field, or a repair runs already.",
+    409: "The operation does not fit the field's kind, a repair runs, or we were removed.",
     410: "The profile was erased, or the cursor has expired.",
     412: "The profile is not at the version that If-Match names.",
     413: "The body or the batch is too large.",
@@ -41,6 +41,13 @@ _ID: Final[Schema] = {
     "required": True,
     "schema": PROFILE_ID,
     "description": "The profile id, percent-encoded as UTF-8; slashes too (%2F).",
+}
+_NAME: Final[Schema] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": REPLICA_NAME,
+    "description": "The replica's name, percent-encoded as UTF-8.",
 }
 _IF_MATCH: Final[Schema] = {
     "name": "If-Match",
@@ -147,6 +154,8 @@ def _paths() -> Schema:
         "/v1/status": {"get": _read("status", "What the replica holds and does.", "Status")},
         "/v1/verify": {"get": _read("verify", "Check every record at rest.", "VerifyReport")},
         "/v1/repair": {"post": _post_repair()},
+        "/v1/replicas": {"get": _read("replicas", "The other replicas of the space.", "Replicas")},
+        "/v1/replicas/{name}": {"parameters": [_NAME], "delete": _remove_replica()},
         "/v1/backup": {"get": _backup()},
         "/v1/link": {"get": _link()},
         "/healthz": {"get": _open("health", "Whether the process lives.", "Health", (406, 422))},
@@ -263,7 +272,7 @@ def _epoch_operation(name: str, summary: str) -> Schema:
         f"{name}_profile",
         summary,
         {"200": _answer("It is durable.", ref("EpochResult"))},
-        (*_READ_PROBLEMS, 412, 507),
+        (*_READ_PROBLEMS, 409, 412, 507),
         parameters=(_IF_MATCH, _UNLESS_MATCH),
     )
 
@@ -296,6 +305,15 @@ def _post_repair() -> Schema:
         {"200": _answer("It has ended; is_healed says how.", ref("RepairReport"))},
         (*(status for status in _WRITE_PROBLEMS if status != 507), 404, 409),
         body=_body("RepairRequest", {"peer": "us"}),
+    )
+
+
+def _remove_replica() -> Schema:
+    return _operation(
+        "remove_replica",
+        "Remove a replica from the space for good; what it wrote stays.",
+        {"200": _answer("It is durable.", ref("RemovedReplica"))},
+        (*_READ_PROBLEMS, 404, 507),
     )
 
 

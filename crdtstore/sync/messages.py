@@ -15,15 +15,18 @@ from crdtstore import limits
 from crdtstore.errors import FrameCorrupt, MessageInvalid
 from crdtstore.sync.checks import (
     checked_bytes,
+    checked_digest,
+    checked_flag,
     checked_heads,
     checked_name,
     checked_names,
     checked_number,
     checked_place,
+    checked_removed,
     checked_text,
     checked_vector,
     flat,
-    flat_heads,
+    flat_pairs,
     groups,
 )
 from crdtstore.sync.frame import HASH_BYTES, decode_packed, refuse_map, split_frames
@@ -36,9 +39,9 @@ from crdtstore.sync.repair_messages import (
     checked_documents,
     repair_fields_of,
 )
-from crdtstore.sync.vector import Heads, Vector
+from crdtstore.sync.vector import Heads, Names, Vector
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -49,7 +52,9 @@ class Hello:
 
     ``heads`` says what we have of every origin, of the receiver's too. ``floor`` is the vector
     below which our journal was trimmed: a peer that does not cover it needs a snapshot. ``nonce``
-    is drawn at each start. ``clock_ms`` is our wall clock.
+    is drawn at each start. ``clock_ms`` is our wall clock. ``removed`` are the names of replicas
+    that were removed for good. ``heads``, ``floor`` and ``names`` leave out the origins at rest:
+    ``resting`` is their number, and the digest that of their heads.
     """
 
     space: str
@@ -61,7 +66,10 @@ class Hello:
     profiles: int
     heads: Heads
     floor: Vector
-    names: dict[int, str]
+    names: Names
+    removed: tuple[str, ...] = ()
+    resting: int = 0
+    resting_digest: bytes = bytes(HASH_BYTES)
     version: int = PROTOCOL_VERSION
 
 
@@ -74,11 +82,27 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Gossip:
-    """What the sender has made durable; an acknowledgement and an advertisement at once."""
+    """What the sender has made durable; an acknowledgement and an advertisement at once.
+
+    All but ``clock_ms`` is what is new since HELLO and the last one.
+    """
 
     vector: Vector
     clock_ms: int
-    names: dict[int, str] = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """Origins at rest at the sender: it has these heads of them, and their frames no longer.
+
+    Several messages make the whole of them; the last says so.
+    """
+
+    heads: Heads
+    names: Names
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +140,10 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotBegin:
-    """The documents that follow contain at least these heads."""
+    """The documents that follow contain at least these heads, and those at rest told before."""
 
     heads: Heads
-    names: dict[int, str]
+    names: Names
     profiles: int
 
 
@@ -153,7 +177,7 @@ class Refuse:
 
 
 Message: TypeAlias = (
-    Hello | Frames | Gossip | Want | Prune | Credit | Trimmed | SnapshotRequest
+    Hello | Frames | Gossip | Resting | Want | Prune | Credit | Trimmed | SnapshotRequest
     | SnapshotBegin | SnapshotChunk | SnapshotEnd | Refuse | Compare | Differences | Fetch
     | Documents
 )  # fmt: skip
@@ -179,11 +203,14 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
         case Hello() as hello:
             return 1, [
                 hello.version, hello.space, hello.name, hello.origin, hello.nonce, hello.schema,
-                hello.clock_ms, hello.profiles, flat_heads(hello.heads), flat(hello.floor),
-                flat(hello.names),
+                hello.clock_ms, hello.profiles, flat_pairs(hello.heads), flat(hello.floor),
+                flat_pairs(hello.names), sorted(hello.removed),
+                hello.resting, hello.resting_digest,
             ]  # fmt: skip
-        case Gossip(vector, clock_ms, names):
-            return 3, [flat(vector), clock_ms, flat(names)]
+        case Gossip(vector, clock_ms, names, removed):
+            return 3, [flat(vector), clock_ms, flat_pairs(names), sorted(removed)]
+        case Resting(heads, names, is_last):
+            return 17, [flat_pairs(heads), flat_pairs(names), is_last]
         case Want(after):
             return 4, [flat(after)]
         case Prune(origins):
@@ -195,7 +222,7 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
         case SnapshotRequest(after):
             return 7, [after]
         case SnapshotBegin(heads, names, profiles):
-            return 8, [flat_heads(heads), flat(names), profiles]
+            return 8, [flat_pairs(heads), flat_pairs(names), profiles]
         case SnapshotEnd(chunks):
             return 11, [chunks]
         case Refuse(code, reason):
@@ -255,21 +282,26 @@ def _chunk_hash(content: bytes, tag: bytes) -> bytes:
 def _decode_hello(version: object, *rest: Any) -> Hello:
     if version != PROTOCOL_VERSION:
         return Hello("?", "?", 1, 0, "", 0, 0, {}, {}, {}, version=checked_number(version))
-    space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names = rest
+    space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names, *more = rest
+    removed, resting, resting_digest = more
     if not checked_number(origin):
         raise ValueError("an origin is 0")
     return Hello(
         checked_name(space), checked_name(name), origin, checked_number(nonce),
         checked_text(schema), checked_number(clock_ms), checked_number(profiles),
         checked_heads(heads), checked_vector(floor), checked_names(names),
+        checked_removed(removed), checked_number(resting), checked_digest(resting_digest),
     )  # fmt: skip
 
 
 _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     **REPAIR_DECODERS,
     1: _decode_hello,
-    3: lambda vector, clock_ms, names: Gossip(
-        checked_vector(vector), checked_number(clock_ms), checked_names(names)
+    3: lambda vector, clock_ms, names, removed: Gossip(
+        checked_vector(vector),
+        checked_number(clock_ms),
+        checked_names(names),
+        checked_removed(removed),
     ),
     4: lambda after: Want(checked_vector(after)),
     5: lambda origins: Prune(tuple(checked_number(origin) for (origin,) in groups(origins, 1))),
@@ -277,6 +309,9 @@ _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     7: lambda after: SnapshotRequest(checked_place(after)),
     8: lambda heads, names, profiles: SnapshotBegin(
         checked_heads(heads), checked_names(names), checked_number(profiles)
+    ),
+    17: lambda heads, names, is_last: Resting(
+        checked_heads(heads), checked_names(names), checked_flag(is_last)
     ),
     10: lambda: Trimmed(),
     11: lambda chunks: SnapshotEnd(checked_number(chunks)),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from crdtstore import limits
+from crdtstore.demo import limits
 
 RECORDS = 200
 CONTESTED = 100

@@ -9,7 +9,7 @@ from crdtstore.store import Store
 from crdtstore.sync.vector import Vector
 from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.history import Entry, History
-from crdtstore.testing.simulation.machine import Machine
+from crdtstore.testing.simulation.machine import Machine, durable_vector
 from crdtstore.testing.simulation.network import Network
 from crdtstore.testing.simulation.workload import is_covered
 
@@ -35,13 +35,15 @@ class Invariants:
         self._check_bounds(name)
 
     def _check_vector(self, name: str) -> None:
-        vector = self._network.store(name).replication.vector
+        store = self._network.store(name)
+        vector = durable_vector(store)
         before = self._vectors.get(name)
         if before is not None:
             for origin, sequence in before.items():
-                if vector.get(origin, 0) < sequence:
+                is_waking = store.ledger.head(origin)[0] > sequence  # with the next commit
+                if vector.get(origin, 0) < sequence and not is_waking:
                     raise Broken(f"{name} went back from {origin:016x}.{sequence}: {vector}")
-        self._vectors[name] = dict(vector)
+        self._vectors[name] = vector
 
     def _check_bounds(self, name: str) -> None:
         exchange = self._network.exchange(name)

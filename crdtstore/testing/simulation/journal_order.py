@@ -14,7 +14,8 @@ _WHOLE: Final = 1 << 40
 def check_journal_order(name: str, store: Store) -> None:
     """Read a whole journal, and check that it is in causal order; raises Broken.
 
-    Records that count as trimmed, but are still there, lie at its start.
+    Records that count as trimmed, but are still there, lie at its start. An origin may have been at
+    rest, and so in no vector, before a frame of it came.
     """
     trimmed = store.storage.meta("trimmed")
     vector: Vector = {} if trimmed is None else dict(Waypoint.unpack(0, trimmed).vector)
@@ -31,10 +32,15 @@ def check_journal_order(name: str, store: Store) -> None:
         before = vector.get(header.origin, 0)
         if is_trimmed and header.sequence <= before:
             continue
-        is_trimmed = False
+        was_at_rest = before < store.ledger.floor.get(header.origin, 0)
+        if was_at_rest or (before == 0 and trimmed is not None):
+            before = max(before, header.sequence - 1)
+        else:
+            is_trimmed = False
         if header.sequence != before + 1:
             raise Broken(f"{what}, and comes after frame {before}")
         for origin, sequence in decode_body(frame)[0].items():
-            if vector.get(origin, 0) < sequence:
+            rested = max(store.ledger.resting.sequence(origin), store.ledger.floor.get(origin, 0))
+            if max(vector.get(origin, 0), rested) < sequence:
                 raise Broken(f"{what}, and its cause, frame {sequence} of {origin:016x}, comes not")
         vector[header.origin] = header.sequence

@@ -8,6 +8,7 @@ from crdtstore.engine.commits import Commit, persist_growing
 from crdtstore.errors import StorageError
 from crdtstore.exchange import Exchange
 from crdtstore.storage.memory_storage import MemoryStorage
+from crdtstore.store import Store
 from crdtstore.sync.vector import Vector
 
 COMMIT_MS: Final = 2
@@ -57,7 +58,7 @@ class Machine:
         """What the disk durably holds, whether the process runs or not."""
         if self.exchange is None or self.is_persisted or self.keeps_what_fails:
             return self._vector
-        return self.exchange.store.replication.vector
+        return durable_vector(self.exchange.store)
 
     def replace_disk(self, storage: MemoryStorage, vector: Vector) -> None:
         """Put in another disk, which holds so much; the process must not run."""
@@ -150,6 +151,12 @@ class Machine:
         self.commit, self.filling, self.committing = None, [], []
         self._failure, self.is_persisted = None, False
         self.exchange = None
+
+
+def durable_vector(store: Store) -> Vector:
+    """Return what a store durably has of every origin, those at rest included."""
+    resting = {origin: head[0] for origin, head in store.ledger.resting.items()}
+    return resting | store.replication.vector
 
 
 def _mark(tickets: Iterable[Ticket], state: str) -> None:

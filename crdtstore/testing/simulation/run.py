@@ -18,6 +18,7 @@ from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.faults import BACKUPS_KEPT, FAULTS
 from crdtstore.testing.simulation.follower import Follower
 from crdtstore.testing.simulation.invariants import Invariants
+from crdtstore.testing.simulation.machine import durable_vector
 from crdtstore.testing.simulation.messages import KINDS
 from crdtstore.testing.simulation.network import Network
 from crdtstore.testing.simulation.quiet import no_logs
@@ -338,4 +339,4 @@ def vector_at_rest(storage: MemoryStorage) -> dict[int, int]:
     copy = copy_storage(storage, fingerprint="looked at")
     numbers = iter(range(1, limits.ORIGINS_MAX))
     store = Store.open(copy, name="looker", now_ms=lambda: 1, random_bits=lambda _: next(numbers))
-    return dict(store.replication.vector)
+    return durable_vector(store)

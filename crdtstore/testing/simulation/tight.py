@@ -20,6 +20,7 @@ CHOICES: Final[dict[str, tuple[int, ...]]] = {
     "TRIM_RECORDS_MAX": (3, 2_000),
     "WRITES_PER_FRAME_MAX": (1, 3, 4_096),
     "RANGE_IDS_MAX": (2, 32),
+    "RESTING_LOOK_MS": (200, limits.RESTING_LOOK_MS),
     "HEAL_DOCUMENTS": (1, 3, 500),
     "HEAL_QUEUE_MAX": (3, 10_000),
 }
@@ -37,6 +38,7 @@ def drawn_settings(chance: random.Random) -> Settings:
     """Draw settings with short journals and small caches."""
     return Settings(
         journal_bytes_max=chance.choice([400, 4_000, 40_000]),
+        acknowledged_retention_ms=chance.choice([300, 3_000, 3_600_000]),
         cache_bytes=chance.choice([20_000, limits.CACHE_BYTES_DEFAULT]),
     )
 
