@@ -78,9 +78,13 @@ def _leaver(lane: str, number: int) -> str:
 
 @dataclass(slots=True)
 class Lane:
-    """How far a lane is: the last number that it tried, and those that were not answered."""
+    """How far a lane is: the last number that it tried, those answered, those not answered.
+
+    ``answered`` says for each number whether its erasure is durable too: it comes after the writes.
+    """
 
     attempted: int = 0
+    answered: dict[int, bool] = field(default_factory=dict)
     unanswered: list[int] = field(default_factory=list)
 
 
@@ -111,10 +115,11 @@ class Promises:
         state.attempted = max(state.attempted, number)
         state.unanswered.append(number)
 
-    def answered(self, lane: str, number: int) -> None:
+    def answered(self, lane: str, number: int, *, with_erasure: bool = True) -> None:
         """Take note that a batch is durable: from now on it must be read."""
         state = self._lanes.setdefault(lane, Lane())
         state.attempted = max(state.attempted, number)
+        state.answered[number] = with_erasure
         batch = self.batch(lane, number)
         for entry in batch.entries:
             fields = self._expected.setdefault(entry.id, {})
@@ -125,10 +130,11 @@ class Promises:
             fields.pop("tags", None)
             if tags:
                 fields["tags"] = sorted(tags)
-        if batch.erased:
+        self.acknowledged += len(batch.entries)
+        if batch.erased and with_erasure:
             self._expected.pop(batch.erased, None)
             self._erased.add(batch.erased)
-        self.acknowledged += len(batch.entries) + (batch.erased is not None)
+            self.acknowledged += 1
 
     def settle(self, actual: Profiles) -> None:
         """Find out which unanswered batches were made durable: all of one, or nothing of it.
@@ -143,16 +149,8 @@ class Promises:
                     for entry in batch.entries
                 }
                 assert len(landed) == 1, f"half of batch {number} of {lane} is there"
-                if landed == {False}:
-                    continue
-                if batch.erased in actual:
-                    assert batch.erased is not None
-                    kept = self._expected[batch.erased]
-                    self.answered(lane, number)
-                    self._erased.discard(batch.erased)
-                    self._expected[batch.erased] = kept
-                else:
-                    self.answered(lane, number)
+                if landed == {True}:
+                    self.answered(lane, number, with_erasure=batch.erased not in actual)
             state.unanswered.clear()
 
     def differences(self, actual: Profiles) -> list[str]:
@@ -170,6 +168,28 @@ class Promises:
                     if actual[id_].get(name) != fields.get(name)
                 ]
         return found
+
+    def last_answered(self) -> dict[str, int]:
+        """Return the last answered number of each lane."""
+        return {name: max(lane.answered, default=0) for name, lane in self._lanes.items()}
+
+    def check_moment(self, actual: Profiles, since: Mapping[str, int]) -> int:
+        """Check that profiles are those of one moment, and return the number of its writes.
+
+        Of each lane they have all batches up to one, and that one is none before ``since``.
+        """
+        moment = Promises(self.text_bytes)
+        for name, lane in self._lanes.items():
+            seen = [fields.get(f"last-{name}", 0) for fields in actual.values()]
+            frontier = max(seen, default=0)
+            assert frontier >= since.get(name, 0), f"{name} is at {frontier}, before {since}"
+            for number, with_erasure in lane.answered.items():
+                if number < frontier:
+                    moment.answered(name, number, with_erasure=with_erasure)
+            if frontier:
+                moment.tried(name, frontier)
+        moment.check(actual)
+        return moment.checked
 
     def check(self, actual: Profiles) -> None:
         """Settle what was not answered, and check that everything promised is read."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -46,34 +45,37 @@ def write_store(
             tell(connection, "checkpoint")
 
 
-def write_replica(connection: Connection, directory: Path, backup: Path, text_bytes: int) -> None:
-    """Run a replica with three lanes of writers, taking one backup after the other."""
+def write_replica(connection: Connection, directory: Path, backups: Path, first: int) -> None:
+    """Run a replica with lanes of writers, and take backup after backup, numbered from ``first``.
+
+    It is told where each lane begins, and says what it tries and what was answered.
+    """
     set_limits(SMALL_LIMITS)
 
     async def lane(replica: Replica, name: str, start: int) -> None:
         for number in itertools.count(start):
-            batch = batch_of(name, number, text_bytes)
+            batch = batch_of(name, number)
             tell(connection, "trying", name, number)
-            await replica.write_many([entry.write() for entry in batch.entries])
+            results = await replica.write_many([entry.write() for entry in batch.entries])
+            assert not any(isinstance(result, CrdtstoreError) for result in results)
             if batch.erased:
                 await replica.erase(batch.erased)
             tell(connection, "answered", name, number)
+
+    async def back_up_for_ever(replica: Replica) -> None:
+        for number in itertools.count(first):
+            tell(connection, "backup", number)
+            await replica.backups.write(backups / f"{number}.backup")
+            tell(connection, "kept", number)
+            await asyncio.sleep(0.01)
 
     async def main() -> None:
         async with Replica.open(directory, name="eu", settings=SMALL_SETTINGS) as replica:
             report = await replica.verify()
             digest = replica.digest().digest
             tell(connection, "opened", profiles_of(replica), report.is_sound, digest)
-            starts = connection.recv()
-            for name, start in starts.items():
-                task = asyncio.create_task(lane(replica, name, start))
-                task.add_done_callback(lambda done: os._exit(3) if done.exception() else None)
-            for number in itertools.count():
-                await asyncio.sleep(0.02)
-                path = backup.with_suffix(f".{os.getpid()}-{number}.backup")
-                tell(connection, "backup", str(path))
-                await replica.backups.write(path)
-                tell(connection, "kept", str(path))
+            lanes = [lane(replica, *each) for each in connection.recv().items()]
+            await asyncio.gather(back_up_for_ever(replica), *lanes)
 
     asyncio.run(main())
 
