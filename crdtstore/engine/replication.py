@@ -56,7 +56,7 @@ class Replication:
         self.identity = identity
         self.healing = Healing(storage, documents, drafting, committing)
         self.quarantined = len(storage.metas("quarantine/"))
-        self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
+        self.counters = dict.fromkeys(("frames_duplicate", "frames_refused", "links_refused"), 0)
         self._storage = storage
         self._ledger = ledger
         self._drafting = drafting
