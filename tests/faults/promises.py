@@ -197,3 +197,16 @@ class Promises:
         found = self.differences(actual)
         assert not found, f"{len(found)} differences:\n" + "\n".join(sorted(found)[:30])
         self.checked = self.acknowledged
+
+
+class BesideOthers(Promises):
+    """Promises of a store that holds other profiles too, known by the beginnings of their ids."""
+
+    def __init__(self, *beginnings: str, text_bytes: int = 40) -> None:
+        super().__init__(text_bytes)
+        self._beginnings = beginnings
+
+    def check(self, actual: Profiles) -> None:
+        """Check the profiles that are not of the others."""
+        kept = {id_: f for id_, f in actual.items() if not id_.startswith(self._beginnings)}
+        super().check(kept)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from tests.faults.forked import Forked
 from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers
-from tests.faults.promises import Promises
+from tests.faults.promises import BesideOthers
 from tests.faults.stops import memory_mib
 from tests.processes.servers import Server
 
@@ -69,7 +69,7 @@ class Siege:
 
     def __init__(self, ground: Ground, stack: ExitStack) -> None:
         self.ground = ground
-        self.promises, self.lock = Promises(), threading.Lock()
+        self.promises, self.lock = BesideOthers("probe", "attack"), threading.Lock()
         self.eu = Besieged("eu", ground.directory / "eu", ground.directory / "eu.log")
         self.us = Forked("us", ground.directory / "us", ground.directory / "us.log")
         self.eu.environment = {"CRDTSTORE_LOG_LEVEL": "warning"}
@@ -140,27 +140,10 @@ def besiege(ground: Ground, attack: Attack, memory_mib_max: float) -> None:
             tally.worst("peak memory grew by MiB", grown_mib)
             assert grown_mib < memory_mib_max, grown_mib
             assert probe.p99_ms() < P99_MS_MAX, probe.p99_ms()
-            _check(siege)
+            check_servers(siege.promises, siege.eu, siege.us)
             tally.times += 1
             if not ground.is_time_left:
                 tally.checked += 2 * siege.promises.checked
                 break
         assert siege.eu.stop() == 0, siege.log()[-2_000:]
         shutil.rmtree(siege.eu.directory)
-
-
-def _check(siege: Siege) -> None:
-    """Check that both replicas hold what was promised, beside the probe's profile."""
-    promises = _BesideProbe(siege.promises)
-    check_servers(promises, siege.eu, siege.us)
-
-
-class _BesideProbe(Promises):
-    """Promises of servers that hold the profile of the probe and of attackers too."""
-
-    def __init__(self, promises: Promises) -> None:
-        self._promises = promises
-
-    def check(self, actual):  # type: ignore[no-untyped-def]
-        others = {id_ for id_ in actual if id_.startswith(("probe", "attack"))}
-        self._promises.check({id_: f for id_, f in actual.items() if id_ not in others})
