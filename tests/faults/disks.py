@@ -117,7 +117,6 @@ def _fill_and_free(ground: Ground, disk: Path, make_room: Any) -> None:
     tally.checked += 2 * promises.checked
     for each in (eu, us):
         assert each.stop() == 0
-        each.kill()
 
 
 def _write_until_refused(server: Forked, promises: Promises) -> int:
