@@ -206,6 +206,15 @@ MAP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 MAP_RESERVE_DIVISOR: Final = 8
 """The reserve is at most this part of the map, so that a small map is of use."""
 
+COMMIT_LOG_BYTES: Final = MEBIBYTE
+"""Length of the commit log: two thousand small commits, brought to LMDB in some milliseconds."""
+
+LOGGED_BATCH_BYTES_MAX: Final = 64 * KIBIBYTE
+"""A larger commit goes to LMDB at once: writing it twice would cost more than the second sync."""
+
+WITNESS_RECORDS_MAX: Final = 4_096
+"""Records of data files in the machine's memory, a page each: 16 MiB; the oldest half goes then."""
+
 READERS_MAX: Final = 126
 """Reader slots of LMDB: one per read in flight; every read is short."""
 

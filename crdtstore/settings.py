@@ -13,7 +13,9 @@ class Settings:
     ``commit_interval_ms`` waits so long between two commits, so that more writers share one fsync;
     0 commits as soon as the one before is durable. A write is answered after its fsync in either
     case. ``journal_retention_ms`` and ``journal_bytes_max`` bound how far back peers and feed
-    consumers can go on without a snapshot. Raises ConfigurationError for a value out of range.
+    consumers can go on without a snapshot. ``witness_directory`` lies in memory that outlives the
+    process but not the machine, "" in the system's own: see ``crdtstore.storage.witness``. Raises
+    ConfigurationError for a value out of range.
     """
 
     cache_bytes: int = limits.CACHE_BYTES_DEFAULT
@@ -23,9 +25,16 @@ class Settings:
     journal_bytes_max: int = limits.JOURNAL_BYTES_MAX_DEFAULT
     clock_skew_ms_max: int = limits.CLOCK_SKEW_MS_DEFAULT
     commit_interval_ms: int = 0
+    witness_directory: str = ""
 
     def __post_init__(self) -> None:
+        if type(self.witness_directory) is not str:
+            raise ConfigurationError(
+                f"setting witness_directory is a text, not {self.witness_directory!r}"
+            )
         for setting in fields(self):
+            if setting.name == "witness_directory":
+                continue
             value = getattr(self, setting.name)
             minimum = 0 if setting.name == "commit_interval_ms" else 1
             if type(value) is not int or value < minimum:

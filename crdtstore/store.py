@@ -54,7 +54,7 @@ from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
-from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.sync.frame import space_tag
 
 
@@ -135,10 +135,11 @@ class Store:
         """
         settings = settings or Settings()
         if isinstance(where, str | Path):
-            storage: Storage = LmdbStorage.open(
+            storage: Storage = LoggedStorage.open(
                 where,
                 map_bytes_initial=settings.map_bytes_initial,
                 map_bytes_max=settings.map_bytes_max,
+                witness_directory=settings.witness_directory,
             )
         else:
             storage = where

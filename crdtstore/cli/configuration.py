@@ -9,7 +9,8 @@ from typing import Any, Final
 from crdtstore.errors import ConfigurationError
 from crdtstore.settings import Settings
 
-_SETTINGS: Final = tuple(setting.name for setting in fields(Settings))
+_SETTINGS: Final = tuple(setting.name for setting in fields(Settings) if setting.type is int)
+_PATH_SETTINGS: Final = ("witness_directory",)
 _TEXTS: Final = (
     "name",
     "data",
@@ -51,7 +52,7 @@ def serve_configuration(
     path = flags.get("config") or environment.get("CRDTSTORE_CONFIG")
     filed = _read_file(Path(path)) if path else {}
     given: dict[str, Any] = {}
-    for name in (*_TEXTS, "peers", *_SETTINGS):
+    for name in (*_TEXTS, "peers", *_SETTINGS, *_PATH_SETTINGS):
         ways = (flags.get(name), _variable(environment, name), filed.get(name))
         given[name] = next((way for way in ways if way is not None), None)
     missing = [name for name in ("name", "data") if not given[name]]
@@ -59,7 +60,9 @@ def serve_configuration(
         needs = " and ".join(f"{n} (--{n}, CRDTSTORE_{n.upper()} or {n} = ...)" for n in missing)
         raise ConfigurationError(f"serve needs {needs}")
     host, port = parse_address(given["listen"] or "127.0.0.1:8401")
-    settings = {name: given[name] for name in _SETTINGS if given[name] is not None}
+    settings = {
+        name: given[name] for name in (*_SETTINGS, *_PATH_SETTINGS) if given[name] is not None
+    }
     return ServeConfiguration(
         name=given["name"],
         data=Path(given["data"]),
@@ -141,7 +144,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"cannot read {path}: {_why(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
-    allowed = {*_TEXTS, *_SECRET_FILES, "peers", *_SETTINGS}
+    allowed = {*_TEXTS, *_SECRET_FILES, "peers", *_SETTINGS, *_PATH_SETTINGS}
     for name, value in document.items():
         if name in _SECRETS:
             raise ConfigurationError(
@@ -153,7 +156,7 @@ def _read_file(path: Path) -> dict[str, Any]:
                 f"{path}: unknown setting {name!r}; allowed: {', '.join(sorted(allowed))}"
             )
         _check_type(path, name, value)
-    for name in ("data", "schema", *_SECRET_FILES):
+    for name in ("data", "schema", *_PATH_SETTINGS, *_SECRET_FILES):
         if name in document:
             document[name] = str(path.parent / document[name])
     return document

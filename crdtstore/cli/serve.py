@@ -25,8 +25,8 @@ examples:
 Every setting has a flag (--name), a variable (CRDTSTORE_NAME) and a line in the TOML file
 (name = "eu"); the flag goes first, then the variable, then the file. Peers are a list in the file
 and separated by commas in CRDTSTORE_PEERS. Variable and file also know cache_bytes,
-map_bytes_initial, map_bytes_max, journal_retention_ms, journal_bytes_max, clock_skew_ms_max and
-commit_interval_ms.
+map_bytes_initial, map_bytes_max, journal_retention_ms, journal_bytes_max, clock_skew_ms_max,
+commit_interval_ms and witness_directory.
 
 Without secrets the server listens on loopback only. To let others in, give both an API token
 (--token-file or CRDTSTORE_TOKEN) and a link secret (--link-secret-file or CRDTSTORE_LINK_SECRET).

@@ -30,7 +30,7 @@ class LmdbReader(ABC):
     _meta: Table
 
     @abstractmethod
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         """Raise StorageFailed if the environment is closed, or was opened before a fork."""
 
     def document(self, key: bytes) -> bytes | None:
@@ -51,7 +51,7 @@ class LmdbReader(ABC):
     ) -> list[tuple[int, bytes]]:
         """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
         assert limit > 0, "a scan needs a limit"
-        self._check_open()
+        self.check_open()
         found: list[tuple[int, bytes]] = []
         try:
             with (
@@ -69,7 +69,7 @@ class LmdbReader(ABC):
 
     def journal_bounds(self) -> tuple[int, int]:
         """Return the first and the last position of the journal, (0, 0) when it is empty."""
-        self._check_open()
+        self.check_open()
         try:
             with (
                 self._environment.begin(db=self._journal) as transaction,
@@ -99,7 +99,7 @@ class LmdbReader(ABC):
         return {key.decode(): value for key, value in found}
 
     def _get(self, table: Table, key: bytes) -> bytes | None:
-        self._check_open()
+        self.check_open()
         try:
             with self._environment.begin(db=table) as transaction:
                 return transaction.get(key)
@@ -110,7 +110,7 @@ class LmdbReader(ABC):
         self, table: Table, start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
         assert limit > 0, "a scan needs a limit"
-        self._check_open()
+        self.check_open()
         found: list[tuple[bytes, bytes]] = []
         total_bytes = 0
         try:

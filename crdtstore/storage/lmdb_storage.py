@@ -83,6 +83,8 @@ class LmdbStorage(LmdbReader):
                 self.commit(first)
             directory.complete()
             self.fingerprint = directory.fingerprint()
+            with self._environment.begin() as transaction:
+                self._last_used_bytes = self._used_bytes(transaction)
             directory.restore_ballast()
         except BaseException:
             self._environment.close()
@@ -115,9 +117,13 @@ class LmdbStorage(LmdbReader):
             data_directory.close()
             raise
 
-    def commit(self, batch: Batch) -> None:
-        """Make a batch durable, whole: appended, fsynced and visible when this returns."""
-        self._check_open()
+    def commit(self, batch: Batch, *, is_relief: bool | None = None) -> None:
+        """Make a batch durable, whole: appended, fsynced and visible when this returns.
+
+        ``is_relief`` says whether it may use the reserve; None asks the batch.
+        """
+        self.check_open()
+        is_relief = batch.is_relief() if is_relief is None else is_relief
         if self._is_failed:
             raise StorageFailed("an earlier commit failed; open the storage again to go on")
         _check_batch(batch)
@@ -126,7 +132,7 @@ class LmdbStorage(LmdbReader):
             with self._environment.begin(write=True) as transaction:
                 try:
                     self._write(transaction, batch)
-                    self._check_reserve(transaction, batch)
+                    self._check_reserve(transaction, is_relief)
                 except BaseException:
                     self._end_copies()  # or the abort would wait until they are whole
                     raise
@@ -141,7 +147,7 @@ class LmdbStorage(LmdbReader):
         A map must not move while it is read, so copies end. One that ended gives pages back, so
         the same batch may fit then.
         """
-        self._check_open()
+        self.check_open()
         self._end_copies()
         was_pinned, self._has_ended_copies = self._has_ended_copies, False
         if self._map_bytes >= self._map_bytes_max:
@@ -158,7 +164,7 @@ class LmdbStorage(LmdbReader):
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""
-        self._check_open()
+        self.check_open()
         try:
             with self._environment.begin() as transaction:
                 used_bytes = self._used_bytes(transaction)
@@ -171,19 +177,19 @@ class LmdbStorage(LmdbReader):
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits; False if the disk's was gone."""
-        self._check_open()
+        self.check_open()
         self._is_reserve_open = True
         return self._directory.release_ballast()
 
     def restore_ballast(self) -> bool:
         """Take the reserves back; False when the disk has no room for its one."""
-        self._check_open()
+        self.check_open()
         self._is_reserve_open = False
         return self._directory.restore_ballast()
 
     def pinned_copy(self) -> LmdbCopy:
         """Return a copy of all that is committed now, not taken yet."""
-        self._check_open()
+        self.check_open()
         self._copies = [copy for copy in self._copies if not copy.has_ended]
         self._copies.append(LmdbCopy(self._environment))
         return self._copies[-1]
@@ -205,7 +211,12 @@ class LmdbStorage(LmdbReader):
         self._environment.close()
         self._directory.close()
 
-    def _check_open(self) -> None:
+    def is_open(self) -> bool:
+        """Say whether the storage can be used, by this process."""
+        return not self._is_closed and self._directory.is_of_this_process()
+
+    def check_open(self) -> None:
+        """Raise StorageFailed if the storage was closed, or opened before a fork."""
         if not self._directory.is_of_this_process():
             raise StorageFailed(
                 f"{self._directory.path} was opened before this process was forked;"
@@ -247,13 +258,20 @@ class LmdbStorage(LmdbReader):
                 cursor.delete()
                 is_there = bool(cursor.key())
 
-    def _check_reserve(self, transaction: _Writer, batch: Batch) -> None:
+    def has_room(self, size_bytes: int) -> bool:
+        """Say whether batches of so many bytes in all will surely fit into the map as it is."""
+        pages = 4 * size_bytes // self._page_bytes + _SPARE_PAGES
+        return self._last_used_bytes + pages * self._page_bytes <= self._room_bytes()
+
+    def _check_reserve(self, transaction: _Writer, is_relief: bool) -> None:
         """Raise MapFull, and so abort, when an ordinary batch would use up the reserve."""
-        if self._is_reserve_open or batch.is_relief():
-            return
-        room_bytes = self._map_bytes - map_reserve_bytes(self._map_bytes)
-        if self._used_bytes(transaction) > room_bytes:
+        self._last_used_bytes = self._used_bytes(transaction)
+        if not is_relief and self._last_used_bytes > self._room_bytes():
             raise self._map_full()
+
+    def _room_bytes(self) -> int:
+        reserve_bytes = 0 if self._is_reserve_open else map_reserve_bytes(self._map_bytes)
+        return self._map_bytes - reserve_bytes
 
     def _used_bytes(self, transaction: "lmdb.Transaction[bytes]") -> int:
         pages = _META_PAGES

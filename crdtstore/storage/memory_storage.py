@@ -6,7 +6,7 @@ exception gives exactly what a disk would hold.
 
 import threading
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgpack
@@ -20,6 +20,7 @@ from crdtstore.storage.contract import (
     StorageSize,
     map_reserve_bytes,
 )
+from crdtstore.storage.witness import went_back
 
 DISK_BYTES_DEFAULT: Final = 1 << 50
 """A disk that no test fills unless it says so: one pebibyte."""
@@ -37,9 +38,11 @@ class _Tables:
         self.waypoints: dict[int, bytes] = {}
         self.meta: dict[str, bytes] = {}
         self.used_bytes = 0
+        self.commit_number = 0
 
     def apply(self, batch: Batch) -> None:
         """Change all tables by one batch."""
+        self.commit_number += 1
         for position, value in batch.journal:
             self.positions.append(position)
             self.journal[position] = value
@@ -169,8 +172,9 @@ class MemoryCopy:
 
     form = "memory"
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, commit_number: int) -> None:
         self._batch: Batch | None = batch
+        self._commit_number = commit_number
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the copy."""
@@ -178,7 +182,7 @@ class MemoryCopy:
         if batch is None:
             raise CopyInterrupted("the copy was closed")
         tables = [batch.journal, batch.documents, batch.waypoints, list(batch.meta.items())]
-        packed: bytes = msgpack.packb(tables)
+        packed: bytes = msgpack.packb([*tables, self._commit_number])
         yield packed
 
     def close(self) -> None:
@@ -186,11 +190,35 @@ class MemoryCopy:
         self._batch = None
 
 
+class MachineMemory:
+    """What one simulated machine remembers of its files: the witness, by the same rule.
+
+    A machine that starts anew has a new one. ``crdtstore.storage.witness`` says what it is for.
+    """
+
+    def __init__(self, random_bits: Callable[[int], int]) -> None:
+        self._random_bits = random_bits
+        self._records: dict[str, tuple[str, int]] = {}
+
+    def token(self, file_name: str, commit_number: int) -> str:
+        """Return the token of a file, a new one if it is not known or went back."""
+        token, number = self._records.get(file_name, ("", 0))
+        if not token or went_back(number, commit_number):
+            token = f"{self._random_bits(64):016x}"
+        self._records[file_name] = (token, commit_number)
+        return token
+
+    def note(self, file_name: str, commit_number: int) -> None:
+        """Remember that a file has this commit."""
+        self._records[file_name] = (self._records[file_name][0], commit_number)
+
+
 class MemoryStorage(_Reader):
     """A Storage in memory.
 
     ``map_bytes_initial`` and ``map_bytes_max`` bound it as a map does, ``disk_bytes_max`` as a disk
-    does; that one may be changed at any time, to fill the disk or to free it.
+    does; that one may be changed at any time, to fill the disk or to free it. ``fingerprint`` names
+    the file; what the ``machine`` remembers of it is added.
     """
 
     def __init__(
@@ -201,11 +229,15 @@ class MemoryStorage(_Reader):
         disk_bytes_max: int = DISK_BYTES_DEFAULT,
         ballast_bytes: int = limits.BALLAST_BYTES,
         fingerprint: str = "memory",
+        machine: MachineMemory | None = None,
         _tables: _Tables | None = None,
     ) -> None:
         super().__init__(_tables or _Tables())
         self.disk_bytes_max = disk_bytes_max
-        self.fingerprint = fingerprint
+        self.fingerprint = self._file_name = fingerprint
+        self._machine = machine
+        if machine is not None:
+            self.fingerprint += ":" + machine.token(fingerprint, self._tables.commit_number)
         self._map_bytes = min(map_bytes_initial, map_bytes_max)
         self._map_bytes_max = map_bytes_max
         self._ballast_bytes = ballast_bytes
@@ -235,6 +267,8 @@ class MemoryStorage(_Reader):
             raise StorageFull(f"the disk is full: {room_bytes:,} bytes are all it gives")
         with tables.lock:
             tables.apply(batch)
+        if self._machine is not None:
+            self._machine.note(self._file_name, tables.commit_number)
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum."""
@@ -276,37 +310,53 @@ class MemoryStorage(_Reader):
                     documents=[(key, tables.documents[key]) for key in tables.keys],
                     waypoints=sorted(tables.waypoints.items()),
                     meta=dict(tables.meta),
-                )
+                ),
+                tables.commit_number,
             )
 
     @classmethod
     def of_copy(cls, packed: bytes, *, fingerprint: str = "memory") -> "MemoryStorage":
         """Return a new storage that holds what a copy held."""
-        tables = msgpack.unpackb(packed, use_list=False)
-        journal, documents, waypoints, meta = map(list, tables)
-        storage = cls(fingerprint=fingerprint)
-        storage._open_tables().apply(Batch(journal, documents, waypoints, dict(meta)))
-        return storage
+        return cls(fingerprint=fingerprint, _tables=_unpacked(packed))
+
+    def image(self) -> bytes:
+        """Return all that was committed, and how often, as one image of the disk."""
+        return b"".join(self.pinned_copy().chunks())
 
     def close(self) -> None:
         """Refuse every later call; what was committed can be opened again with ``reopen``."""
         self._is_closed = True
 
-    def reopen(self) -> "MemoryStorage":
-        """Close this storage, and return one with all that was committed, as after a crash."""
+    def reopen(
+        self, *, image: bytes | None = None, machine: MachineMemory | None = None
+    ) -> "MemoryStorage":
+        """Close this storage, and return one with all that was committed, as after a crash.
+
+        With an ``image`` the disk is put back to that; with a ``machine`` it is another machine, or
+        the same started anew.
+        """
         self.close()
         return MemoryStorage(
-            _tables=self._tables,
+            _tables=self._tables if image is None else _unpacked(image),
             map_bytes_initial=self._map_bytes,
             map_bytes_max=self._map_bytes_max,
             disk_bytes_max=self.disk_bytes_max,
             ballast_bytes=self._ballast_bytes,
-            fingerprint=self.fingerprint,
+            fingerprint=self._file_name,
+            machine=machine or self._machine,
         )
 
     def fail_next_commit(self, error: StorageError) -> None:
         """Let the next commit raise ``error`` and keep nothing; any but StorageFull is final."""
         self._next_failure = error
+
+
+def _unpacked(packed: bytes) -> _Tables:
+    journal, documents, waypoints, meta, commit_number = msgpack.unpackb(packed, use_list=False)
+    tables = _Tables()
+    tables.apply(Batch(list(journal), list(documents), list(waypoints), dict(meta)))
+    tables.commit_number = commit_number
+    return tables
 
 
 def _check_order(tables: _Tables, batch: Batch) -> None:

@@ -47,6 +47,17 @@ def test_flags_go_before_variables_before_the_file(tmp_path: Path) -> None:
     assert configuration.settings.journal_retention_ms == 7
 
 
+def test_a_path_among_the_settings_is_relative_to_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "eu.toml", 'witness_directory = "memory"\n')
+    flags = {**NEEDED, "config": str(path)}
+    filed = serve_configuration(flags, {})
+    assert filed.settings.witness_directory == str(tmp_path / "memory")
+    named = serve_configuration(flags, {"CRDTSTORE_WITNESS_DIRECTORY": "/dev/shm"})
+    assert named.settings.witness_directory == "/dev/shm"
+    with pytest.raises(ConfigurationError, match="witness_directory is text, not 5"):
+        serve_configuration({"config": str(written(path, "witness_directory = 5\n"))}, {})
+
+
 def test_secrets_come_from_files_or_variables_and_are_never_shown(tmp_path: Path) -> None:
     flagged = written(tmp_path / "flagged", "flagged-secret-of-32-bytes\n")
     filed = written(tmp_path / "filed", "filed-secret-of-32-bytes\n")

@@ -6,6 +6,8 @@ import pytest
 
 from crdtstore.engine.identity import draw_origin
 from crdtstore.errors import FrameForked, StorageCorrupt
+from crdtstore.model.operations import Increment
+from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing.lockstep import copy_storage
@@ -67,6 +69,48 @@ def test_a_replica_may_be_renamed():
     renamed = open_store(store.storage.reopen(), name="europe")
     assert identity(renamed).name == "europe"
     assert identity(renamed).origin == identity(store).origin
+
+
+def test_a_file_put_back_in_place_and_written_to_loses_nothing(tmp_path):
+    """The replica finds out by itself, with no peer: what it writes then is its own history."""
+    data = tmp_path / "eu" / "data.mdb"
+    peer = open_store(name="us")
+    with open_store(tmp_path / "eu") as store:
+        store.write("ann", {"visits": Increment(1)}, source="crm")
+    old = data.read_bytes()
+    with open_store(tmp_path / "eu") as store:
+        first = identity(store)
+        store.write("ann", {"visits": Increment(10), "seen": "before"}, source="crm")
+        store.commit()
+        send(store, peer)
+    inode = data.stat().st_ino
+    data.write_bytes(old)
+    assert data.stat().st_ino == inode
+    with open_store(tmp_path / "eu", seed=2) as store:
+        assert identity(store).origin != first.origin
+        assert identity(store).incarnations == 2
+        store.write("ann", {"visits": Increment(100), "written": "alone"}, source="crm")
+        store.write("bob", {"visits": Increment(1)}, source="crm")
+        store.commit()
+        send(store, peer)
+        send(peer, store)
+        assert state(store) == state(peer)
+        assert state(store) == {
+            "ann": {"visits": 111, "seen": "before", "written": "alone"},
+            "bob": {"visits": 1},
+        }
+        assert store.digest().digest == peer.digest().digest
+        assert store.replication.vector == peer.replication.vector
+
+
+def test_a_volume_that_two_machines_open_by_turns_is_written_by_three_incarnations(tmp_path):
+    """A machine that has the volume back cannot know that it is the newest state of it."""
+    origins = []
+    for machine in ("one", "two", "one"):
+        settings = Settings(witness_directory=str(tmp_path / machine))
+        with open_store(tmp_path / "eu", seed=len(origins), settings=settings) as store:
+            origins.append(identity(store).origin)
+    assert len(set(origins)) == 3
 
 
 def test_an_identity_that_cannot_be_read_is_damage():
