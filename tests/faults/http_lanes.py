@@ -45,7 +45,7 @@ class HttpLane(threading.Thread):
                     status, answer = self.server.ask("DELETE", f"/v1/profiles/{batch.erased}")
                     is_kept = status == 200
             except (OSError, http.client.HTTPException) as error:
-                answer = error
+                is_kept, answer = False, error
             with self._lock:
                 if not is_kept:
                     self._promises.tried(self.lane, number)

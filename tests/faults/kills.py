@@ -16,8 +16,9 @@ LANE = "crm"
 def opened(promises: Promises, said: Any) -> None:
     """Check what a child found when it opened its store."""
     assert said is not None, "the store did not open"
-    what, profiles, is_sound, _ = said
+    what, profiles, is_sound, incarnations = said
     assert what == "opened"
+    assert incarnations == 1, "a kill is no rollback"
     assert is_sound, "verify found damage"
     promises.check(profiles)
 

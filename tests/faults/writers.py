@@ -34,7 +34,7 @@ def write_store(
     store = Store.open(directory, name="eu", settings=settings)
     announce_growth(store, lambda: tell(connection, "growth"))
     report = store.verify()
-    tell(connection, "opened", profiles_of(store), report.is_sound, store.digest().digest)
+    tell(connection, "opened", profiles_of(store), report.is_sound, store.replication.identity.incarnations)
     start = connection.recv()
     is_resting = False
     for number in itertools.count(start):
@@ -72,8 +72,8 @@ def write_replica(connection: Connection, directory: Path, backups: Path, first:
     async def main() -> None:
         async with Replica.open(directory, name="eu", settings=SMALL_SETTINGS) as replica:
             report = await replica.verify()
-            digest = replica.digest().digest
-            tell(connection, "opened", profiles_of(replica), report.is_sound, digest)
+            incarnation = replica.status().incarnations
+            tell(connection, "opened", profiles_of(replica), report.is_sound, incarnation)
             lanes = [lane(replica, *each) for each in connection.recv().items()]
             await asyncio.gather(back_up_for_ever(replica), *lanes)
 
@@ -82,6 +82,7 @@ def write_replica(connection: Connection, directory: Path, backups: Path, first:
 
 def back_up(connection: Connection, directory: Path, path: Path) -> None:
     """Back up a stopped replica, as the command does."""
+    set_limits(SMALL_LIMITS)
     tell(connection, "begins")
     manifest = write_directory_backup(directory, path)
     tell(connection, "kept", manifest.digest)
@@ -89,6 +90,7 @@ def back_up(connection: Connection, directory: Path, path: Path) -> None:
 
 def restore(connection: Connection, path: Path, directory: Path) -> None:
     """Restore a backup, as the command does."""
+    set_limits(SMALL_LIMITS)
     tell(connection, "begins")
     manifest = restore_backup(path, directory)
     tell(connection, "restored", manifest.digest)
@@ -96,6 +98,7 @@ def restore(connection: Connection, path: Path, directory: Path) -> None:
 
 def read_store(connection: Connection, directory: Path, name: str = "eu") -> None:
     """Open a store and say what it holds, or the error that it raises."""
+    set_limits(SMALL_LIMITS)
     try:
         with Store.open(directory, name=name) as store:
             answer: tuple[Any, ...] = (
