@@ -59,7 +59,7 @@ class HttpLane(threading.Thread):
         """Let the lane end after the batch under way, and wait for that."""
         self._enough.set()
         self.join(60)
-        assert not self.is_alive()
+        assert not self.is_alive(), f"{self.lane} waits for an answer"
 
     def wait_for(self, batches: int, patience_s: float = 60) -> None:
         """Wait until so many more batches were answered."""
@@ -97,5 +97,6 @@ def check_servers(promises: Promises, *servers: Server, patience_s: float = 60) 
     took_s = time.monotonic() - started_s
     for server in servers:
         promises.check(profiles_at(server))
-        assert server.ask("GET", "/v1/verify")[1]["is_sound"]
+        report = server.ask("GET", "/v1/verify")[1]
+        assert report["is_sound"], (server.name, report)
     return took_s
