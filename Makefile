@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench clean
+.PHONY: run test faults lint bench clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -13,6 +13,9 @@ run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 test: $(STAMP) lint  ## style, types, the smoke benchmark, every test
 	$(BIN)/python -m benchmarks --smoke
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP)  ## real processes, real faults, for about six minutes
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

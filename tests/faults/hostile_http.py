@@ -41,7 +41,7 @@ def _drip(siege: Siege) -> None:
         each = socket.create_connection(("127.0.0.1", siege.eu.port), 20)
         each.sendall(beginnings[number % len(beginnings)])
         slow.append(each)
-    until_s = time.monotonic() + 3
+    until_s = time.monotonic() + 2
     while time.monotonic() < until_s:
         for each in slow:
             try:

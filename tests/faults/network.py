@@ -44,7 +44,7 @@ def _broken_line(network: Any, hosts: list[Any], chance: random.Random) -> None:
     for _ in range(3):
         for one, other in combinations(hosts, 2):
             network.set_weather(one.address, other.address, CUT)
-            time.sleep(0.4)
+            time.sleep(0.15)
             network.set_weather(one.address, other.address, BAD)
 
 
