@@ -325,8 +325,7 @@ SMALL_BODY_BYTES: Final = 64 * KIBIBYTE
 """A body up to this is small: a write as a person or a form makes it."""
 
 BODIES_SMALL_BYTES: Final = 16 * MEBIBYTE
-"""The part of BODIES_BYTES_MAX that only small bodies may use: large ones that are slow, or never
-end, must not keep everybody else from writing."""
+"""The part of BODIES_BYTES_MAX that only small bodies may use: large ones may never end."""
 
 BODY_TIMEOUT_S: Final = 30.0
 """A request body that has not arrived within this is given up: 8 MiB at 270 KiB/s."""
@@ -344,12 +343,10 @@ FOLLOW_CHUNK_BYTES: Final = 64 * KIBIBYTE
 """Changes are gathered into one write to a follower's socket up to about this size."""
 
 IDLE_CONNECTION_S: Final = 75.0
-"""A connection is closed that sends no whole request head for this long: longer than the usual 60 s
-of proxies that hold connections open, short enough that slow heads do not use up the sockets."""
+"""A connection that sends no whole request head so long is closed; proxies wait for 60 s."""
 
 OPEN_FILES_MAX: Final = 65_536
-"""Files and sockets that a server asks its system for, as far as it is allowed: the usual 1,024 are
-fewer than FOLLOWERS_MAX and LINKS_MAX together."""
+"""Open files that a server asks for: the usual 1,024 are fewer than FOLLOWERS_MAX and LINKS_MAX."""
 
 KEEP_ALIVE_S: Final = 15.0
 """A quiet follower hears something this often: proxies cut connections silent for 30 to 60 s."""

@@ -23,7 +23,7 @@ def kill_during_backup(ground: Ground) -> None:
     promises = Promises()
     directory, backups = ground.directory / "eu", ground.directory / "backups"
     backups.mkdir()
-    first, since = 0, {lane: 0 for lane in LANES}
+    first, since = 0, dict.fromkeys(LANES, 0)
     while True:
         child = Child(write_replica, directory, backups, first)
         opened(promises, child.hear())

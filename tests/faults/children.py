@@ -1,5 +1,6 @@
 """Child processes to be killed: forked from a server that has everything imported already."""
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -25,10 +26,8 @@ class Child:
 
     def say(self, thing: Any) -> None:
         """Tell the child something; a dead one does not mind."""
-        try:
+        with contextlib.suppress(OSError):
             self._connection.send(thing)
-        except OSError:
-            pass
 
     def hear(self, patience_s: float = 60.0) -> Any:
         """Return what the child says next, None at its end."""

@@ -1,4 +1,4 @@
-"""Two lives of one identity: a directory copied while it is in use, and one that is opened twice."""
+"""Two lives of one identity: a directory copied while in use, and one that is opened twice."""
 
 import os
 import shutil

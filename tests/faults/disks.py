@@ -1,4 +1,4 @@
-"""A small file system that fills up under a server: refusals, reads, an erasure, kills, and room."""
+"""A small file system that fills up under a server: refusals, reads, erasures, kills, room."""
 
 import subprocess
 import time
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from crdtstore import Settings
-
 from tests.faults.forked import Conditions, Forked
 from tests.faults.ground import Ground
 from tests.faults.http_lanes import check_servers, profiles_at

@@ -1,6 +1,7 @@
 """Attacks on the HTTP side: connections that never finish, bombs, and thousands of requests."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import resource
@@ -60,9 +61,7 @@ def hoarded_bodies(ground: Ground) -> None:
 def _hoard(siege: Siege) -> None:
     size = 8 * 1024 * 1024
     begun = b"POST /v1/writes HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % size
-    hoarders = [
-        socket.create_connection(("127.0.0.1", siege.eu.port), 20) for _ in range(HOARDERS)
-    ]
+    hoarders = [socket.create_connection(("127.0.0.1", siege.eu.port), 20) for _ in range(HOARDERS)]
     for each in hoarders:
         try:
             each.sendall(begun + b" " * (size - 1))
@@ -119,10 +118,8 @@ def _patch(siege: Siege, body: bytes, headers: bytes) -> int:
 def _raw(siege: Siege, request: bytes) -> int:
     """Send bytes and return the status of the answer, 400 if the connection was just closed."""
     with socket.create_connection(("127.0.0.1", siege.eu.port), 40) as connection:
-        try:
+        with contextlib.suppress(OSError):
             connection.sendall(request)
-        except OSError:
-            pass
         try:
             answer = connection.recv(4_096)
         except OSError:

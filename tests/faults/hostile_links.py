@@ -136,7 +136,7 @@ def _gossip_names(siege: Siege) -> None:
     name = "n" * 60
     for part in range(40):
         origins = range(10_000 + part * 5_000, 10_000 + (part + 1) * 5_000)
-        message = Gossip({}, time.time_ns() // 1_000_000, {o: name for o in origins})
+        message = Gossip({}, time.time_ns() // 1_000_000, dict.fromkeys(origins, name))
         link.send(encode(message, TAG))
     link.send(encode(Gossip({}, 0, {}), TAG))
     time.sleep(1.0)

@@ -14,15 +14,21 @@ SCRIPT = "import sys; from crdtstore_script import main; print('on', flush=True)
 
 def interrupted_script(ground: Ground) -> None:
     """Interrupt ``crdtstore serve`` while it loads, while it opens its store, while it serves."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "CRDTSTORE_LOG_LEVEL": "error",
+        "CRDTSTORE_NAME": "eu",
+        "CRDTSTORE_DATA": str(ground.directory / "eu"),
+    }
     while True:
         for delay_ms in (0, 30, 80, 150, 300, 600):
             process = subprocess.Popen(
-                [sys.executable, "-c", SCRIPT, "serve", "--name", "eu"]
-                + ["--data", str(ground.directory / "eu"), "--listen", "127.0.0.1:0"],
+                [sys.executable, "-c", SCRIPT, "serve", "--listen", "127.0.0.1:0"],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "CRDTSTORE_LOG_LEVEL": "error"},
+                env=environment,
             )
             assert process.stdout is not None
             assert process.stdout.readline() == "on\n"

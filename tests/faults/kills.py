@@ -1,4 +1,4 @@
-"""``kill -9`` of a process that writes: at any moment, in a checkpoint, as the map grows, opening."""
+"""``kill -9`` of a process that writes: in a checkpoint, as the map grows, at opening."""
 
 import shutil
 import time

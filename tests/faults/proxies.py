@@ -1,4 +1,4 @@
-"""TCP proxies between replicas, for machines that allow no namespaces: they delay, stall and cut."""
+"""TCP proxies between replicas, where there are no namespaces: they delay, stall and cut."""
 
 import asyncio
 import contextlib

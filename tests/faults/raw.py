@@ -1,6 +1,7 @@
 """Bytes as an attacker sends them: a websocket by hand, and what a replica would never say."""
 
 import base64
+import contextlib
 import os
 import socket
 import struct
@@ -36,8 +37,9 @@ class RawLink:
         self.socket.connect(("127.0.0.1", server.port))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET /v1/link HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"GET /v1/link HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+            f"Upgrade: websocket\r\nSec-WebSocket-Key: {key}\r\n"
+            f"Sec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         self._received = b""
         while b"\r\n\r\n" not in self._received:
@@ -54,10 +56,8 @@ class RawLink:
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes as they are."""
-        try:
+        with contextlib.suppress(OSError):
             self.socket.sendall(data)
-        except OSError:
-            pass
 
     def refusal(self) -> str:
         """Return the code of the replica's refusal, or the websocket's, or "closed" without one."""

@@ -1,4 +1,4 @@
-"""``kill -9`` of ``crdtstore serve`` while it sends a backup to ``crdtstore backup``, under writes."""
+"""``kill -9`` of ``crdtstore serve`` while ``crdtstore backup`` takes what it sends."""
 
 import os
 import subprocess

@@ -34,7 +34,13 @@ def write_store(
     store = Store.open(directory, name="eu", settings=settings)
     announce_growth(store, lambda: tell(connection, "growth"))
     report = store.verify()
-    tell(connection, "opened", profiles_of(store), report.is_sound, store.replication.identity.incarnations)
+    tell(
+        connection,
+        "opened",
+        profiles_of(store),
+        report.is_sound,
+        store.replication.identity.incarnations,
+    )
     start = connection.recv()
     is_resting = False
     for number in itertools.count(start):
