@@ -9,7 +9,13 @@ import time
 from tests.faults.ground import Ground
 from tests.processes.servers import ROOT
 
-SCRIPT = "import sys; from crdtstore_script import main; print('on', flush=True); sys.exit(main())"
+SCRIPT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from crdtstore_script import main
+print("on", flush=True)
+sys.exit(main())
+"""
 
 
 def interrupted_script(ground: Ground) -> None:
