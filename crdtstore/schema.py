@@ -29,7 +29,6 @@ join.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,6 +53,7 @@ from crdtstore.policy import (
     source_priority,
     trust_decay,
 )
+from crdtstore.toml import parse_toml
 
 __all__ = [
     "GROUP_POLICIES",
@@ -158,8 +158,8 @@ class Schema:
     def from_toml(cls, text: str) -> "Schema":
         """Return the schema that a TOML text describes; raises SchemaError."""
         try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            table = parse_toml(text)
+        except ValueError as error:
             raise SchemaError(f"schema: this is not TOML: {error}") from None
         return _schema_of(table)
 

@@ -86,7 +86,7 @@ class Store:
         tag = space_tag(space)
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
-        self.ledger = Ledger(storage)
+        self.ledger = Ledger(storage, tag)
         recover(storage, self.documents, self.ledger, self._clock, tag)
         self._drafting = Drafting(
             self.documents,

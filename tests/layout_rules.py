@@ -14,8 +14,8 @@ FUNCTION_LINES_MAX: Final = 70
 PUBLIC_METHODS_MAX: Final = 15
 
 _GROUND: Final = frozenset({"limits", "errors"})
-_MODEL_GROUND: Final = _GROUND | {"clock", "names", "policy", "schema"}
-_ENGINE: Final = _GROUND | {"clock", "names", "model", "sync", "storage", "engine"}
+_MODEL_GROUND: Final = _GROUND | {"clock", "names", "packing", "policy", "schema"}
+_ENGINE: Final = _GROUND | {"clock", "names", "packing", "model", "sync", "storage", "engine"}
 _HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
     "repairing",
@@ -33,12 +33,14 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "clock": frozenset(),
     "names": _GROUND,
+    "packing": frozenset(),
     "policy": _GROUND | {"names"},
-    "schema": _GROUND | {"names", "policy"},
+    "toml": frozenset({"limits"}),
+    "schema": _GROUND | {"names", "policy", "toml"},
     "settings": _GROUND,
     "logs": _GROUND,
     "model": _MODEL_GROUND,
-    "sync": _GROUND | {"names"},
+    "sync": _GROUND | {"names", "packing"},
     "storage": _GROUND,
     "engine": _ENGINE - {"engine"},
     "store": _ENGINE | {"schema", "settings"},
@@ -52,9 +54,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": _GROUND | {"exchange", "peering", "serving"},
     "replica": _BODY - {"clock", "names", "sync", "replica"},
     "__init__": _BODY,
-    "server": _GROUND | {"names", "model", "engine", "replica"},
+    "server": _GROUND | {"names", "packing", "model", "engine", "replica"},
     "demo": _GROUND | {"names"},
-    "cli": _GROUND | {"logs", "schema", "settings", "backups", "replica", "server", "demo"},
+    "cli": _GROUND | {"logs", "schema", "settings", "toml", "backups", "replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""

@@ -15,14 +15,15 @@ from crdtstore.engine.ledger import (
     SNAPSHOT_MAGIC,
     Ledger,
     Waypoint,
+    checked_record,
+    read_adoption_note,
     read_snapshot_note,
     stored_floor,
-    unpack_numbers,
 )
-from crdtstore.errors import FrameCorrupt, StorageCorrupt
+from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import UndoLog, absorb, from_record
 from crdtstore.storage.contract import Storage
-from crdtstore.sync.frame import decode_body, parse
+from crdtstore.sync.frame import decode_body
 from crdtstore.sync.vector import vector_of
 
 
@@ -55,10 +56,13 @@ def recover(
 
 
 def _bring_hidden(storage: Storage, documents: Documents) -> None:
-    """Join what came for damaged documents before the checkpoint, and still waits to be healed."""
-    for name, record in storage.metas(HIDDEN).items():
-        profile_id = name.removeprefix(HIDDEN)
-        with suppress(StorageCorrupt):
+    """Join what came for damaged documents before the checkpoint, and still waits to be healed.
+
+    Where that was damaged too, peers have it.
+    """
+    with suppress(StorageCorrupt):
+        for name, record in storage.metas(HIDDEN).items():
+            profile_id = name.removeprefix(HIDDEN)
             kept = from_record(profile_id, record)
             document = documents.get_to_join(profile_id)
             if absorb(document, kept.epoch, kept.cells, []):
@@ -73,20 +77,15 @@ def _replay(
     clock: HybridClock,
     tag: bytes,
 ) -> None:
+    frame = checked_record(position, record, tag)
     if record[:2] == SNAPSHOT_MAGIC:
         clock.observe(read_snapshot_note(record)[0])
         return
     if record[:2] == ADOPTION_MAGIC:
-        ledger.heads.update(unpack_numbers(record[2:]))
+        ledger.heads.update(read_adoption_note(record))
         return
-    try:
-        frame = parse(record, tag)
-        _, writes = decode_body(frame)
-    except FrameCorrupt as error:
-        raise StorageCorrupt(
-            f"journal record {position} is damaged ({error}); restore this replica from a peer: "
-            "start it from an empty directory"
-        ) from error
+    assert frame is not None
+    _, writes = decode_body(frame)
     undo: UndoLog = []
     for profile_id, epoch, cells in writes:
         document = documents.get_to_join(profile_id)

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import lmdb
 
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
+from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 
 Table: TypeAlias = "lmdb._Database"
 
@@ -86,17 +87,22 @@ class LmdbReader(ABC):
     def waypoints(self) -> list[tuple[int, bytes]]:
         """Return all waypoints in position order."""
         found = self._scan(self._waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
-        return [(position_of(key), value) for key, value in found]
+        return [
+            (position_of(key), unsealed(waypoint_place(position_of(key)), record))
+            for key, record in found
+        ]
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
-        return self._get(self._meta, name.encode())
+        record = self._get(self._meta, name.encode())
+        return None if record is None else unsealed(meta_place(name), record)
 
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         start = prefix.encode()
         found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
-        return {key.decode(): value for key, value in found}
+        records = {key.decode(): record for key, record in found}
+        return {name: unsealed(meta_place(name), record) for name, record in records.items()}
 
     def _get(self, table: Table, key: bytes) -> bytes | None:
         self.check_open()

@@ -26,6 +26,7 @@ from crdtstore.storage.lmdb_reader import (
     position_of,
     read_failure,
 )
+from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -233,8 +234,10 @@ class LmdbStorage(LmdbReader):
         for key in sorted(changes):
             _change(transaction, self._documents, key, changes[key])
         for position, value in batch.waypoints:
-            transaction.put(key_of(position), value, db=self._waypoints)
-        for name, record in batch.meta.items():
+            waypoint = sealed(waypoint_place(position), value)
+            transaction.put(key_of(position), waypoint, db=self._waypoints)
+        for name, named in batch.meta.items():
+            record = None if named is None else sealed(meta_place(name), named)
             _change(transaction, self._meta, name.encode(), record)
         if batch.trim_before:
             self._trim(transaction, batch.trim_before)

@@ -7,6 +7,7 @@ exception gives exactly what a disk would hold.
 import threading
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import msgpack
@@ -20,6 +21,7 @@ from crdtstore.storage.contract import (
     StorageSize,
     map_reserve_bytes,
 )
+from crdtstore.storage.sealing import meta_place, sealed, unsealed, waypoint_place
 from crdtstore.storage.witness import went_back
 
 DISK_BYTES_DEFAULT: Final = 1 << 50
@@ -39,6 +41,17 @@ class _Tables:
         self.meta: dict[str, bytes] = {}
         self.used_bytes = 0
         self.commit_number = 0
+
+    def seal(self, batch: Batch) -> Batch:
+        """Return a batch with its records as they rest."""
+        return replace(
+            batch,
+            waypoints=[(at, sealed(waypoint_place(at), value)) for at, value in batch.waypoints],
+            meta={
+                name: None if value is None else sealed(meta_place(name), value)
+                for name, value in batch.meta.items()
+            },
+        )
 
     def apply(self, batch: Batch) -> None:
         """Change all tables by one batch."""
@@ -147,19 +160,22 @@ class _Reader:
     def waypoints(self) -> list[tuple[int, bytes]]:
         """Return all waypoints in position order."""
         with (tables := self._open_tables()).lock:
-            return sorted(tables.waypoints.items())
+            found = sorted(tables.waypoints.items())
+        return [(at, unsealed(waypoint_place(at), record)) for at, record in found]
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
         with (tables := self._open_tables()).lock:
-            return tables.meta.get(name)
+            record = tables.meta.get(name)
+        return None if record is None else unsealed(meta_place(name), record)
 
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         with (tables := self._open_tables()).lock:
             names = [name for name in tables.meta if name.startswith(prefix)]
             names.sort(key=str.encode)
-            return {name: tables.meta[name] for name in names}
+            found = {name: tables.meta[name] for name in names}
+        return {name: unsealed(meta_place(name), record) for name, record in found.items()}
 
     def _open_tables(self) -> _Tables:
         if self._is_closed:
@@ -257,6 +273,7 @@ class MemoryStorage(_Reader):
             self._is_failed = not isinstance(error, StorageFull)
             raise error
         _check_order(tables, batch)
+        batch = tables.seal(batch)
         used_bytes = tables.used_bytes_after(batch)
         is_privileged = self._is_reserve_open or batch.is_relief()
         reserve_bytes = 0 if is_privileged else map_reserve_bytes(self._map_bytes)
