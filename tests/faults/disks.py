@@ -5,11 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from crdtstore import Settings
 from tests.faults.forked import Conditions, Forked
-from tests.faults.ground import Ground
+from tests.faults.ground import Ground, NotHere
 from tests.faults.http_lanes import check_servers, profiles_at
 from tests.faults.promises import BesideOthers, Promises
 
@@ -65,7 +63,7 @@ def full_disk(ground: Ground) -> None:
             try:
                 mount(path)
             except OSError as error:
-                pytest.skip(f"a small disk cannot be mounted: {error}")
+                raise NotHere(f"a small disk cannot be mounted: {error}") from error
             try:
                 _fill_and_free(ground, path, make_room)
             finally:

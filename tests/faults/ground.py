@@ -43,6 +43,10 @@ class Ground:
         return time.monotonic() < self.until_s
 
 
+class NotHere(Exception):
+    """A fault cannot be tried on this machine; the text says what is missing."""
+
+
 Fault: TypeAlias = Callable[[Ground], None]
 
 

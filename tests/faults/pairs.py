@@ -39,7 +39,7 @@ def kill_during_snapshot(ground: Ground) -> None:
     while True:
         for _ in range(12):
             us.start(eu)
-            time.sleep(chance.uniform(0.0, 0.25))
+            time.sleep(chance.uniform(0.0, 0.15))
             received = us.ask("GET", "/v1/status")[1]["profiles"]
             if received > BULK:
                 break
@@ -59,7 +59,7 @@ def kill_during_snapshot(ground: Ground) -> None:
         tally.checked += promises.checked + BULK
         us.kill()
         shutil.rmtree(us.directory)
-        if not ground.is_time_left:
+        if tally.times and not ground.is_time_left:
             eu.kill()
             return
 
