@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SECONDS ?= 60
 
-.PHONY: run test lint bench sim fuzz clean
+.PHONY: run test lint bench sim faults fuzz mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -14,6 +14,9 @@ run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 test: $(STAMP) lint  ## style, types, the smoke benchmark, every test
 	$(BIN)/python -m benchmarks --smoke
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP)  ## real processes, real faults, for about six minutes
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
@@ -29,6 +32,9 @@ fuzz: $(STAMP)  ## fuzz every decoder, each for SECONDS, on all cores (Linux on 
 
 sim: $(STAMP)  ## search for a history that breaks a promise: SEEDS=2000, ARGS="--faults crash"
 	$(BIN)/python -m crdtstore.testing.simulation --seeds $(or $(SEEDS),500) $(ARGS)
+
+mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean:  ## remove the virtual environment and what tests left
 	rm -rf $(VENV) demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzzing

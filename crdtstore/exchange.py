@@ -272,9 +272,8 @@ class Exchange:
             self._refuse(number, link, "new-incarnation", reason)
 
     def _refuse(self, number: int, link: LinkState, code: str, reason: str) -> None:
-        link.reason, link.reason_code = reason, code
-        link.session.refuse(code, reason)
-        link.end_repair(reason)
+        link.refuse(code, reason)
+        self.store.replication.counters["links_refused"] += code not in QUIET_CODES
         self._interest.forget_link(number)
         self._fetch.forget(number)
         level = logging.DEBUG if code in QUIET_CODES else logging.ERROR

@@ -356,6 +356,12 @@ CONTAINERS_PER_BODY_MAX: Final = 500_000
 BODIES_BYTES_MAX: Final = 64 * MEBIBYTE
 """Bytes of request bodies being read or worked on at one time, over all connections."""
 
+SMALL_BODY_BYTES: Final = 64 * KIBIBYTE
+"""A body up to this is small: a write as a person or a form makes it."""
+
+BODIES_SMALL_BYTES: Final = 16 * MEBIBYTE
+"""The part of BODIES_BYTES_MAX that only small bodies may use: large ones may never end."""
+
 BODY_TIMEOUT_S: Final = 30.0
 """A request body that has not arrived within this is given up: 8 MiB at 270 KiB/s."""
 
@@ -370,6 +376,12 @@ FOLLOWERS_MAX: Final = 1_000
 
 FOLLOW_CHUNK_BYTES: Final = 64 * KIBIBYTE
 """Changes are gathered into one write to a follower's socket up to about this size."""
+
+IDLE_CONNECTION_S: Final = 75.0
+"""A connection that sends no whole request head so long is closed; proxies wait for 60 s."""
+
+OPEN_FILES_MAX: Final = 65_536
+"""Open files that a server asks for: the usual 1,024 are fewer than FOLLOWERS_MAX and LINKS_MAX."""
 
 KEEP_ALIVE_S: Final = 15.0
 """A quiet follower hears something this often: proxies cut connections silent for 30 to 60 s."""

@@ -72,6 +72,12 @@ class LinkState:
         for durability in self.waits:
             durability.commit_finished()
 
+    def refuse(self, code: str, reason: str) -> None:
+        """Close the link for a reason that its peer is told."""
+        self.reason, self.reason_code = reason, code
+        self.session.refuse(code, reason)
+        self.end_repair(reason)
+
     def end_repair(self, reason: str) -> None:
         """Take note that our repair over this link cannot go on."""
         if self.repair is not None:

@@ -47,8 +47,8 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = parse(words)
     try:
+        arguments = parse(words)
         code: int = arguments.run(arguments)
     except (CrdtstoreError, RequestFailed) as error:
         print(f"crdtstore: {_one_line(str(error))}", file=sys.stderr)
@@ -57,6 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("crdtstore: an argument is not UTF-8 text", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("crdtstore: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -82,8 +83,10 @@ async def serve(configuration: ServeConfiguration) -> int:
     from crdtstore.replica import Replica
     from crdtstore.schema import Schema
     from crdtstore.server import application, check_exposure
+    from crdtstore.server.observation import http_log
 
     check_exposure(configuration.host, configuration.token, configuration.link_secret)
+    allow_open_files()
     schema = Schema.load(configuration.schema) if configuration.schema else Schema()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -103,7 +106,12 @@ async def serve(configuration: ServeConfiguration) -> int:
                 replica, token=configuration.token, link_secret=configuration.link_secret
             )
             runner = web.AppRunner(
-                app, access_log=None, shutdown_timeout=limits.DRAIN_TIMEOUT_S / 2
+                app,
+                access_log=None,
+                logger=http_log,
+                auto_decompress=False,
+                keepalive_timeout=limits.IDLE_CONNECTION_S,
+                shutdown_timeout=limits.DRAIN_TIMEOUT_S / 2,
             )
             await runner.setup()
             try:
@@ -116,6 +124,16 @@ async def serve(configuration: ServeConfiguration) -> int:
                 await runner.cleanup()
     _log.info("closed")
     return 0
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files and sockets as the system allows, up to a bound."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.OPEN_FILES_MAX
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -14,7 +14,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
-from crdtstore.engine.documents import Documents
+from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
@@ -139,6 +139,7 @@ class Committing:
             journal=list(enumerate(draft.records, self._ledger.position + 1)),
             meta=self._retention.known.take_news(now_ms, whole=whole) | draft.meta,
         )
+        batch.meta.update((HIDDEN + profile_id, None) for profile_id in draft.healed)
         commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
         if starts:
             self._start_checkpoint(batch, now_ms)
@@ -201,6 +202,7 @@ class Committing:
             if not self._pending:
                 commit.completed = self._next_mark
                 commit.batch.meta["checkpoint"] = self._next_mark.pack()
+                commit.batch.meta.update(self._documents.hidden())
         commit.digest, commit.profiles = self.digest, self.profiles
         taken = sorted(set(taken), key=str.encode)
         for profile_id, record, document, digest in self._documents.rest(taken):

@@ -5,20 +5,26 @@ when that is full it becomes the old one and the old one is dropped. Dirty docum
 apart and are never dropped.
 """
 
+from collections.abc import Iterator
+from typing import Final
+
 from crdtstore import limits
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
 from crdtstore.storage.contract import Storage
 
-_DOCUMENT_OVERHEAD_BYTES = 700
+HIDDEN: Final = "damaged/"
+"""Beginning of the names of records that hold what came for damaged documents."""
+
+_DOCUMENT_OVERHEAD_BYTES: Final = 700
 
 
 class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
     ``dirty`` are those that differ from their stored record. ``damaged`` are those whose stored
-    record cannot be read: what peers send of them is joined here, out of sight of readers and
-    checkpoints, until a peer sends the whole document.
+    record cannot be read: what peers send of them is joined here, out of sight of readers, until a
+    peer sends the whole document. A checkpoint keeps it apart from the documents, under HIDDEN.
     """
 
     def __init__(self, storage: Storage, bytes_max: int) -> None:
@@ -80,6 +86,12 @@ class Documents:
         self._admit(profile_id, document)
         self.dirty[profile_id] = document
         return True
+
+    def hidden(self) -> Iterator[tuple[str, bytes]]:
+        """Yield name and record, as storage shall keep it, of what came for damaged documents."""
+        for profile_id, document in self.damaged.items():
+            if not document.is_absent:
+                yield HIDDEN + profile_id, to_record(profile_id, document)[0]
 
     def unmake_whole(self, profile_id: str) -> None:
         """Take that back for a damaged document: the commit that should keep it has failed."""

@@ -60,7 +60,7 @@ class Replication:
         self.healing = Healing(storage, documents, drafting, committing)
         self.removal = Removal(storage, drafting, identity.name)
         self.quarantined = _count_quarantined(storage)
-        self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
+        self.counters = dict.fromkeys(("frames_duplicate", "frames_refused", "links_refused"), 0)
         self._storage = storage
         self._ledger = ledger
         self._drafting = drafting

@@ -109,9 +109,13 @@ class Verification:
         self._profiles += 1 - (epoch & 1)
 
     def report(self) -> VerifyReport:
-        """Return what was found. Totals are compared only if nothing was committed meanwhile."""
+        """Return what was found. Totals are compared only if nothing was committed meanwhile.
+
+        A commit under way may be on the disk already, and is not yet in the totals.
+        """
         committing = self._committing
-        is_still = committing.counters["commits"] == self._commits_before
+        is_unchanged = committing.counters["commits"] == self._commits_before
+        is_still = is_unchanged and committing.under_way is None
         expected = (committing.digest, committing.profiles)
         return VerifyReport(
             documents=self._documents,

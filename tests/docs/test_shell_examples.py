@@ -103,7 +103,7 @@ def test_make_targets_and_extras_exist() -> None:
             match = re.fullmatch(r"\.\[(\w+)\]", words[2])
             assert match is not None, place
             assert match[1] in project["optional-dependencies"], place
-    assert project["scripts"] == {"crdtstore": "crdtstore.cli.main:main"}
+    assert project["scripts"] == {"crdtstore": "crdtstore_script:main"}
 
 
 def test_every_flag_that_is_named_exists() -> None:

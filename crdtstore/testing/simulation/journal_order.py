@@ -14,12 +14,12 @@ _WHOLE: Final = 1 << 40
 def check_journal_order(name: str, store: Store) -> None:
     """Read a whole journal, and check that it is in causal order; raises Broken.
 
-    Records that count as trimmed, but are still there, lie at its start. An origin may have been at
+    Records that count as trimmed, but are still there, are left out. An origin may have been at
     rest, and so in no vector, before a frame of it came.
     """
     trimmed = store.storage.meta("trimmed")
-    vector: Vector = {} if trimmed is None else dict(Waypoint.unpack(0, trimmed).vector)
-    is_trimmed = True
+    dropped: Vector = {} if trimmed is None else dict(Waypoint.unpack(0, trimmed).vector)
+    vector = dict(dropped)
     for position, record in store.storage.journal(0, limit=_WHOLE, bytes_max=_WHOLE):
         header = frame_header(record)
         if header is None:
@@ -30,13 +30,11 @@ def check_journal_order(name: str, store: Store) -> None:
         frame = Frame(header.origin, header.sequence, header.timestamp, b"", b"", record)
         what = f"{name}: record {position} is frame {header.sequence} of {header.origin:016x}"
         before = vector.get(header.origin, 0)
-        if is_trimmed and header.sequence <= before:
+        if header.sequence <= dropped.get(header.origin, 0):
             continue
         was_at_rest = before < store.ledger.floor.get(header.origin, 0)
         if was_at_rest or (before == 0 and trimmed is not None):
             before = max(before, header.sequence - 1)
-        else:
-            is_trimmed = False
         if header.sequence != before + 1:
             raise Broken(f"{what}, and comes after frame {before}")
         for origin, sequence in decode_body(frame)[0].items():
