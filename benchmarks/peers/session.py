@@ -141,7 +141,9 @@ class Session:
         return float(ended - start)
 
     async def _one_at_a_time(self, server: Child) -> Readings:
-        client = await self._start("client", "c", connected=True)
+        client = await self._start("client", "c")
+        if self.durable_at == "client":
+            await client.ask("open", profiles=self._all)
         latencies = []
         first, last = self.work.latency
         for number in range(first, last):

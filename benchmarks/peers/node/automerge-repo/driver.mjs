@@ -2,14 +2,15 @@
 // document per profile. The document's id is made from the profile's, so that all sides know it.
 
 import * as Automerge from '@automerge/automerge'
-import { Repo, binaryToDocumentId } from '@automerge/automerge-repo'
+import { Repo, parseAutomergeUrl, stringifyAutomergeUrl } from '@automerge/automerge-repo'
 import { WebSocketClientAdapter, WebSocketServerAdapter } from '@automerge/automerge-repo-network-websocket'
 import { NodeFSStorageAdapter } from '@automerge/automerge-repo-storage-nodefs'
 import { createHash } from 'node:crypto'
 import { WebSocketServer } from 'ws'
 
 const clock = () => Number(process.hrtime.bigint()) / 1e9
-const documentId = id => binaryToDocumentId(createHash('sha256').update(id).digest().subarray(0, 16))
+const documentId = id =>
+  parseAutomergeUrl(stringifyAutomergeUrl(createHash('sha256').update(id).digest().subarray(0, 16))).documentId
 
 // The handles that are there already: asking for another one would make the repository look for it.
 function ready (repo, id) {
@@ -24,16 +25,19 @@ export async function serve ({ directory, port }) {
     network: [new WebSocketServerAdapter(sockets)],
     sharePolicy: async () => false
   })
-  const unsaved = new Map()
-  repo.on('document', ({ handle }) => {
-    handle.on('heads-changed', () => unsaved.set(handle.documentId, true))
-  })
+  // Only from here on does its adapter see those who call.
+  await repo.networkSubsystem.peerMetadata
+  const seen = new Set()
   return {
-    values: id => ready(repo, id)?.doc(),
+    values: id => {
+      const handle = ready(repo, id)
+      if (handle) seen.add(handle.documentId)
+      return handle?.doc()
+    },
+    // Those that were looked at are those that were edited: saves that are due wait no longer.
     persisted: async () => {
-      const ids = [...unsaved.keys()]
-      unsaved.clear()
-      await repo.flush(ids)
+      await repo.flush([...seen])
+      seen.clear()
       return clock()
     },
     stop: async () => { await repo.shutdown() }
@@ -43,7 +47,8 @@ export async function serve ({ directory, port }) {
 export async function join ({ port }) {
   const adapter = new WebSocketClientAdapter(`ws://127.0.0.1:${port}`)
   const repo = new Repo({ network: [adapter] })
-  await adapter.whenReady()
+  const met = () => new Promise(resolve => repo.networkSubsystem.once('peer', resolve))
+  await met()
   return {
     open: async id => { await repo.find(documentId(id)) },
     write: (id, fields) => ready(repo, id).change(document => Object.assign(document, fields)),
@@ -53,7 +58,8 @@ export async function join ({ port }) {
     values: id => ready(repo, id)?.doc(),
     disconnect: () => adapter.disconnect(),
     connect: async () => {
-      adapter.connect(repo.peerId ?? repo.networkSubsystem.peerId, await repo.networkSubsystem.peerMetadata)
+      adapter.connect(repo.peerId, {})
+      await met()
     },
     stop: () => adapter.disconnect()
   }

@@ -22,7 +22,7 @@ export async function serve ({ directory, port }) {
   }
 }
 
-export async function join ({ directory, port, connected }) {
+export async function join ({ directory, port }) {
   const database = new PouchDB(`${directory}/profiles`)
   const remote = `http://127.0.0.1:${port}/profiles`
   const documents = new Map()
@@ -51,9 +51,8 @@ export async function join ({ directory, port, connected }) {
   const connect = () => {
     replication = database.sync(remote, { live: true, retry: true, batch_size: PAGE })
   }
-  if (connected) connect()
   return {
-    open: async () => { if (replication === null) connect() },
+    open: async () => {}, // the whole database is there
     openMany: async () => {
       await PouchDB.replicate(remote, database, { batch_size: PAGE })
       documents.clear()
