@@ -25,6 +25,8 @@ METRICS: Final = (
            "single-field edits until all are on disk at one replica, the subject's best batching"),
     Metric("durable_100", "edits/s", "durable edits, batches of 100", True,
            "the same in batches or pipelines of 100, 8 in flight"),
+    Metric("durable_100_alone", "edits/s", "durable edits, 100 at a time", True,
+           "the same in batches or pipelines of 100, one after the other"),
     Metric("singles", "edits/s", "durable edits, one a call", True,
            "the same, one edit a call, 64 in flight, each answered when durable"),
     Metric("end_to_end", "edits/s", "end to end", True,
