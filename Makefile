@@ -19,11 +19,11 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## measure this machine
-	$(BIN)/python -m benchmarks
+bench: $(STAMP)  ## measure this machine, with peers side by side; about an hour
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove the virtual environment and what tests left
-	rm -rf $(VENV) demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

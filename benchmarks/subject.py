@@ -34,6 +34,8 @@ METRICS: Final = (
     Metric("load", "profiles/s", "load", True, "new profiles of 12 fields until all are on disk"),
     Metric("cold_sync", "profiles/s", "cold sync", True,
            "a new replica or client gets every profile, after the server was killed and restarted"),
+    Metric("cold_sync_snapshot", "profiles/s", "cold sync by snapshot", True,
+           "the same of a replica whose journal no longer goes back to its start"),
     Metric("conflicts", "s", "conflict rounds", False,
            "10 edits a side of the same fields under partition; seconds from meeting to equality"),
     Metric("latency_p50", "ms", "one edit, p50", False, "open, edit, persist: one at a time"),

@@ -27,8 +27,9 @@ _GIVEN: Final = ("Anna", "Bilal", "Chidi", "Dorota", "Emil", "Fatima", "Goran", 
 _FAMILY: Final = ("Okafor", "Novak", "Silva", "Tanaka", "Haddad", "Larsen", "Moreau", "Kovacs")
 _TITLES: Final = ("Head of Sales", "Data Engineer", "Buyer", "Director", "Nurse", "Architect")
 _CITIES: Final = (
-    ("Lyon", "69003", "FR", "fr"), ("Porto", "4000-322", "PT", "pt"), ("Kyoto", "604-8571", "JP", "ja"),
-    ("Lagos", "101233", "NG", "en"), ("Gdansk", "80-831", "PL", "pl"), ("Bergen", "5003", "NO", "no"),
+    ("Lyon", "69003", "FR", "fr"), ("Porto", "4000-322", "PT", "pt"),
+    ("Kyoto", "604-8571", "JP", "ja"), ("Lagos", "101233", "NG", "en"),
+    ("Gdansk", "80-831", "PL", "pl"), ("Bergen", "5003", "NO", "no"),
 )  # fmt: skip
 
 Edit = tuple[str, str, str]

@@ -30,6 +30,10 @@ SHAPES: Final = (
 )
 """In this order; the last one leaves the values that the workload says."""
 
+BEST: Final = SHAPES[-1]
+OTHERS: Final = SHAPES[:-1]
+IN_FLIGHT: Final = max(shape.in_flight for shape in SHAPES)
+
 
 class Writer(Protocol):
     """One connection, or one place in flight, of a store."""
@@ -65,12 +69,12 @@ async def write_shape(
 
 
 async def write_shapes(
-    writers: Sequence[Writer], work: Workload, span: Span
+    writers: Sequence[Writer], work: Workload, span: Span, shapes: Sequence[Shape] = SHAPES
 ) -> dict[str, float]:
-    """Write a span in every shape; the values that stay are the workload's."""
+    """Write a span in several shapes, each with values of its own but for the best one."""
     readings = {}
-    for shape in SHAPES:
-        mark = "" if shape is SHAPES[-1] else f" ({shape.metric})"
+    for shape in shapes:
+        mark = "" if shape is BEST else f" ({shape.metric})"
         readings[shape.metric] = await write_shape(writers, work, span, shape, mark)
     return readings
 

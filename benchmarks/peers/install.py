@@ -40,7 +40,9 @@ def node_versions(folder: Path) -> dict[str, str]:
     """Return the versions of the libraries that a Node peer asks for, and of node."""
     wanted = json.loads((folder / "package.json").read_text("utf-8"))["dependencies"]
     versions = {
-        name: str(json.loads((folder / "node_modules" / name / "package.json").read_text())["version"])
+        name: str(
+            json.loads((folder / "node_modules" / name / "package.json").read_text())["version"]
+        )
         for name in wanted
     }
     return {**versions, "node": output(["node", "--version"]).lstrip("v")}
@@ -133,7 +135,9 @@ def _start_over(folder: Path) -> None:
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
-    print(f"installing: {' '.join(command[:3])} … in {folder.relative_to(SCRATCH.parent)}", flush=True)
+    print(
+        f"installing: {' '.join(command[:3])} … in {folder.relative_to(SCRATCH.parent)}", flush=True
+    )
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE_S, check=False

@@ -22,10 +22,10 @@ from benchmarks.processes import (
 )
 from benchmarks.subject import Kind, Readings
 from benchmarks.workload import Workload
+from benchmarks.writing import IN_FLIGHT
 
 _REQUIREMENTS: Final = ("asyncpg==0.32.0",)
 _USERS: Final = ("postgres", "nobody")
-_CONNECTIONS: Final = 64
 _START_PATIENCE_S: Final = 30.0
 
 
@@ -70,7 +70,7 @@ class Postgresql:
         async with children() as started:
             server = await self._start(directory, data, port, started)
             client = await self._client(work, directory, port, started)
-            await client.ask("connect", count=_CONNECTIONS)
+            await client.ask("connect", count=IN_FLIGHT)
             readings: Readings = await client.ask("load")
             readings["disk_loaded"] = (disk_bytes(data) - empty) / size.profiles
             readings |= await client.ask("edit")
@@ -98,9 +98,7 @@ class Postgresql:
         if initialising.process.returncode != 0:
             raise initialising.failure("failed")
 
-    async def _start(
-        self, directory: Path, data: Path, port: int, started: list[Child]
-    ) -> Child:
+    async def _start(self, directory: Path, data: Path, port: int, started: list[Child]) -> Child:
         command = [str(postgresql_programs() / "postgres"), "-D", str(data), "-p", str(port)]
         for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=",
                         "synchronous_commit=on", "fsync=on"):  # fmt: skip
@@ -124,7 +122,7 @@ class Postgresql:
         self, work: Workload, directory: Path, port: int, started: list[Child]
     ) -> Child:
         python = python_program(self.name, _REQUIREMENTS, install=False)
-        given = {"size": astuple(work.size), "port": port, "connections": _CONNECTIONS}
+        given = {"size": astuple(work.size), "port": port}
         command = [str(python), "-m", "benchmarks.peers.postgresql_driver", json.dumps(given)]
         client = await Child.start(f"{self.name} client", command, directory / "client.log")
         started.append(client)

@@ -1,6 +1,6 @@
 """The client of PostgreSQL, in its own virtual environment, told what to do by lines of JSON.
 
-    python -m benchmarks.peers.postgresql_driver '{"size": […], "port": …}'
+python -m benchmarks.peers.postgresql_driver '{"size": […], "port": …}'
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import asyncpg
 from benchmarks.latencies import latency_readings
 from benchmarks.peers.lines import obey
 from benchmarks.workload import Edit, Size, Workload, batches
-from benchmarks.writing import SHAPES, write_one_by_one, write_shapes
+from benchmarks.writing import write_one_by_one, write_shapes
 
 _TABLE: Final = "CREATE TABLE profiles (id text PRIMARY KEY, fields jsonb NOT NULL)"
 _UPSERT: Final = (
@@ -116,7 +116,6 @@ class Course:
 async def main(settings: dict[str, Any]) -> None:
     """Obey until told to stop."""
     course = Course(Workload(Size(*settings["size"])), settings["port"])
-    assert max(shape.in_flight for shape in SHAPES) <= settings["connections"]
     steps = ("connect", "load", "edit", "fetch", "one", "wire")
     await obey({name: getattr(course, name) for name in steps})
 

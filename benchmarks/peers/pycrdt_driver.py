@@ -7,6 +7,7 @@ store per document, all in one file. The client holds one document and one webso
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -79,10 +80,8 @@ class StoringServer(WebsocketServer):
         store = CountingStore(name, self._db_path, self._journal)
         await self._task_group.start(store.start)
         room = YRoom(ready=False, ystore=store)
-        try:
+        with contextlib.suppress(YDocNotFound):
             await store.apply_updates(room.ydoc)
-        except YDocNotFound:
-            pass
         self.rooms[name] = room
         await self.start_room(room)
         room.ready = True

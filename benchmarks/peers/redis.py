@@ -12,7 +12,7 @@ from benchmarks.peers.install import output, redis_program
 from benchmarks.processes import Child, ChildFailed, children, disk_bytes, free_port
 from benchmarks.subject import Kind, Readings
 from benchmarks.workload import Edit, Workload, batches
-from benchmarks.writing import SHAPES, write_one_by_one, write_shapes
+from benchmarks.writing import IN_FLIGHT, write_one_by_one, write_shapes
 
 _PIPELINE: Final = 100
 _START_PATIENCE_S: Final = 30.0
@@ -115,13 +115,10 @@ class Redis:
         data.mkdir()
         async with children() as started:
             server = await self._start(directory, data, port, started)
-            async with connections(port, max(shape.in_flight for shape in SHAPES)) as links:
+            async with connections(port, IN_FLIGHT) as links:
                 begun = time.monotonic()
                 await asyncio.gather(
-                    *(
-                        _load(link, work.profiles[place::8])
-                        for place, link in enumerate(links[:8])
-                    )
+                    *(_load(link, work.profiles[place::8]) for place, link in enumerate(links[:8]))
                 )
                 readings = {"load": size.profiles / (time.monotonic() - begun)}
                 readings["disk_loaded"] = disk_bytes(data) / size.profiles
@@ -136,9 +133,7 @@ class Redis:
             await server.terminate()
         return readings | {"disk_edited": disk_bytes(data) / size.profiles}
 
-    async def _start(
-        self, directory: Path, data: Path, port: int, started: list[Child]
-    ) -> Child:
+    async def _start(self, directory: Path, data: Path, port: int, started: list[Child]) -> Child:
         program, environment = redis_program(install=False)
         settings = f"--port {port} --bind 127.0.0.1 --appendonly yes --appendfsync always".split()
         line = [str(program), *settings, "--save", "", "--dir", str(data)]

@@ -182,7 +182,5 @@ async def run_session(
 ) -> Readings:
     """Run a peer through the whole course; every process it started is gone afterwards."""
     async with children() as started:
-        session = Session(
-            work, directory, launch, durable_at, started, settings or {}, free_port()
-        )
+        session = Session(work, directory, launch, durable_at, started, settings or {}, free_port())
         return await session.run()
