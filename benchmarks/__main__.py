@@ -6,6 +6,7 @@ benchmarks/results/latest.json and latest.svg, and the figures in README.md from
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         SMOKE if options.smoke else FULL,
         options.runs or (1 if options.smoke else RUNS),
         install=not options.smoke,
+        is_hasty=options.smoke,
         patience_s=_PATIENCE_SMOKE_S if options.smoke else _PATIENCE_S,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -73,6 +75,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def _end(number: int, _: object) -> None:
+    """End so that every process and directory of the run goes too."""
+    sys.exit(128 + number)
+
+
 def _install(subjects: Sequence[Subject]) -> int:
     outcome = Outcome()
     prepared(subjects, True, outcome)
@@ -103,4 +110,5 @@ def _save(result: dict[str, Any], path: Path | None, is_whole: bool) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

@@ -45,7 +45,7 @@ def free_port() -> int:
 def scratch_directory(name: str) -> Iterator[Path]:
     """Make a directory on the file system of the project, and remove it whatever happens."""
     SCRATCH.mkdir(exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=f"run-{name}-", dir=SCRATCH))
+    directory = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-{name}-", dir=SCRATCH))
     directory.chmod(0o755)
     try:
         yield directory
@@ -132,9 +132,9 @@ class Child:
 
     @property
     def processor_s(self) -> float:
-        """The seconds of processor time, of user and system, that the process took so far."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        """The seconds of processor time that the living threads of the process took so far."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     async def stop(self) -> None:
         """End the process in order: its input ends and it is sent SIGTERM if that is no help."""

@@ -28,6 +28,8 @@ SUBJECTS: tuple[Subject, ...] = (
     Postgresql(),
 )
 
+_REASON_LENGTH = 1_000
+
 
 @dataclass
 class Outcome:
@@ -57,28 +59,52 @@ def run_suite(
     runs: int,
     *,
     install: bool,
+    is_hasty: bool,
     patience_s: float,
     say: Callable[[str], None],
 ) -> Outcome:
-    """Run every subject so many times, in turns; one that fails is left out from then on."""
+    """Run every subject so many times, in turns; one that fails is left out from then on.
+
+    A hasty run has all subjects at once: to see that they work, not how fast they are.
+    """
     outcome = Outcome()
     ready = prepared(subjects, install, outcome)
     works = {subject.name: Workload(size.scaled(subject.share)) for subject in ready}
     outcome.sizes = {name: work.size for name, work in works.items()}
-    for turn in range(runs):
-        for subject in list(ready):
-            started = time.monotonic()
-            try:
-                reading = asyncio.run(_run_once(subject, works[subject.name], patience_s))
-            except (ChildFailed, OSError, TimeoutError, aiohttp.ClientError) as error:
-                outcome.left_out[subject.name] = f"failed in run {turn + 1}: {error}"[:600]
-                outcome.readings.pop(subject.name, None)
-                ready.remove(subject)
-                say(f"{subject.name}: {outcome.left_out[subject.name]}")
-                continue
-            outcome.readings.setdefault(subject.name, []).append(reading)
-            say(f"run {turn + 1} of {runs}: {subject.name}, {time.monotonic() - started:.1f} s")
+    for turn in range(1, runs + 1):
+        turns = [ready] if is_hasty else [[subject] for subject in ready]
+        for group in turns:
+            asyncio.run(_run_group(group, works, turn, patience_s, outcome, say))
+        ready = [subject for subject in ready if subject.name not in outcome.left_out]
     return outcome
+
+
+async def _run_group(
+    group: Sequence[Subject],
+    works: dict[str, Workload],
+    turn: int,
+    patience_s: float,
+    outcome: Outcome,
+    say: Callable[[str], None],
+) -> None:
+    """Run subjects once, all at the same time, and note what they gave."""
+
+    async def run(subject: Subject) -> None:
+        started = time.monotonic()
+        try:
+            reading = await _run_once(subject, works[subject.name], patience_s)
+        except (ChildFailed, OSError, TimeoutError, aiohttp.ClientError) as error:
+            reason = f"failed in run {turn}: {error!r}"[:_REASON_LENGTH]
+            outcome.left_out[subject.name] = reason
+            outcome.readings.pop(subject.name, None)
+            say(f"{subject.name}: {reason}")
+            return
+        outcome.readings.setdefault(subject.name, []).append(reading)
+        say(f"run {turn}: {subject.name}, {time.monotonic() - started:.1f} s")
+
+    async with asyncio.TaskGroup() as tasks:
+        for subject in group:
+            tasks.create_task(run(subject))
 
 
 async def _run_once(subject: Subject, work: Workload, patience_s: float) -> Readings:

@@ -22,6 +22,8 @@ FIELDS: Final = (
 SEED: Final = 20_260
 ZIPF_EXPONENT: Final = 0.99
 CONFLICT_ROUNDS: Final = 10
+_PROFILES_LEAST: Final = 30
+_EDITS_LEAST: Final = 60
 
 _GIVEN: Final = ("Anna", "Bilal", "Chidi", "Dorota", "Emil", "Fatima", "Goran", "Hana", "Ines")
 _FAMILY: Final = ("Okafor", "Novak", "Silva", "Tanaka", "Haddad", "Larsen", "Moreau", "Kovacs")
@@ -50,17 +52,18 @@ class Size:
 
     def scaled(self, share: float) -> "Size":
         """Return the part of the work that a slow subject is given."""
+        profiles = max(int(self.profiles * share), _PROFILES_LEAST)
         return Size(
-            profiles=max(int(self.profiles * share), 50),
-            edits=max(int(self.edits * share), 100),
+            profiles=profiles,
+            edits=max(int(self.edits * share), _EDITS_LEAST),
             latency_edits=self.latency_edits,
-            conflict_profiles=min(self.conflict_profiles, max(int(self.profiles * share), 50)),
+            conflict_profiles=min(self.conflict_profiles, profiles),
             wire_edits=self.wire_edits,
         )
 
 
 FULL: Final = Size(10_000, 50_000, 200, 1_000, 1_000)
-SMOKE: Final = Size(60, 120, 5, 20, 20)
+SMOKE: Final = Size(60, 120, 3, 20, 20)
 
 
 def profile_id(number: int) -> str:

@@ -28,11 +28,11 @@ class ServedReplicas:
     kind: Kind = "ours"
     share = 1.0
     differs = (
-        "Two processes of crdtstore serve, access log off: batches are posted to one in msgpack, the other follows "
-        "over a link all the while. Everything acknowledged is on disk (fsync). End to end ends "
-        "with a write at the follower that is acknowledged after all it received. Cold sync is a "
-        "new replica with a disk of its own. Wire is the link between the two, edits in batches "
-        "of 100."
+        "Two processes of crdtstore serve, access log off: batches are posted to one in msgpack, "
+        "the other follows over a link all the while. Everything acknowledged is on disk (fsync). "
+        "End to end ends with a write at the follower that is acknowledged after all it received. "
+        "Cold sync is a new replica with a disk of its own. Wire is the link between the two, "
+        "edits in batches of 100."
     )
 
     def prepare(self, install: bool) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The benchmarks run, in their small size, and say what a reader needs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_the_parts_are_measured(result: dict[str, Any]) -> None:
 
 
 def test_nothing_is_left_behind(result: dict[str, Any]) -> None:
-    assert list((ROOT / ".bench").glob("run-*")) == []
+    assert list((ROOT / ".bench").glob(f"run-{os.getpid()}-*")) == []
     assert not (ROOT / ".bench" / "sync-probe").exists()
 
 
