@@ -23,7 +23,7 @@ from benchmarks.workload import FULL, SMOKE
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 RUNS: Final = 3
-_PATIENCE_S: Final = 1_800.0
+_PATIENCE_S: Final = 3_600.0
 _PATIENCE_SMOKE_S: Final = 60.0
 
 

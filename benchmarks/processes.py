@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 ROOT: Final = Path(__file__).parents[1]
 SCRATCH: Final = ROOT / ".bench"
-COMMAND_PATIENCE_S: Final = 300.0
+COMMAND_PATIENCE_S: Final = 900.0
 STOP_PATIENCE_S: Final = 20.0
 _LINE_BYTES: Final = 64 * 1024 * 1024
 _PR_SET_PDEATHSIG: Final = 1

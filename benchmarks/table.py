@@ -17,6 +17,8 @@ def print_tables(result: Result) -> None:
 
     console = Console(width=160)
     console.print(machine_line(result))
+    if not result["subjects"]:
+        return
     figures = Table(title="Medians (lowest to highest)", show_lines=False)
     figures.add_column("figure")
     names = list(result["subjects"])
@@ -61,7 +63,9 @@ def number(value: float) -> str:
     """Return a figure as people read it."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"
+    if value >= 10:
+        return f"{value:,.1f}"
+    return f"{value:,.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def markdown_table(result: Result) -> str:

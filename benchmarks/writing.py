@@ -54,6 +54,7 @@ async def write_shape(
     writers: Sequence[Writer], work: Workload, span: Span, shape: Shape, mark: str = ""
 ) -> float:
     """Write a span of edits in one shape; return edits per second until all are durable."""
+    assert len(writers) >= shape.in_flight
     first, last = span
     span = first, first + max(int((last - first) * shape.share), shape.in_flight)
     hands = work.dealt(span, shape.in_flight)

@@ -12,7 +12,7 @@ import aiohttp
 from benchmarks.ours.writers import HttpWriter
 from benchmarks.processes import Child, ChildFailed, children, free_port, module_command
 
-_PATIENCE_S: Final = 240.0
+_PATIENCE_S: Final = 600.0
 _LOOK_S: Final = 0.004
 _DIGEST_LOOK_S: Final = 0.1
 LAST: Final = "zz-last"

@@ -55,7 +55,8 @@ NODE_PEERS: Final = (
         "hocuspocus",
         0.2,
         "Hocuspocus with its SQLite extension, debounce 0: every change stores the whole document, "
-        "with SQLite's own fsync. One document per profile, all over one socket. " + _YJS +
+        "with SQLite's own fsync. One document per profile, all over one socket; its cap of 100 "
+        "documents that wait is lifted, or no client with more could reconnect. " + _YJS +
         "Acknowledgements of the server come before the store; the end of the store is awaited.",
         settings={"debounce": 0, "maxDebounce": 0},
     ),

@@ -18,7 +18,7 @@ from benchmarks.processes import Child, ChildFailed, children, disk_bytes, free_
 from benchmarks.subject import Readings
 from benchmarks.workload import CONFLICT_ROUNDS, Span, Workload
 
-_CONVERGE_PATIENCE_S: Final = 120.0
+_CONVERGE_PATIENCE_S: Final = 600.0
 _LOOK_S: Final = 0.01
 
 Launch = Callable[[str, str, dict[str, Any]], Awaitable[Child]]

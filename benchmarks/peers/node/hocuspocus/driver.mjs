@@ -28,6 +28,10 @@ export async function serve ({ directory, port, debounce, maxDebounce }) {
     stopOnSignals: false,
     debounce,
     maxDebounce,
+    // A client that comes back asks for all its documents at once; the defaults cut it off at 100.
+    maxPendingDocuments: 100_000,
+    maxUnauthenticatedQueueMessages: 1_000_000,
+    maxUnauthenticatedQueueSize: 1024 ** 3,
     extensions: [sqlite],
     async afterLoadDocument ({ document, documentName }) {
       document.on('update', () => unsaved.add(documentName))
