@@ -37,16 +37,14 @@ export async function join ({ directory, port }) {
     }
   }
   const writeMany = async writes => {
-    let batch = new Map()
-    for (const [id, fields] of writes) {
-      if (batch.size === BATCH || batch.has(id)) {
-        await put([...batch.values()])
-        batch = new Map()
+    for (let place = 0; place < writes.length; place += BATCH) {
+      const batch = new Map()
+      for (const [id, fields] of writes.slice(place, place + BATCH)) {
+        const known = batch.get(id) ?? documents.get(id) ?? await database.get(id)
+        batch.set(id, { ...known, ...fields })
       }
-      const known = documents.get(id) ?? await database.get(id)
-      batch.set(id, { ...known, ...fields })
+      await put([...batch.values()])
     }
-    if (batch.size > 0) await put([...batch.values()])
   }
   const connect = () => {
     replication = database.sync(remote, { live: true, retry: true, batch_size: PAGE })
