@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from benchmarks.measure import Figure
-from benchmarks.workload import initial_fields, profile_id, random_edits
+from benchmarks.workload import Size, Workload
 from crdtstore import Client, SyncClient
 
 SINGLES_IN_FLIGHT = 64
@@ -29,37 +28,41 @@ _ROOT = Path(__file__).parents[1]
 _Edits = list[tuple[str, dict[str, str]]]
 
 
-def measure(profiles: int, edits: int, runs: int) -> list[Figure]:
-    """Return the figures of one client that writes to a server of so many profiles."""
+def measure(profiles: int, edits: int, runs: int) -> dict[str, dict[str, float]]:
+    """Return a row for each way to write to a server of so many profiles: edits per second."""
+    work = Workload(Size(profiles, edits, 0, 0, 0))
     rounds = count()
 
     def repeat(run: Callable[[str, _Edits], float], size: int) -> list[float]:
-        return [run(url, _fresh_edits(profiles, size, next(rounds))) for _ in range(runs)]
+        return [run(url, _fresh_edits(work, size, next(rounds))) for _ in range(runs)]
 
     with (
         tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as directory,
         serving(Path(directory)) as url,
     ):
         with SyncClient(url) as client:
-            for number in range(profiles):
-                client.submit(profile_id(number), initial_fields(number), source="crm")
-        submits = repeat(_submits, edits)
-        blocking = repeat(_blocking, edits)
-        singles = repeat(_singles, edits // 5)
-        latencies = repeat(_one_by_one, _LATENCIES)
-    return [
-        _figure("stream submits", "edits/s", submits, "Client.submit, then flush"),
-        _figure("stream sync", "edits/s", blocking, "SyncClient.submit, then flush"),
-        _figure("stream singles", "edits/s", singles, f"{SINGLES_IN_FLIGHT} tasks of Client.write"),
-        _figure("stream latency", "ms p50", latencies, "one Client.write at a time"),
-    ]
+            for name, fields in work.profiles:
+                client.submit(name, fields, source="crm")
+        return {
+            "Client.submit, then flush": _rates(repeat(_submits, edits)),
+            "SyncClient.submit, then flush": _rates(repeat(_blocking, edits)),
+            f"{SINGLES_IN_FLIGHT} tasks of Client.write": _rates(repeat(_singles, edits // 5)),
+            "one Client.write at a time": _rates(repeat(_one_by_one, _LATENCIES)),
+        }
 
 
-def _fresh_edits(profiles: int, edits: int, number: int) -> _Edits:
+def _rates(values: list[float]) -> dict[str, float]:
+    return {
+        "edits_per_s": statistics.median(values),
+        "lowest_per_s": min(values),
+        "highest_per_s": max(values),
+    }
+
+
+def _fresh_edits(work: Workload, edits: int, number: int) -> _Edits:
     """Return single-field edits that no earlier round has made."""
     return [
-        (profile, {field: f"{value} of {number}" for field, value in fields.items()})
-        for profile, fields in random_edits(profiles, edits)
+        (profile, {field: f"{value} of {number}"}) for profile, field, value in work.edits[:edits]
     ]
 
 
@@ -102,13 +105,11 @@ def _singles(url: str, edits: _Edits) -> float:
 
 def _one_by_one(url: str, edits: _Edits) -> float:
     async def run() -> float:
-        latencies = []
         async with Client(url) as client:
+            started = time.perf_counter()
             for profile, fields in edits:
-                started = time.perf_counter()
                 await client.write(profile, fields, source="crm")
-                latencies.append((time.perf_counter() - started) * 1000)
-        return statistics.median(latencies)
+            return len(edits) / (time.perf_counter() - started)
 
     return asyncio.run(run())
 
@@ -134,9 +135,3 @@ def serving(directory: Path) -> Iterator[str]:
         server.send_signal(signal.SIGTERM)
         server.wait()
         server.stdout.close()
-
-
-def _figure(name: str, unit: str, values: list[float], note: str) -> Figure:
-    return Figure(
-        name, unit, statistics.median(values), min(values), max(values), len(values), note
-    )
