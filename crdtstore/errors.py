@@ -9,10 +9,10 @@ CrdtstoreError
     RepairUnderWay  ReplicaUnknown  ReplicaRemoved
   StorageError        the operator: the disk, the directory, the file
     StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
-    BackupInvalid  TargetExists
+    BackupInvalid  TargetExists  ReplicaFenced
   ProtocolError       the peer: what it sent cannot be accepted
     MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
-    ClockSkew  IdentityClash  ReplicaRemoved
+    ClockSkew  IdentityClash  LinkedToSelf  ReplicaRemoved
   ClientError         the caller: a client and its replica could not go on together
     ReplicaUnreachable  ReplicaBusy  AccessDenied  NotUnderstood  SessionExpired  SessionTaken
     WritesRefused  ClientClosed
@@ -179,6 +179,12 @@ class StorageFailed(StorageError):
     code = "storage-failed"
 
 
+class ReplicaFenced(StorageError):
+    """The replica found another history under its identity, and takes no writes until restarted."""
+
+    code = "replica-fenced"
+
+
 class StorageCorrupt(StorageError):
     """A file or a record does not have the bytes that were written."""
 
@@ -258,9 +264,15 @@ class ClockSkew(ProtocolError):
 
 
 class IdentityClash(ProtocolError):
-    """Two live processes use one identity, or a replica was linked to itself."""
+    """Two live processes use one identity: both take no more writes."""
 
     code = "identity-clash"
+
+
+class LinkedToSelf(ProtocolError):
+    """A replica was linked to itself: its list of peers is wrong."""
+
+    code = "linked-to-self"
 
 
 class ReplicaRemoved(Refused, ProtocolError):

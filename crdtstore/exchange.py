@@ -142,6 +142,8 @@ class Exchange:
             message = link.session.receive(data, self.store.now_ms())
             if message is not None:
                 self._handle(number, link, message, len(data))
+        except IdentityClash as clash:
+            self._raise_fence(clash)
         except (ProtocolError, StorageError) as error:
             self._refuse(number, link, error.code, str(error))
 
@@ -199,19 +201,12 @@ class Exchange:
 
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
         replication = self.store.replication
-        identity = replication.identity
         replication.learn_names({peer.origin: peer.name}, at_first_hand=True)
-        seen = peer.heads.get(identity.origin)
-        if seen is not None:
-            if seen[0] > replication.vector.get(identity.origin, 0):
-                self._renew_incarnation(peer)
-                return
-            known = replication.hash_at(identity.origin, seen[0])
-            if known is not None and known != seen[1]:
-                raise IdentityClash(
-                    f"{peer.name!r} knows another history of {identity.name!r} under the same "
-                    "identity: the data directory was rolled back or cloned, and written to"
-                )
+        if replication.fence.reason:
+            raise IdentityClash(replication.fence.reason)
+        if is_rolled_back(replication, peer.name, peer.heads):
+            self._renew_incarnation(peer)
+            return
         if not self._keep_one_link(number, link, peer):
             return
         _log.info("linked to %s (origin %016x)", peer.name, peer.origin)
@@ -270,6 +265,13 @@ class Exchange:
         _log.warning("%s", reason)
         for number, link in list(self.links.items()):
             self._refuse(number, link, "new-incarnation", reason)
+
+    def _raise_fence(self, clash: IdentityClash) -> None:
+        """Take no more writes and no links: what is written here may be in no other's history."""
+        self.store.replication.fence.put_up(str(clash))
+        _log.critical("the replica takes no more writes: %s", clash)
+        for number, link in list(self.links.items()):
+            self._refuse(number, link, clash.code, str(clash))
 
     def _refuse(self, number: int, link: LinkState, code: str, reason: str) -> None:
         link.refuse(code, reason)

@@ -30,7 +30,6 @@ from crdtstore.errors import (
     PeerNotLinked,
     Refused,
     ReplicaClosed,
-    ReplicaRemoved,
     StorageCorrupt,
     StorageFailed,
 )
@@ -293,21 +292,10 @@ class Replica:
             self._exchange,
             self._peers,
             uptime_s=time.monotonic() - self._started_s,
-            reason=self._unready_reason(),
+            is_closing=self._is_closing,
             waiting_writers=self._commits.waiting_writers,
             loop_delay=self._loop_delay,
         )
-
-    def _unready_reason(self) -> str:
-        if self._is_closing:
-            return "closing"
-        if self._store.failure is not None:
-            return f"the disk failed: {self._store.failure}"
-        if self._store.replication.removal.is_own:
-            return str(ReplicaRemoved(self.name))
-        if self._store.replication.progress is not None:
-            return "receiving a snapshot"
-        return ""
 
     async def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged.

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from crdtstore.errors import ReplicaRemoved
 from crdtstore.exchange import Exchange
 from crdtstore.loop_delay import LoopDelay, event_loop_name
 from crdtstore.peering import Peer
 from crdtstore.serving import LinkState
+from crdtstore.store import Store
 from crdtstore.sync.vector import missing_count
 
 
@@ -74,11 +76,12 @@ def replica_status(
     peers: list[Peer],
     *,
     uptime_s: float,
-    reason: str,
+    is_closing: bool,
     waiting_writers: int,
     loop_delay: LoopDelay,
 ) -> ReplicaStatus:
-    """Return the status of a replica; ``reason`` says why it is not ready, "" if it is."""
+    """Return the status of a replica."""
+    reason = _unready_reason(exchange.store, is_closing)
     store = exchange.store
     ledger = store.ledger
     identity = store.replication.identity
@@ -132,6 +135,21 @@ def peer_statuses(exchange: Exchange, peers: list[Peer]) -> tuple[PeerStatus, ..
         if number not in shown:
             statuses.append(_present(exchange, link, ""))
     return tuple(statuses)
+
+
+def _unready_reason(store: Store, is_closing: bool) -> str:
+    """Return why a replica is not ready, "" if it is."""
+    if is_closing:
+        return "closing"
+    if store.failure is not None:
+        return f"the disk failed: {store.failure}"
+    if store.replication.fence.reason:
+        return store.replication.fence.reason
+    if store.replication.removal.is_own:
+        return str(ReplicaRemoved(store.replication.identity.name))
+    if store.replication.progress is not None:
+        return "receiving a snapshot"
+    return ""
 
 
 def linked_peer(exchange: Exchange, peers: list[Peer], name: str) -> int | None:

@@ -44,6 +44,7 @@ from crdtstore.errors import (
     InvalidInput,
     LimitExceeded,
     ReplicaClosed,
+    ReplicaFenced,
     ReplicaRemoved,
     StorageError,
     StorageFailed,
@@ -237,6 +238,8 @@ class Store:
             return ReplicaClosed("the store was closed")
         if self.failure is not None:
             return StorageFailed(f"the store stopped writing: {self.failure}")
+        if self.replication.fence.reason:
+            return ReplicaFenced(self.replication.fence.reason)
         if self.replication.removal.is_own:
             return ReplicaRemoved(self.replication.identity.name)
         if self._full_until_ms and self.now_ms() < self._full_until_ms:

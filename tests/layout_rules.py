@@ -67,7 +67,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
     "peering": _GROUND | {"exchange", "link"},
-    "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "sync"},
+    "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client"},
     "server": _GROUND | {"names", "packing", "model", "engine", "replica", "stream", "streams"},

@@ -16,6 +16,7 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.identity import RESTORED
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
@@ -26,7 +27,7 @@ from crdtstore.sync.vector import Heads, covers, vector_of
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-_KEPT: Final = frozenset({"identity", "names", "births", REMOVED})
+_KEPT: Final = frozenset({"identity", "names", "births", REMOVED, RESTORED})
 """Named records that are committed again when the commit with them failed."""
 
 

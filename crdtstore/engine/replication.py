@@ -12,6 +12,7 @@ from crdtstore.clock import wall_ms_of
 from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.fence import Fence
 from crdtstore.engine.healing import Healing
 from crdtstore.engine.identity import Identity, draw_origin
 from crdtstore.engine.ledger import NO_HEAD, Ledger, adoption_note, snapshot_note
@@ -57,6 +58,7 @@ class Replication:
         self.origins = Origins(storage, drafting)
         self.progress = SnapshotProgress.stored(storage)
         self.identity = identity
+        self.fence = Fence(drafting)
         self.healing = Healing(storage, documents, drafting, committing)
         self.removal = Removal(storage, drafting, identity.name)
         self.quarantined = _count_quarantined(storage)

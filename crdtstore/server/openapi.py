@@ -383,20 +383,14 @@ def _backup() -> Schema:
 
 
 def _stream() -> Schema:
-    return _operation(
-        "stream",
-        "A websocket on which a client sends numbered writes; docs/client.md describes it.",
-        {"101": {"description": "The write stream begins."}},
-        (401, 403, 422, 426, 503),
-    )
+    text = "A websocket on which a client sends numbered writes; docs/client.md describes it."
+    begun = {"101": {"description": "The write stream begins."}}
+    return _operation("stream", text, begun, (401, 403, 422, 426, 503))
 
 
 def _link() -> Schema:
-    operation = _operation(
-        "link",
-        "A websocket that links another replica; docs/protocol.md describes it.",
-        {"101": {"description": "The link begins."}},
-        (401, 403, 426, 503),
-    )
+    text = "A websocket that links another replica; docs/protocol.md describes it."
+    begun = {"101": {"description": "The link begins."}}
+    operation = _operation("link", text, begun, (401, 403, 426, 503))
     operation["security"] = [{"link_secret": []}, {}]
     return operation

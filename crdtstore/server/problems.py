@@ -48,6 +48,7 @@ _TITLES: Final[dict[str, str]] = {
     "replica-removed": "This replica was removed",
     "storage-full": "The disk is full",
     "storage-failed": "The disk failed",
+    "replica-fenced": "Another history was written under this replica's identity",
     "storage-corrupt": "Stored data is damaged",
     "policy-failed": "A survivorship policy did not choose",
     "replica-closed": "The replica is closed",

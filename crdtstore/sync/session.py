@@ -28,6 +28,7 @@ from crdtstore import limits
 from crdtstore.errors import (
     ClockSkew,
     IdentityClash,
+    LinkedToSelf,
     MessageInvalid,
     WrongProtocolVersion,
     WrongSpace,
@@ -171,10 +172,10 @@ class Session:
             )
         if peer.origin == mine.origin:
             if peer.nonce == mine.nonce:
-                raise IdentityClash("the replica was linked to itself; correct its list of peers")
+                raise LinkedToSelf("the replica was linked to itself; correct its list of peers")
             raise IdentityClash(
                 f"replica {peer.name!r} runs with the identity of {mine.name!r}: a live clone of "
-                "its data directory; stop one of them and start it from an empty directory"
+                "its data directory; stop one of them, and start the other one again"
             )
         self.clock_skew_ms = peer.clock_ms - now_ms
         if abs(self.clock_skew_ms) > self._clock_skew_ms_max:

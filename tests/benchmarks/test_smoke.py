@@ -66,7 +66,7 @@ def test_the_machine_and_the_versions_are_recorded(result: dict[str, Any]) -> No
 
 def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     parts = result["parts"]
-    assert set(parts) == {"apply", "growth", "fleet"}
+    assert set(parts) == {"apply", "stream", "growth", "fleet"}
     assert parts["apply"]["store"]["edits_per_s"] > 0
     (growth,) = parts["growth"].values()
     assert growth["differing"] == 0

@@ -27,7 +27,7 @@ async def count_until(replica: Replica, condition: Callable[[], bool]) -> int:
     times = 0
     while not condition():
         times += await count(replica, 1)
-        assert times < 300
+        assert times < 1_000
         await asyncio.sleep(0.1)
     return times
 

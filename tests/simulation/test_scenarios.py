@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from crdtstore.errors import ProfileErased
+from crdtstore.errors import ProfileErased, ReplicaFenced
 from crdtstore.model.operations import add, grant, increment, revoke
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing.simulation import Network, copy_storage
@@ -187,7 +187,7 @@ def test_a_link_to_oneself_is_told_so():
     network = Network(1)
     network.add("eu")
     network.wire("eu", "eu")
-    assert "identity-clash: the replica was linked to itself" in refused(network, "eu", "eu")["eu"]
+    assert "linked-to-self: the replica was linked to itself" in refused(network, "eu", "eu")["eu"]
 
 
 def test_a_live_clone_is_told_apart_and_neither_takes_from_the_other():
@@ -199,9 +199,49 @@ def test_a_live_clone_is_told_apart_and_neither_takes_from_the_other():
     network.wire("eu", "twin")
     reasons = refused(network, "eu", "twin")
     assert all("live clone" in reason for reason in reasons.values())
+    for name in ("eu", "twin"):
+        with pytest.raises(ReplicaFenced, match="live clone"):
+            write(network, name, "ann", x=2)
+        assert read(network, name, "ann") == {"x": 1}
+
+
+def test_live_clones_that_are_started_again_are_two_replicas():
+    network = Network(1)
+    network.add("eu")
+    write(network, "eu", "ann", x=1)
+    network.advance()
+    network.add("twin", storage=copy_storage(network.machines["eu"].storage))
+    network.wire("eu", "twin")
+    network.advance(5)
+    for name in ("eu", "twin"):
+        network.crash(name)
+        network.restart(name)
+        write(network, name, "ann", **{name: 2})
+    settled(network)
+    assert read(network, "eu", "ann") == {"x": 1, "eu": 2, "twin": 2}
+
+
+def test_a_replica_whose_history_was_written_by_another_takes_no_more_writes():
+    """Its twin met the peer first: what it wrote itself fits nowhere, and it is told so."""
+    network = Network(1)
+    for name in ("eu", "us"):
+        network.add(name)
+    network.wire("eu", "us")
+    write(network, "eu", "ann", x=1)
+    settled(network)
+    network.add("twin", storage=copy_storage(network.machines["eu"].storage))
+    network.wire("twin", "us")
+    network.cut(network.wires["twin", "us"])
     write(network, "eu", "ann", x=2)
     network.advance(10)
-    assert read(network, "twin", "ann") == {"x": 1}
+    write(network, "twin", "ann", x=3)
+    network.advance(10)
+    network.crash("eu")
+    network.heal(network.wires["twin", "us"])
+    network.advance(20)
+    with pytest.raises(ReplicaFenced, match="another history"):
+        write(network, "twin", "ann", x=4)
+    assert read(network, "us", "ann") == {"x": 2}
 
 
 def test_two_links_to_one_peer_become_one():

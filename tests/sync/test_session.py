@@ -7,6 +7,7 @@ from crdtstore.errors import (
     ClockSkew,
     FrameCorrupt,
     IdentityClash,
+    LinkedToSelf,
     MessageInvalid,
     WrongProtocolVersion,
     WrongSpace,
@@ -86,7 +87,7 @@ def test_the_vector_of_a_hello_is_what_the_peer_claims():
     [
         ({"space": "other", "origin": US}, WrongSpace, "'other'.*'default'"),
         ({"version": 1, "origin": US}, WrongProtocolVersion, "version 1.*upgrade the older"),
-        ({"nonce": 1}, IdentityClash, "linked to itself"),
+        ({"nonce": 1}, LinkedToSelf, "linked to itself"),
         ({"nonce": 2, "name": "twin"}, IdentityClash, "'twin'.*live clone"),
         ({"origin": US, "clock_ms": NOW + SKEW + 1}, ClockSkew, "60,001 ms ahead of"),
         ({"origin": US, "clock_ms": NOW - SKEW - 1}, ClockSkew, "60,001 ms behind"),

@@ -143,7 +143,7 @@ def test_an_acknowledged_write_that_is_gone_is_found():
     trial.run("visit", at="eu")
     trial.step(4)
     trial.crash("eu")
-    trial.network.nodes["eu"].storage = MemoryStorage()
+    trial.network.machines["eu"].storage = MemoryStorage()
     text = r"^eu lost an acknowledged write: the write of 'ann' at eu by web of visits\n"
     with pytest.raises(LawBroken, match=text):
         trial.check()
@@ -168,7 +168,7 @@ def test_a_wrong_sum_is_found(monkeypatch):
 
 def test_replicas_that_do_not_converge_are_found():
     trial = trial_of()
-    trial.network.nodes["us"].skew_ms = 10**7
+    trial.network.machines["us"].clock_ahead_ms = 10**7
     trial.run("visit", at="us")
     with pytest.raises(LawBroken, match=r"^the replicas do not converge: not converged after"):
         trial.check()
