@@ -221,11 +221,15 @@ def test_a_peer_with_another_history_of_ours_at_rest_is_refused():
     store = network.store("eu")
     ours = store.replication.identity.origin
     network.cut(wire(network, "eu", "us"))
-    for head, code in (((3, b"x" * 16), "identity-clash"), ((4, b"x" * 16), "new-incarnation")):
+    for head, code in (((4, b"x" * 16), "new-incarnation"), ((3, b"x" * 16), "identity-clash")):
         exchange = network.exchange("eu")
         number = exchange.open_link(outbound=True)
         said = replace(hello_of(network.store("us"), 5), heads={}, resting=1)
         exchange.receive(number, encode(said, TAG))
         exchange.receive(number, encode(Resting({ours: head}, {}, True), TAG))
         assert exchange.links[number].reason_code == code
-    assert store.replication.identity.origin != ours
+        if code == "new-incarnation":
+            assert store.replication.identity.origin != ours
+            ours = store.replication.identity.origin
+            count(network, "eu", 3)
+    assert store.replication.fence.reason
