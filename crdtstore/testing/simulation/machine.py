@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crdtstore.engine.commits import Commit, persist_growing
+from crdtstore.engine.resting import Resting
 from crdtstore.errors import StorageError
 from crdtstore.exchange import Exchange
 from crdtstore.storage.memory_storage import MemoryStorage
@@ -155,7 +156,7 @@ class Machine:
 
 def durable_vector(store: Store) -> Vector:
     """Return what a store durably has of every origin, those at rest included."""
-    resting = {origin: head[0] for origin, head in store.ledger.resting.items()}
+    resting = {origin: head[0] for origin, head in Resting(store.storage).items()}
     return resting | store.replication.vector
 
 
