@@ -4,6 +4,8 @@ from crdtstore.engine.feed import Change
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
+from crdtstore.identity_rules import IdentityRules, TypeRules
+from crdtstore.model.identifiers import identifier
 from crdtstore.model.operations import (
     add,
     decrement,
@@ -28,6 +30,7 @@ __all__ = [
     "CrdtstoreError",
     "Field",
     "Group",
+    "IdentityRules",
     "PeerStatus",
     "Profile",
     "RepairReport",
@@ -37,6 +40,7 @@ __all__ = [
     "Settings",
     "Store",
     "StoreDigest",
+    "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
@@ -44,6 +48,7 @@ __all__ = [
     "decrement",
     "edit_set",
     "grant",
+    "identifier",
     "increment",
     "remove",
     "revoke",

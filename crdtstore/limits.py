@@ -1,4 +1,7 @@
-"""Every bound of crdtstore, in one place: each with its unit and the reason for its size."""
+"""Every bound of crdtstore, in one place: each with its unit and the reason for its size.
+
+Those of the demo alone are in ``crdtstore.demo.limits``.
+"""
 
 from typing import Final
 
@@ -65,6 +68,25 @@ DECAY_DAYS_MAX: Final = 36_500
 
 EPOCH_MAX: Final = 2**31
 """Erasures and revivals of one profile: a bound that only a fault can reach."""
+
+# --- persons -----------------------------------------------------------------------------------
+IDENTIFIER_BYTES_MAX: Final = 320
+"""UTF-8 bytes of an identifier: an e-mail address of 254, as RFC 5321 allows, and its type."""
+
+MAILBOX_BYTES_MAX: Final = 64
+"""Bytes before the @ of an e-mail address (RFC 5321, 4.5.3.1.1)."""
+
+HOST_BYTES_MAX: Final = 253
+"""Bytes of a host name in text (RFC 1035, 2.3.4)."""
+
+NORMALISED_IDENTIFIERS_MAX: Final = 4_096
+"""Identifiers whose normal form is remembered: services send the same ones again and again."""
+
+PERSON_PROFILES_MAX: Final = 1_000
+"""Profiles that the rules may allow one person to have: a read resolves all of them."""
+
+PERSON_IDENTIFIERS_MAX: Final = 1_000
+"""Identifiers that the rules may allow one person to have: Segment's number."""
 
 # --- writes, frames, messages ------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 256 * KIBIBYTE
@@ -347,44 +369,3 @@ CLIENT_TIMEOUT_S: Final = 70.0
 
 REPAIR_TIMEOUT_S: Final = 3_600.0
 """The command line waits this long for a repair: it may have to exchange a whole store."""
-
-# --- the demo ----------------------------------------------------------------------------------
-DEMO_PORT_MIN: Final = 20_000
-DEMO_PORT_MAX: Final = 31_999
-"""Ports of the demo's replicas: above the usual services, below those that systems hand out."""
-
-DEMO_RECORDS_MAX: Final = 5_000
-"""Persons in the packaged data set."""
-
-DEMO_BATCH_WRITES: Final = 100
-"""Writes in one request of a demo writer: as a sync service sends them."""
-
-DEMO_BATCHES_IN_FLIGHT: Final = 4
-"""Requests that a demo writer has under way: enough to fill a group commit."""
-
-DEMO_CONTESTED_MAX: Final = 500
-"""Persons edited on both sides of the cut: enough to be no accident, few enough to be quick."""
-
-DEMO_READS_IN_FLIGHT: Final = 32
-"""Requests that the demo's audit has under way on each replica."""
-
-DEMO_CUT_S: Final = 5.0
-"""How long the demo keeps a region cut off: long enough to watch it fall behind."""
-
-DEMO_CUT_ROUNDS: Final = 10
-"""Rounds of edits during the cut: lag grows before the eyes, not in one jump."""
-
-DEMO_START_TIMEOUT_S: Final = 30.0
-"""A demo replica is ready within this, also on a busy machine."""
-
-DEMO_PATIENCE_S: Final = 60.0
-"""How long the demo waits for convergence: four times the longest pause between dials."""
-
-DEMO_STOP_TIMEOUT_S: Final = 15.0
-"""A demo replica that has not ended so long after SIGTERM is killed: it may drain for 10 s."""
-
-DEMO_LOOK_S: Final = 0.1
-"""The demo looks at its replicas this often: the error of the times that it prints."""
-
-DEMO_LINE_S: Final = 1.0
-"""Without a terminal the demo prints a line about its replicas this often."""

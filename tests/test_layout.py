@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "crdtstore").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "benchmarks").rglob("*.py"))]
 ALL_PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+LIMITS = [
+    (ROOT / name).read_text("utf-8") for name in ("crdtstore/limits.py", "crdtstore/demo/limits.py")
+]
 TEXTS = sorted(
     path
     for pattern in (
@@ -85,13 +88,12 @@ def test_what_the_package_offers_is_sorted_real_and_complete() -> None:
 
 
 def test_every_limit_has_a_reason() -> None:
-    text = (ROOT / "crdtstore/limits.py").read_text("utf-8")
-    assert rules.limits_without_reason(text) == []
+    for text in LIMITS:
+        assert rules.limits_without_reason(text) == []
 
 
 def test_every_limit_is_used() -> None:
-    text = (ROOT / "crdtstore/limits.py").read_text("utf-8")
-    names = re.findall(r"^([A-Z_]+): Final", text, re.MULTILINE)
+    names = [name for text in LIMITS for name in re.findall(r"^([A-Z_]+): Final", text, re.M)]
     assert len(names) > 60
     code = "\n".join(path.read_text("utf-8") for path in PACKAGE)
     unused = [name for name in names if len(re.findall(rf"\b{name}\b", code)) < 2]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.ledger import Ledger
 
@@ -108,7 +108,7 @@ async def _check_values(
             found.problems.extend(_compare_values(profile_id, actual, values[profile_id]))
 
     async with asyncio.TaskGroup() as readers:
-        for _ in range(limits.DEMO_READS_IN_FLIGHT):
+        for _ in range(limits.READS_IN_FLIGHT):
             readers.create_task(read())
 
 

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.golden import ExplainedField, ExplainedRecord
 from crdtstore.demo.watch import Observation
 
@@ -64,7 +64,7 @@ class Screen:
             self._live.update(_table_of(observations), refresh=True)
             return
         now_s = time.monotonic()
-        if is_last or now_s - self._shown_s >= limits.DEMO_LINE_S:
+        if is_last or now_s - self._shown_s >= limits.LINE_S:
             self._shown_s = now_s
             for seen in observations:
                 self.say(_line_of(seen))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.failure import DemoFailed
 from crdtstore.demo.ledger import Ledger
@@ -83,7 +83,7 @@ class Watch:
         while len(self._edits) > 2 and now_s - self._edits[1][0] >= _RATE_WINDOW_S:
             self._edits.popleft()
         then_s, then = self._edits[0]
-        span_s = max(now_s - then_s, limits.DEMO_LOOK_S)
+        span_s = max(now_s - then_s, limits.LOOK_S)
         return {name: (self._ledger.edits[name] - then[name]) / span_s for name in names}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from crdtstore import limits
+from crdtstore.demo import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.ledger import Ledger
 from crdtstore.demo.records import Record
@@ -85,13 +85,13 @@ async def send(client: Client, writes: Sequence[Write], ledger: Ledger) -> None:
                 ledger.acknowledge(client.name, write, changed)
 
     async with asyncio.TaskGroup() as workers:
-        for _ in range(limits.DEMO_BATCHES_IN_FLIGHT):
+        for _ in range(limits.BATCHES_IN_FLIGHT):
             workers.create_task(work())
 
 
 def _batches(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
-    for start in range(0, len(writes), limits.DEMO_BATCH_WRITES):
-        yield writes[start : start + limits.DEMO_BATCH_WRITES]
+    for start in range(0, len(writes), limits.BATCH_WRITES):
+        yield writes[start : start + limits.BATCH_WRITES]
 
 
 def _write(record: Record, source: str, **fields: Any) -> Write:
