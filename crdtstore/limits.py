@@ -88,6 +88,15 @@ PERSON_PROFILES_MAX: Final = 1_000
 PERSON_IDENTIFIERS_MAX: Final = 1_000
 """Identifiers that the rules may allow one person to have: Segment's number."""
 
+IDENTIFIER_PROFILES_MAX: Final = 1_000
+"""Profiles that hold an identifier beyond which it links nobody: no person has more profiles."""
+
+LINK_ATTEMPTS_MAX: Final = 32
+"""Persons that share an identifier and must stay apart: a further profile tries so many of them."""
+
+DROPPED_LINKS_MAX: Final = 1_000
+"""Dropped links in the report of one person, the first by identifier."""
+
 # --- writes, frames, messages ------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 256 * KIBIBYTE
 """Bytes of a frame: what a link buffers, what a relay holds, what one hash covers."""
