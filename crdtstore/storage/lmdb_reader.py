@@ -28,6 +28,7 @@ class LmdbReader(ABC):
     _journal: Table
     _waypoints: Table
     _meta: Table
+    _index: Table
 
     @abstractmethod
     def _check_open(self) -> None:
@@ -97,6 +98,27 @@ class LmdbReader(ABC):
         start = prefix.encode()
         found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
         return {key.decode(): value for key, value in found}
+
+    def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
+        """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
+        assert limit > 0, "a scan needs a limit"
+        self._check_open()
+        found: list[bytes] = []
+        try:
+            with (
+                self._environment.begin(db=self._index) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                is_there = cursor.set_range(max(prefix, after + b"\x00" if after else prefix))
+                while is_there and len(found) < limit:
+                    key = cursor.key()
+                    if not key.startswith(prefix):
+                        break
+                    found.append(key)
+                    is_there = cursor.next()
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+        return found
 
     def _get(self, table: Table, key: bytes) -> bytes | None:
         self._check_open()

@@ -363,6 +363,7 @@ def copy_storage(storage: MemoryStorage, *, fingerprint: str = "memory") -> Memo
             documents=list(documents.items()),
             waypoints=storage.waypoints(),
             meta=dict(storage.metas("")),
+            index=[(key, True) for key in storage.index(b"", b"", limit=_WHOLE)],
         )
     )
     return copy
