@@ -258,6 +258,12 @@ TRIM_RECORDS_MAX: Final = 2_000
 BATCH_DOCUMENTS_MAX: Final = 50_000
 """Documents in one batch: each may touch pages of its own, and LMDB holds 131,071 of them."""
 
+BATCH_INDEX_KEYS: Final = 20_000
+"""Index keys of a batch beyond which it takes no further documents: each may touch a page."""
+
+INDEX_PAGE_KEYS: Final = 64
+"""Index keys read at a time: few profiles share an identifier."""
+
 CACHE_BYTES_DEFAULT: Final = 256 * MEBIBYTE
 """Estimated memory of documents held unpacked."""
 

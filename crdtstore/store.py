@@ -23,6 +23,7 @@ from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.feed import Change, end_cursor, read_changes
+from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.listing import living_documents
@@ -35,7 +36,7 @@ from crdtstore.engine.verification import (
     count_profiles,
     digest_store,
 )
-from crdtstore.engine.writes import WriteResult
+from crdtstore.engine.writes import WriteResult, check_version, check_writable
 from crdtstore.errors import (
     InvalidInput,
     LimitExceeded,
@@ -45,7 +46,6 @@ from crdtstore.errors import (
     StorageError,
     StorageFailed,
     StorageFull,
-    VersionMismatch,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.profile import Candidate, Profile, explain, resolve
@@ -84,6 +84,7 @@ class Store:
         self.random_bits = random_bits
         identity = settle_identity(storage, name, space, random_bits)
         tag = space_tag(space)
+        ensure_index(storage)
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
         self.ledger = Ledger(storage)
@@ -189,7 +190,7 @@ class Store:
             self._check_source(source)
         self._check_room()
         document = self.documents.get(profile_id)
-        self._check_state(profile_id, document, if_version)
+        check_writable(profile_id, document, if_version)
         if cursors:
             self.cursors.check(cursors)
         context = WriteContext(
@@ -220,7 +221,7 @@ class Store:
         check_profile_id(profile_id)
         document = self.documents.get(profile_id)
         if if_version is not None and document.version != if_version:
-            self._check_version(profile_id, document, if_version)
+            check_version(profile_id, document, if_version)
         if document.is_erased == to_erased:
             return WriteResult(profile_id, document.version, ())
         if document.epoch >= limits.EPOCH_MAX:
@@ -229,18 +230,6 @@ class Store:
         self._clock.tick(self.now_ms())
         self._drafting.record(profile_id, document, document.epoch + 1, {})
         return WriteResult(profile_id, document.version, ())
-
-    def _check_state(self, profile_id: str, document: Document, if_version: str | None) -> None:
-        if document.is_erased:
-            raise ProfileErased(profile_id)
-        if if_version is not None:
-            self._check_version(profile_id, document, if_version)
-
-    @staticmethod
-    def _check_version(profile_id: str, document: Document, if_version: str) -> None:
-        actual = None if document.is_absent else document.version
-        if actual != if_version:
-            raise VersionMismatch(profile_id, if_version, actual)
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

@@ -200,6 +200,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
         f"{report['documents']:,} records at rest at {client.url} checked: "
         f"{'all sound' if report['is_sound'] else 'damage found'}"
     )
+    if report["index_faults"]:
+        print(f"{report['index_faults']:,} faults in the index: restart, and it is built anew")
     for profile_id in report["damaged"]:
         print_line(f"  damaged: {profile_id}")
     rows = [

@@ -5,8 +5,12 @@ when that is full it becomes the old one and the old one is dropped. Dirty docum
 apart and are never dropped.
 """
 
+from collections.abc import Iterable
+
 from crdtstore import limits
+from crdtstore.engine.identifiers import FreshIdentifiers
 from crdtstore.errors import StorageCorrupt
+from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
 from crdtstore.storage.contract import Storage
 
@@ -16,7 +20,8 @@ _DOCUMENT_OVERHEAD_BYTES = 700
 class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
-    ``dirty`` are those that differ from their stored record. ``damaged`` are those whose stored
+    ``dirty`` are those that differ from their stored record, ``fresh`` the identifiers that these
+    may have beyond the index at rest. ``damaged`` are those whose stored
     record cannot be read: what peers send of them is joined here, out of sight of readers and
     checkpoints, until a peer sends the whole document.
     """
@@ -29,6 +34,7 @@ class Documents:
         self._young_bytes = 0
         self._old_bytes = 0
         self.dirty: dict[str, Document] = {}
+        self.fresh = FreshIdentifiers()
         self.damaged: dict[str, Document] = {}
 
     @property
@@ -66,10 +72,16 @@ class Documents:
             self.damaged[profile_id] = document
             return document
 
-    def note_change(self, profile_id: str, document: Document) -> None:
-        """Take note that a document has cells which its stored record lacks."""
+    def note_change(self, profile_id: str, document: Document, cells: Cells) -> None:
+        """Take note that a document was given cells which its stored record lacks."""
         if profile_id not in self.damaged:
             self.dirty[profile_id] = document
+            self.fresh.note(profile_id, cells)
+
+    def settle(self, profile_id: str) -> None:
+        """Take note that the record of a document has all its cells."""
+        self.dirty.pop(profile_id, None)
+        self.fresh.forget(profile_id)
 
     def make_whole(self, profile_id: str) -> bool:
         """Have a document written anew, all of it having come; return whether it was damaged."""
@@ -78,12 +90,13 @@ class Documents:
             self.dirty[profile_id] = self.get(profile_id)
             return False
         self._admit(profile_id, document)
-        self.dirty[profile_id] = document
+        self.note_change(profile_id, document, document.cells)
         return True
 
     def unmake_whole(self, profile_id: str) -> None:
         """Take that back for a damaged document: the commit that should keep it has failed."""
-        self.damaged[profile_id] = self.dirty.pop(profile_id)
+        self.damaged[profile_id] = self.dirty[profile_id]
+        self.settle(profile_id)
         self._young.pop(profile_id, None)
         self._old.pop(profile_id, None)
 
@@ -96,7 +109,7 @@ class Documents:
             self._old, self._old_bytes = self._young, self._young_bytes
             self._young, self._young_bytes = {}, 0
 
-    def rest(self, profile_ids: list[str]) -> list[tuple[str, bytes, Document, int]]:
+    def rest(self, profile_ids: Iterable[str]) -> list[tuple[str, bytes, Document, int]]:
         """Return (id, record, document, digest) of documents, as storage shall keep them.
 
         One whose record is found damaged is left out: there is nothing newer to keep of it.
@@ -108,7 +121,7 @@ class Documents:
             except StorageCorrupt:
                 continue
             if document.is_absent:
-                self.dirty.pop(profile_id, None)
+                self.settle(profile_id)
             else:
                 record, digest = to_record(profile_id, document)
                 rested.append((profile_id, record, document, digest))

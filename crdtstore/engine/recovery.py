@@ -78,6 +78,6 @@ def _replay(
         document = documents.get_to_join(profile_id)
         if absorb(document, epoch, cells, undo):
             document.size_bytes += 64 * len(cells)
-            documents.note_change(profile_id, document)
+            documents.note_change(profile_id, document, cells)
     ledger.heads[frame.origin] = frame.head
     clock.observe(frame.timestamp)

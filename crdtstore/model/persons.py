@@ -26,24 +26,10 @@ from typing import NamedTuple
 
 from crdtstore import limits
 from crdtstore.clock import wall_ms_of
-from crdtstore.identity_rules import IDENTIFIERS, MATCH, NOT_MATCH, IdentityRules, type_of
-from crdtstore.model.cells import SEPARATOR, SET, TEXT_ELEMENT, Cells
+from crdtstore.identity_rules import MATCH, IdentityRules, type_of
+from crdtstore.model.identity import ProfileIdentity
 
 _DAY_MS = 24 * 3600 * 1000
-_PREFIXES = tuple(f"{SET}{field}{SEPARATOR}" for field in (IDENTIFIERS, MATCH, NOT_MATCH))
-
-
-class ProfileIdentity(NamedTuple):
-    """What one document says about whose profile it is.
-
-    ``identifiers`` maps each to the timestamp since when the profile has held it; ``match`` and
-    ``not_match`` are the ids of other profiles.
-    """
-
-    profile_id: str
-    identifiers: Mapping[str, int]
-    match: frozenset[str]
-    not_match: frozenset[str]
 
 
 class DroppedLink(NamedTuple):
@@ -64,27 +50,6 @@ class PersonGroup(NamedTuple):
     id: str
     profiles: tuple[str, ...]
     dropped: tuple[DroppedLink, ...]
-
-
-def identity_of(profile_id: str, cells: Cells) -> ProfileIdentity:
-    """Return what the cells of a document say about whose profile it is."""
-    identifiers: dict[str, int] = {}
-    edges: dict[str, set[str]] = {MATCH: set(), NOT_MATCH: set()}
-    for key, cell in cells.items():
-        if not key.startswith(_PREFIXES) or cell[0] <= cell[1]:
-            continue
-        field, _, _, element = key[1:].split(SEPARATOR, 3)
-        text = element[1:]
-        if element[:1] != TEXT_ELEMENT:
-            continue
-        if field != IDENTIFIERS:
-            edges[field].add(text)
-        elif ":" in text:
-            identifiers[text] = min(cell[0], identifiers.get(text, cell[0]))
-    match, not_match = edges[MATCH], edges[NOT_MATCH]
-    return ProfileIdentity(
-        profile_id, identifiers, frozenset(match - {profile_id}), frozenset(not_match)
-    )
 
 
 def persons_of(

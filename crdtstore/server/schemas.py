@@ -202,6 +202,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "profiles": _COUNT,
             "digest": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
             "damaged": listed(_TEXT),
+            "index_keys": _COUNT,
+            "index_faults": _COUNT,
             "is_sound": _FLAG,
         }
     ),

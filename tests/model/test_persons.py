@@ -2,7 +2,8 @@
 
 from crdtstore import IdentityRules, TypeRules, limits
 from crdtstore.model.cells import encode_element, register_key, set_key
-from crdtstore.model.persons import DroppedLink, ProfileIdentity, identity_of, persons_of
+from crdtstore.model.identity import ProfileIdentity, identifiers_in, identity_of
+from crdtstore.model.persons import DroppedLink, persons_of
 
 DAY = 86_400_000 << 16
 RULES = IdentityRules()
@@ -142,3 +143,4 @@ def test_what_the_cells_say() -> None:
     assert identity_of("p", cells) == ProfileIdentity(
         "p", {"email:x": 4}, frozenset({"q"}), frozenset({"r"})
     )
+    assert identifiers_in(cells) == {"email:x"}
