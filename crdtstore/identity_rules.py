@@ -38,8 +38,17 @@ MATCH: Final = "identity.match"
 NOT_MATCH: Final = "identity.not_match"
 """The set field with the ids of profiles that a steward said are of another person."""
 
+IGNORED: Final = "identity.ignored"
+"""The set field with the candidates of a profile that a steward left out."""
+
+PIN_PREFIX: Final = "identity.pin."
+"""What comes before a field's name in that of the register with the value pinned for it."""
+
+RESERVED_PREFIX: Final = "identity."
+"""What the names of all fields of stewards begin with; golden records do not show them."""
+
 RESERVED_KINDS: Final[Mapping[str, str]] = MappingProxyType(
-    {IDENTIFIERS: "set", MATCH: "set", NOT_MATCH: "set"}
+    {IDENTIFIERS: "set", MATCH: "set", NOT_MATCH: "set", IGNORED: "set"}
 )
 """The fields that identity uses, and their kinds in every schema."""
 

@@ -48,7 +48,8 @@ from crdtstore.errors import (
     StorageFull,
 )
 from crdtstore.model.document import Document
-from crdtstore.model.profile import Candidate, Profile, explain, resolve
+from crdtstore.model.golden import explain, resolve
+from crdtstore.model.profile import Candidate, Profile
 from crdtstore.model.write import WriteContext, plan_write
 from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.schema import Schema

@@ -41,6 +41,7 @@ from crdtstore.schema import GROUP_POLICIES, KINDS, Field, Group, Policy, Schema
 FIELDS: Final = ("name", "address.city", "größe")
 SOURCES: Final = ("cdp", "salesforce", "steward")
 ORIGINS: Final = (0x1F3A5C7E9B2D4F61, 0x6C8E1A3B5D7F9021)
+PROFILE_IDS: Final = ("p1", "p2")
 LETTERS: Final = (REGISTER, COUNTER, SET, DENIAL, GRANT)
 
 _DAY: Final = 86_400_000 << 16
@@ -178,7 +179,10 @@ def claims() -> SearchStrategy[list[Claim]]:
     """One or more claims to a field, of which any two sources may say the same at one time."""
     present = cell_values().filter(lambda value: value is not None)
     moment = st.one_of(st.integers(1, 4), st.integers(0, 400).map(lambda days: (days + 1) * _DAY))
-    claim = st.tuples(moment, st.sampled_from(ORIGINS), st.sampled_from(SOURCES), present)
+    profile_id = st.sampled_from(PROFILE_IDS)
+    claim = st.tuples(
+        moment, st.sampled_from(ORIGINS), st.sampled_from(SOURCES), present, profile_id
+    )
     return st.lists(claim, min_size=1, max_size=6)
 
 
