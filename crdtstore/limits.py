@@ -91,6 +91,9 @@ PERSON_IDENTIFIERS_MAX: Final = 1_000
 IDENTIFIER_PROFILES_MAX: Final = 1_000
 """Profiles that hold an identifier beyond which it links nobody: no person has more profiles."""
 
+COMPONENT_PROFILES_MAX: Final = 5_000
+"""Profiles that hang together beyond which each is a person of its own: a read looks at all."""
+
 LINK_ATTEMPTS_MAX: Final = 32
 """Persons that share an identifier and must stay apart: a further profile tries so many of them."""
 

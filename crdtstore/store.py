@@ -26,7 +26,8 @@ from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import living_documents
+from crdtstore.engine.listing import check_page, living_documents
+from crdtstore.engine.persons import Persons
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.verification import (
@@ -38,7 +39,6 @@ from crdtstore.engine.verification import (
 )
 from crdtstore.engine.writes import WriteResult, check_version, check_writable
 from crdtstore.errors import (
-    InvalidInput,
     LimitExceeded,
     ProfileErased,
     ProfileNotFound,
@@ -85,7 +85,7 @@ class Store:
         self.random_bits = random_bits
         identity = settle_identity(storage, name, space, random_bits)
         tag = space_tag(space)
-        ensure_index(storage)
+        has_index = ensure_index(storage)
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
         self.ledger = Ledger(storage)
@@ -110,6 +110,7 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
         )
+        self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
         self._known_sources: set[str] = set()
         self.cursors = Cursors(storage, self._drafting)
         self._counters = {"noops": 0, "commits_failed": 0}
@@ -324,10 +325,7 @@ class Store:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        if not 0 < limit <= limits.PAGE_PROFILES_MAX:
-            raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_PROFILES_MAX:,}")
-        if after:
-            check_profile_id(after)
+        check_page(after, limit)
         living = living_documents(self.storage, self.documents, after, limit)
         return [
             resolve(profile_id, document, self.schema)
@@ -357,6 +355,13 @@ class Store:
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
         return self.cursors.get(name)
+
+    @property
+    def persons(self) -> Persons:
+        """The persons of the store: which profiles are one, and their golden records."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        return self._persons
 
     @property
     def profile_count(self) -> int:

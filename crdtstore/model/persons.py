@@ -3,9 +3,9 @@
 Profiles that hold the same identifier are linked, and so are two that a steward matched. Links are
 taken one by one, and each unites two persons unless the rules forbid it:
 
-1. matches of stewards, in the order of the profile ids: both profiles must hold the other's id, so
-   removing it from either undoes them;
-2. identifiers by priority of their type, then in the order of time in which profiles took them.
+1. identifiers by priority of their type, then in the order of time in which profiles took them;
+2. matches of stewards, in the order of the profile ids: both profiles must hold the other's id, so
+   removing it from either undoes them. A match unites persons as identifiers made them.
 
 A link is dropped, and reported, if it would bring together two profiles of which either says that
 it does not match the other; or more profiles or identifiers than a person may have; or more values
@@ -64,8 +64,8 @@ def persons_of(
     """
     known = {identity.profile_id: identity for identity in identities}
     linking = _Linking(known, rules, overloaded)
-    linking.link_matches()
     linking.link_identifiers()
+    linking.link_matches()
     return linking.result()
 
 
@@ -124,14 +124,6 @@ class _Linking:
             for profile_id, identity in known.items()
         }
 
-    def link_matches(self) -> None:
-        """Take the matches of stewards."""
-        for profile_id in sorted(self._known):
-            for other_id in sorted(self._known[profile_id].match):
-                other = self._known.get(other_id)
-                if other_id > profile_id and other is not None and profile_id in other.match:
-                    self._link(MATCH, profile_id, other_id)
-
     def link_identifiers(self) -> None:
         """Take the identifiers, by priority and time; a profile joins the first that it may."""
         entries = sorted(
@@ -145,6 +137,14 @@ class _Linking:
             is_linked = any(self._link(text, profile_id, anchor) for anchor in earlier)
             if not is_linked and len(earlier) < limits.LINK_ATTEMPTS_MAX:
                 earlier.append(profile_id)
+
+    def link_matches(self) -> None:
+        """Take the matches of stewards."""
+        for profile_id in sorted(self._known):
+            for other_id in sorted(self._known[profile_id].match):
+                other = self._known.get(other_id)
+                if other_id > profile_id and other is not None and profile_id in other.match:
+                    self._link(MATCH, profile_id, other_id)
 
     def _link(self, identifier: str, profile_id: str, other_id: str) -> bool:
         """Unite the groups of two profiles if the rules allow it; return whether they are one."""

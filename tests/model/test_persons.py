@@ -86,8 +86,15 @@ def test_a_match_needs_both_ends_and_may_exceed_a_limit() -> None:
     one, other = profile("a", "user_id:1", match={"b"}), profile("b", "user_id:2", match={"a"})
     assert groups(one, other) == ["ab"]
     assert groups(one, profile("b", "user_id:2")) == ["a", "b"]
-    third = profile("c", "user_id:3", "phone:+1")
-    assert groups(one, other._replace(identifiers={"phone:+1": 1}), third) == ["ab", "c"]
+
+
+def test_a_match_unites_persons_whole() -> None:
+    world = (
+        profile("a", "user_id:1", "email:x"), profile("b", "email:x", match={"d"}),
+        profile("c", "user_id:2", "phone:+1"), profile("d", "phone:+1", match={"b"}),
+    )  # fmt: skip
+    assert groups(*world) == ["abcd"]
+    assert groups(*world, profile("e", "user_id:3", "phone:+1", since=9)) == ["abcd", "e"]
 
 
 def test_not_match_is_stronger_than_anything() -> None:
