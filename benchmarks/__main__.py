@@ -6,18 +6,19 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import apply, durable
+from benchmarks import apply, durable, persons
 from benchmarks.measure import Figure, machine
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: profiles in memory, profiles on disk, edits per run, runs."""
+    """How much is measured: profiles in memory, profiles on disk, edits per run, runs, persons."""
 
     profiles_in_memory: int
     profiles_on_disk: int
     edits: int
     runs: int
+    persons: int = 20
 
 
 SMOKE = Size(profiles_in_memory=100_000, profiles_on_disk=5_000, edits=60_000, runs=3)
@@ -30,6 +31,7 @@ def run(size: Size) -> list[Figure]:
         *apply.measure(size.profiles_in_memory, size.edits, size.runs),
         *apply.measure_store(size.profiles_on_disk, size.edits, size.runs),
         *durable.measure(size.profiles_on_disk, size.edits, size.runs),
+        *persons.measure(size.persons, size.edits // 200, size.runs),
     ]
 
 

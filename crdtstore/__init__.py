@@ -1,6 +1,7 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
 from crdtstore.engine.feed import Change
+from crdtstore.engine.persons import Person
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
@@ -32,6 +33,7 @@ __all__ = [
     "Group",
     "IdentityRules",
     "PeerStatus",
+    "Person",
     "Profile",
     "RepairReport",
     "Replica",

@@ -42,6 +42,7 @@ from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
+from crdtstore.stewardship import ReplicaPersons
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
 
@@ -160,6 +161,12 @@ class Replica:
         """Backups of this replica while it works: ``await replica.backups.write(path)``."""
         self._check_open()
         return self._backups
+
+    @property
+    def persons(self) -> ReplicaPersons:
+        """Which profiles are of one person, their golden records, and stewards' decisions."""
+        self._check_open()
+        return ReplicaPersons(self._store, self._commits)
 
     # --- writing ------------------------------------------------------------------------------
 

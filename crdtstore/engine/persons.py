@@ -46,7 +46,7 @@ from crdtstore.model.operations import EditSet, SetValue
 from crdtstore.model.persons import DroppedLink, PersonGroup
 from crdtstore.model.profile import Candidate, Profile
 from crdtstore.model.values import Value
-from crdtstore.names import check_field_name, check_profile_id
+from crdtstore.names import check_field_name, check_profile_id, check_source_name
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
@@ -151,6 +151,7 @@ class Persons:
         Limits of types do not count against a steward. Raises MergeRefused if the person would have
         more profiles or identifiers than the rules allow.
         """
+        self._check_source(source)
         component = self._both(profile_id, other_id)
         return self._apply(
             planned_merge(component, self._rules, profile_id, other_id), profile_id, source
@@ -164,6 +165,7 @@ class Persons:
         Return the person of the first. A merge that is taken back leaves both golden records as
         they were before it.
         """
+        self._check_source(source)
         if other_id is None:
             edges = planned_parting(self._sound_component(profile_id), self._rules, profile_id)
         else:
@@ -173,6 +175,7 @@ class Persons:
 
     def not_match(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
         """Say that two profiles are of two persons, now and later; return that of the first."""
+        self._check_source(source)
         component = self._both(profile_id, other_id)
         return self._apply(planned_not_match(component, profile_id, other_id), profile_id, source)
 
@@ -184,6 +187,7 @@ class Persons:
         The pin is stored with the profile named. Raises KindConflict if the field is no register.
         """
         check_field_name(field)
+        self._check_source(source)
         group = self._group(profile_id)
         document = self._documents.get(profile_id)
         kinds = {parse_key(key).letter for key in document.cells if parse_key(key).field == field}
@@ -202,6 +206,7 @@ class Persons:
 
         Raises InvalidInput if that source has no value there.
         """
+        self._check_candidate(field, of_source, source)
         cell = self._living(profile_id).cells.get(register_key(field, of_source))
         if cell is None or cell[2] is None:
             raise InvalidInput(
@@ -215,6 +220,7 @@ class Persons:
         self, profile_id: str, field: str, of_source: str, *, source: str = STEWARD
     ) -> Person:
         """Let a profile's candidates that were ignored count again."""
+        self._check_candidate(field, of_source, source)
         beginning = SEPARATOR.join((field, of_source, ""))
         elements = {
             str(decode_element(parsed.element))
@@ -234,6 +240,15 @@ class Persons:
                 "there was no room to build the index of identifiers; make room, and open again"
             )
         return Exploration(self._storage, self._documents, self._rules)
+
+    def _check_source(self, source: str) -> None:
+        check_source_name(source)
+        self._schema.check_source(source)
+
+    def _check_candidate(self, field: str, of_source: str, source: str) -> None:
+        check_field_name(field)
+        check_source_name(of_source)
+        self._check_source(source)
 
     def _living(self, profile_id: str) -> Document:
         check_profile_id(profile_id)

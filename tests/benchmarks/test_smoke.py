@@ -10,7 +10,9 @@ import pytest
 from benchmarks import __main__ as program
 
 ROOT = Path(__file__).parents[2]
-TINY = program.Size(profiles_in_memory=2_000, profiles_on_disk=2_000, edits=2_000, runs=1)
+TINY = program.Size(
+    profiles_in_memory=2_000, profiles_on_disk=2_000, edits=2_000, runs=1, persons=2
+)
 
 
 def test_every_figure_is_measured(
@@ -22,7 +24,7 @@ def test_every_figure_is_measured(
     report = json.loads(capsys.readouterr().out)
     assert report["machine"]["cores"]
     figures = {each["name"]: each for each in report["figures"]}
-    assert set(figures) >= {"apply", "store", "durable batches", "floor: fdatasync"}
+    assert set(figures) >= {"apply", "store", "durable batches", "floor: fdatasync", "person"}
     for each in figures.values():
         assert 0 < each["lowest"] <= each["median"] <= each["highest"]
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
