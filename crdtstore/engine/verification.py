@@ -25,6 +25,7 @@ from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Storage
 
 _PAGE_RECORDS = 2_000
+_PAGE_KEYS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Verification:
                 self._index_faults += 1
 
     def _step_index(self) -> bool:
-        keys = self._storage.index(INDEX_TAG, self._after, limit=_PAGE_RECORDS)
+        keys = self._storage.index(INDEX_TAG, self._after, limit=_PAGE_KEYS)
         self._index_keys += len(keys)
         for key in keys:
             profile_id = profile_of(key)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crdtstore import add, remove
+from crdtstore.backups import restore_backup, write_store_backup
 from crdtstore.engine.identifiers import (
     INDEX_NOTE,
     INDEX_TAG,
@@ -15,6 +16,7 @@ from crdtstore.engine.identifiers import (
     index_key,
     profile_of,
 )
+from crdtstore.engine.snapshots import read_chunks
 from crdtstore.errors import Refused, StorageFull
 from crdtstore.model.document import from_record
 from crdtstore.model.identity import identifiers_in
@@ -222,3 +224,26 @@ def test_a_checkpoint_takes_few_documents_with_many_identifiers(
     check(store)
     assert not store.documents.dirty
     assert reopened(store).digest() == store.digest()
+
+
+def test_a_backup_brings_its_index_along(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = filled(LmdbStorage.open(tmp_path / "data"))
+    write_store_backup(store, tmp_path / "eu.backup")
+    store.close()
+    restore_backup(tmp_path / "eu.backup", tmp_path / "restored")
+    caplog.set_level("INFO", "crdtstore.index")
+    with open_store(LmdbStorage.open(tmp_path / "restored")) as restored:
+        assert restored.verify().is_sound
+        check(restored)
+    assert "building" not in caplog.text
+
+
+def test_a_snapshot_is_indexed_as_it_comes() -> None:
+    source, target = filled(), open_store(name="us")
+    chunks, _ = read_chunks(source.storage, "", source.replication.healing.latest_timestamp)
+    for chunk in chunks:
+        target.replication.healing.join(chunk.entries, chunk.timestamp, target.now_ms(), None)
+    check(target)
+    target.commit()
+    check(target)
+    assert len(target.storage.index(INDEX_TAG, b"", limit=ALL)) == len(IDS) * len(TEXTS)
