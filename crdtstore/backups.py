@@ -31,7 +31,7 @@ from crdtstore.storage.backup_file import (
 )
 from crdtstore.storage.contract import Batch, CopyInterrupted, StorageCopy
 from crdtstore.storage.directory import FORMAT_FILE
-from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.storage.restoring import restore_directory
 from crdtstore.store import Store
 
@@ -139,7 +139,7 @@ def write_directory_backup(
     """
     if not (Path(directory) / FORMAT_FILE).exists():
         raise StorageError(f"{directory} is no data directory of crdtstore")
-    storage = LmdbStorage.open(directory)
+    storage = LoggedStorage.open(directory)
     try:
         identity = stored_identity(storage)
         if identity is None:

@@ -129,17 +129,21 @@ CREDIT_BYTES: Final = 4 * MEBIBYTE
 INBOX_BYTES_MAX: Final = 8 * MEBIBYTE
 """Bytes of frames that wait for an earlier one; beyond it they are dropped and asked for again."""
 
+HELD_FRAME_BYTES: Final = 512
+"""Memory that a frame takes while it waits, besides its bytes: small ones must not add up."""
+
+OUTGOING_BYTES_MAX: Final = 16 * MEBIBYTE
+"""Bytes that may wait to be sent on one link: twice what answers to eight comparisons take."""
+
 CHUNK_DOCUMENTS_MAX: Final = 2_000
 """Documents in one snapshot chunk: with the credit that a chunk costs, what may be under way fits
 into one commit."""
 
 RANGE_PARTS: Final = 16
-"""Parts into which a range that differs is split: four bits of the place of a difference per
-exchange, at about 35 bytes a part."""
+"""Parts into which a range that differs is split: four bits of a place, 35 bytes a part."""
 
 RANGE_IDS_MAX: Final = 32
-"""Documents of a range that are named one by one instead of splitting it: about as many bytes as
-two rounds of parts would take, and a round less."""
+"""Documents of a range that are named, not split: bytes as in two rounds of parts, a round less."""
 
 RANGE_BLOCKS_MAX: Final = 1_024
 """Blocks that a scan remembers, to split its range evenly afterwards: 100 KB, whatever its size."""
@@ -239,6 +243,12 @@ MAP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 
 MAP_RESERVE_DIVISOR: Final = 8
 """The reserve is at most this part of the map, so that a small map is of use."""
+
+COMMIT_LOG_BYTES: Final = MEBIBYTE
+"""Length of the commit log: two thousand small commits, brought to LMDB in some milliseconds."""
+
+LOGGED_BATCH_BYTES_MAX: Final = 64 * KIBIBYTE
+"""A larger commit goes to LMDB at once: writing it twice would cost more than the second sync."""
 
 WITNESS_RECORDS_MAX: Final = 4_096
 """Records of data files in the machine's memory, a page each: 16 MiB; the oldest half goes then."""

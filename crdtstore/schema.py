@@ -33,7 +33,6 @@ join. What stands under ``[identity]`` is told in ``crdtstore.identity_rules``.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,6 +58,7 @@ from crdtstore.policy import (
     source_priority,
     trust_decay,
 )
+from crdtstore.toml import parse_toml
 from crdtstore.toml_tables import check_keys, checked_table
 
 __all__ = [
@@ -171,8 +171,8 @@ class Schema:
     def from_toml(cls, text: str) -> "Schema":
         """Return the schema that a TOML text describes; raises SchemaError."""
         try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            table = parse_toml(text)
+        except ValueError as error:
             raise SchemaError(f"schema: this is not TOML: {error}") from None
         return _schema_of(table)
 

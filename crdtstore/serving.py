@@ -84,15 +84,25 @@ class LinkState:
 
 
 def subscribe(link: LinkState, after: Vector, replication: Replication) -> None:
-    """Serve a peer the frames of some origins after these sequences, from now on."""
+    """Serve a peer the frames of some origins after these sequences, from now on.
+
+    Raises MessageInvalid if it wants more origins than there can be.
+    """
     session = link.session
+    if len(session.subscriptions.keys() | after.keys()) > limits.ORIGINS_MAX:
+        raise MessageInvalid(
+            f"the peer wants frames of more than the {limits.ORIGINS_MAX:,} origins of a space"
+        )
+    is_trimmed = False
     for origin, sequence in after.items():
         start = replication.position_before({origin: sequence})
         if start is None:
-            session.send(Trimmed())
+            is_trimmed = True
             continue
         session.position = min(session.position, start) if session.subscriptions else start
         session.subscriptions[origin] = sequence
+    if is_trimmed:
+        session.send(Trimmed())
 
 
 def begin_snapshot(link: LinkState, after: str, replication: Replication) -> None:

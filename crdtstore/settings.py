@@ -37,9 +37,11 @@ class Settings:
                 continue
             value = getattr(self, setting.name)
             minimum = 0 if setting.name == "commit_interval_ms" else 1
-            if type(value) is not int or value < minimum:
+            if type(value) is not int or not minimum <= value <= limits.INTEGER_MAX:
+                given = "a greater one" if type(value) is int and value > minimum else repr(value)
                 raise ConfigurationError(
-                    f"setting {setting.name} is a whole number from {minimum} up, not {value!r}"
+                    f"setting {setting.name} is a whole number from {minimum} to "
+                    f"{limits.INTEGER_MAX:,}, not {given}"
                 )
         if self.map_bytes_initial > self.map_bytes_max:
             raise ConfigurationError(

@@ -55,7 +55,7 @@ from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
-from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.sync.frame import space_tag
 
 
@@ -88,7 +88,7 @@ class Store:
         has_index = ensure_index(storage)
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
-        self.ledger = Ledger(storage)
+        self.ledger = Ledger(storage, tag)
         recover(storage, self.documents, self.ledger, self._clock, tag)
         self._drafting = Drafting(
             self.documents,
@@ -138,7 +138,7 @@ class Store:
         """
         settings = settings or Settings()
         if isinstance(where, str | Path):
-            storage: Storage = LmdbStorage.open(
+            storage: Storage = LoggedStorage.open(
                 where,
                 map_bytes_initial=settings.map_bytes_initial,
                 map_bytes_max=settings.map_bytes_max,

@@ -14,9 +14,11 @@ FUNCTION_LINES_MAX: Final = 70
 PUBLIC_METHODS_MAX: Final = 15
 
 _GROUND: Final = frozenset({"limits", "errors"})
-_MODEL_GROUND: Final = _GROUND | {"clock", "names", "identity_rules", "policy", "schema"}
+_MODEL_GROUND: Final = _GROUND | {
+    "clock", "names", "packing", "identity_rules", "policy", "schema",
+}  # fmt: skip
 _ENGINE: Final = _GROUND | {
-    "clock", "names", "identity_rules", "schema", "model", "sync", "storage", "engine",
+    "clock", "names", "packing", "identity_rules", "schema", "model", "sync", "storage", "engine",
 }  # fmt: skip
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
@@ -36,14 +38,16 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "clock": frozenset(),
     "names": _GROUND,
+    "packing": frozenset(),
     "policy": _GROUND | {"names"},
+    "toml": frozenset({"limits"}),
     "toml_tables": _GROUND,
     "identity_rules": _GROUND | {"toml_tables"},
-    "schema": _GROUND | {"names", "policy", "identity_rules", "toml_tables"},
+    "schema": _GROUND | {"names", "policy", "identity_rules", "toml", "toml_tables"},
     "settings": _GROUND,
     "logs": _GROUND,
     "model": _MODEL_GROUND,
-    "sync": _GROUND | {"names"},
+    "sync": _GROUND | {"names", "packing"},
     "storage": _GROUND,
     "engine": _ENGINE - {"engine"},
     "store": _ENGINE | {"settings"},
@@ -58,9 +62,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": _GROUND | {"exchange", "peering", "serving"},
     "replica": _BODY - {"clock", "names", "sync", "replica"},
     "__init__": _BODY,
-    "server": _GROUND | {"names", "model", "engine", "replica"},
+    "server": _GROUND | {"names", "packing", "model", "engine", "replica"},
     "demo": _GROUND | {"names"},
-    "cli": _GROUND | {"logs", "schema", "settings", "backups", "replica", "server", "demo"},
+    "cli": _GROUND | {"logs", "schema", "settings", "toml", "backups", "replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""

@@ -1,6 +1,5 @@
 """Configuration of ``crdtstore serve``: flags before environment before file before defaults."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 from crdtstore.errors import ConfigurationError
 from crdtstore.settings import Settings
+from crdtstore.toml import parse_toml
 
 _SETTINGS: Final = tuple(setting.name for setting in fields(Settings) if setting.type is int)
 _PATH_SETTINGS: Final = ("witness_directory",)
@@ -84,7 +84,7 @@ def serve_configuration(
 def parse_address(text: str) -> tuple[str, int]:
     """Return host and port of "HOST:PORT", "[IPv6]:PORT"; raises ConfigurationError."""
     host, separator, port = text.rpartition(":")
-    is_port = port.isascii() and port.isdigit() and int(port) <= 65_535
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535
     is_plain = ":" not in host or (host.startswith("[") and host.endswith("]"))
     if not separator or not host or not is_port or not is_plain:
         raise ConfigurationError(
@@ -130,8 +130,8 @@ def _variable(environment: Mapping[str, str], name: str) -> Any:
     if name == "peers":
         return text.replace(",", " ").split()
     if name in _SETTINGS:
-        if not (text.isascii() and text.isdigit()):
-            raise ConfigurationError(f"{variable} is a whole number, not {text!r}")
+        if not (text.isascii() and text.isdigit() and len(text) <= 19):
+            raise ConfigurationError(f"{variable} is a whole number, not {text[:40]!r}")
         return int(text)
     return text
 
@@ -139,10 +139,10 @@ def _variable(environment: Mapping[str, str], name: str) -> Any:
 def _read_file(path: Path) -> dict[str, Any]:
     """Return the settings of a TOML file; relative paths in it are relative to the file."""
     try:
-        document = tomllib.loads(path.read_text())
+        document = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {_why(error)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     allowed = {*_TEXTS, *_SECRET_FILES, "peers", *_SETTINGS, *_PATH_SETTINGS}
     for name, value in document.items():
@@ -171,6 +171,8 @@ def _check_type(path: Path, name: str, value: object) -> None:
             raise ConfigurationError(f"{path}: {name} is a whole number, not {value!r}")
     elif type(value) is not str:
         raise ConfigurationError(f"{path}: {name} is text, not {value!r}")
+    elif "\0" in value:
+        raise ConfigurationError(f"{path}: {name} has a NUL character: {value!r}")
 
 
 def _why(error: Exception) -> str:

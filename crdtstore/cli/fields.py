@@ -6,6 +6,7 @@ any JSON value. Operations have flags of their own, so no value can be mistaken 
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -70,10 +71,15 @@ def _assignment(word: str, form: str) -> tuple[str, Any]:
     if not field.endswith(":"):
         return field, text
     try:
-        return field[:-1], json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique)
+        return field[:-1], json.loads(
+            text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
+        )
+    except RecursionError:
+        raise RequestFailed(f"{word[:80]!r}: lists and maps are nested too deeply") from None
     except ValueError as error:
         raise RequestFailed(
-            f"{word!r}: what follows := is not JSON ({error}); for text write {field[:-1]}={text}"
+            f"{word[:80]!r}: what follows := is not JSON ({error}); "
+            f"for text write {field[:-1][:80]}=TEXT"
         ) from error
 
 
@@ -83,7 +89,9 @@ def _amount(word: str, name: str) -> tuple[str, int | float]:
         return field, 1
     for kind in (int, float):
         try:
-            return field, kind(text)
+            amount = kind(text)
+            if math.isfinite(amount):
+                return field, amount
         except ValueError:
             continue
     raise RequestFailed(f"--{name} {word}: {text!r} is not a number")
@@ -94,6 +102,11 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) != len(pairs):
         raise ValueError("a map has a key twice")
     return document
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text[:40])
 
 
 def _refuse(name: str) -> NoReturn:

@@ -8,13 +8,23 @@ that lies before them, so that the start of any peer's tail is found without an 
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from crdtstore import limits
+from crdtstore.errors import FrameCorrupt, StorageCorrupt
 from crdtstore.storage.contract import Storage
-from crdtstore.sync.frame import HEADER_BYTES, MAGIC, NO_HASH, FrameHeader, parse_header
+from crdtstore.sync.frame import (
+    HEADER_BYTES,
+    MAGIC,
+    NO_HASH,
+    Frame,
+    FrameHeader,
+    parse,
+    parse_header,
+)
 from crdtstore.sync.vector import Head, Heads, Vector, join_vectors, vector_of
 
 SNAPSHOT_MAGIC: Final = b"CS"
@@ -23,6 +33,7 @@ ADOPTION_MAGIC: Final = b"CV"
 NO_HEAD: Final[Head] = (0, NO_HASH)
 
 _SCAN_RECORDS: Final = 4_096
+_NOTE_HASH_BYTES: Final = 8
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -39,18 +50,54 @@ def unpack_numbers(packed: bytes) -> dict[int, Any]:
 
 def snapshot_note(timestamp: int, profile_ids: list[str]) -> bytes:
     """Return the journal record of a snapshot chunk."""
-    return SNAPSHOT_MAGIC + _pack([timestamp, profile_ids])
+    return _note(SNAPSHOT_MAGIC + _pack([timestamp, profile_ids]))
 
 
 def read_snapshot_note(record: bytes) -> tuple[int, list[str]]:
     """Return the timestamp of a snapshot chunk, and the profile ids that it touched."""
-    timestamp, profile_ids = msgpack.unpackb(record[2:])
+    timestamp, profile_ids = msgpack.unpackb(record[2:-_NOTE_HASH_BYTES])
     return timestamp, profile_ids
 
 
 def adoption_note(heads: Heads) -> bytes:
     """Return the journal record of the adoption of a snapshot's heads."""
-    return ADOPTION_MAGIC + pack_numbers(heads)
+    return _note(ADOPTION_MAGIC + pack_numbers(heads))
+
+
+def read_adoption_note(record: bytes) -> Heads:
+    """Return the heads that were adopted."""
+    return unpack_numbers(record[2:-_NOTE_HASH_BYTES])
+
+
+def _note(content: bytes) -> bytes:
+    return content + _note_hash(content)
+
+
+def _note_hash(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_NOTE_HASH_BYTES, person=b"crdtstore.note").digest()
+
+
+def checked_record(position: int, record: bytes, tag: bytes) -> Frame | None:
+    """Check a journal record from the disk, and return the frame that it is, None for a note.
+
+    Raises StorageCorrupt.
+    """
+    if record[:2] in (SNAPSHOT_MAGIC, ADOPTION_MAGIC):
+        content, found = record[:-_NOTE_HASH_BYTES], record[-_NOTE_HASH_BYTES:]
+        if _note_hash(content) != found:
+            raise _damaged(position, "a note does not match its hash")
+        return None
+    try:
+        return parse(record, tag)
+    except FrameCorrupt as error:
+        raise _damaged(position, str(error)) from error
+
+
+def _damaged(position: int, reason: str) -> StorageCorrupt:
+    return StorageCorrupt(
+        f"journal record {position} is damaged ({reason}); restore this replica from a peer: "
+        "start it from an empty directory"
+    )
 
 
 class Waypoint(NamedTuple):
@@ -79,8 +126,9 @@ class Ledger:
     a peer must cover to be served from this journal. ``position`` is the last durable record's.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, tag: bytes) -> None:
         self._storage = storage
+        self._tag = tag
         self.heads: Heads = {}
         self.durable: Vector = {}
         self.floor: Vector = {}
@@ -135,11 +183,14 @@ class Ledger:
     # --- serving ------------------------------------------------------------------------------
 
     def records_after(self, position: int, bytes_max: int) -> list[tuple[int, bytes]]:
-        """Return durable journal records after a position, some bytes of them, at least one."""
+        """Return durable journal records after a position, some bytes of them, at least one.
+
+        Raises StorageCorrupt if one is damaged.
+        """
         if position >= self.position:
             return []
         if not self._recent or position + 1 < self._recent[0][0]:
-            return self._storage.journal(position, limit=_SCAN_RECORDS, bytes_max=bytes_max)
+            return self._read(position, _SCAN_RECORDS, bytes_max)
         start = position + 1 - self._recent[0][0]
         records = []
         size = 0
@@ -148,6 +199,12 @@ class Ledger:
             size += len(records[-1][1])
             if size >= bytes_max:
                 break
+        return records
+
+    def _read(self, position: int, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        records = self._storage.journal(position, limit=limit, bytes_max=bytes_max)
+        for at, record in records:
+            checked_record(at, record, self._tag)
         return records
 
     def position_before(self, wanted: Vector) -> int | None:
@@ -178,12 +235,20 @@ class Ledger:
             )
             if not records:
                 return None
-            for _, header_bytes in records:
-                header = frame_header(header_bytes)
+            for at, header_bytes in records:
+                header = self._header_at(at, header_bytes)
                 if header and header.origin == origin and header.sequence == sequence + 1:
+                    self._read(at - 1, 1, 1)
                     return header.previous_hash
             position = records[-1][0]
         return None
+
+    @staticmethod
+    def _header_at(position: int, header_bytes: bytes) -> FrameHeader | None:
+        try:
+            return frame_header(header_bytes)
+        except FrameCorrupt as error:
+            raise _damaged(position, str(error)) from error
 
     # --- retention ----------------------------------------------------------------------------
 

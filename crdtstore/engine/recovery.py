@@ -13,14 +13,14 @@ from crdtstore.engine.ledger import (
     SNAPSHOT_MAGIC,
     Ledger,
     Waypoint,
+    checked_record,
+    read_adoption_note,
     read_snapshot_note,
     stored_floor,
-    unpack_numbers,
 )
-from crdtstore.errors import FrameCorrupt, StorageCorrupt
 from crdtstore.model.document import UndoLog, absorb
 from crdtstore.storage.contract import Storage
-from crdtstore.sync.frame import decode_body, parse
+from crdtstore.sync.frame import decode_body
 from crdtstore.sync.vector import vector_of
 
 
@@ -59,20 +59,15 @@ def _replay(
     clock: HybridClock,
     tag: bytes,
 ) -> None:
+    frame = checked_record(position, record, tag)
     if record[:2] == SNAPSHOT_MAGIC:
         clock.observe(read_snapshot_note(record)[0])
         return
     if record[:2] == ADOPTION_MAGIC:
-        ledger.heads.update(unpack_numbers(record[2:]))
+        ledger.heads.update(read_adoption_note(record))
         return
-    try:
-        frame = parse(record, tag)
-        _, writes = decode_body(frame)
-    except FrameCorrupt as error:
-        raise StorageCorrupt(
-            f"journal record {position} is damaged ({error}); restore this replica from a peer: "
-            "start it from an empty directory"
-        ) from error
+    assert frame is not None
+    _, writes = decode_body(frame)
     undo: UndoLog = []
     for profile_id, epoch, cells in writes:
         document = documents.get_to_join(profile_id)

@@ -22,7 +22,7 @@ from crdtstore.engine.ledger import (
     unpack_numbers,
 )
 from crdtstore.engine.snapshots import SnapshotProgress, read_chunks
-from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
+from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError, StorageCorrupt
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse
 from crdtstore.sync.inbox import Inbox, is_covered
@@ -55,7 +55,7 @@ class Replication:
         self.progress = SnapshotProgress.unpack(storage.meta("snapshot"))
         self.identity = identity
         self.healing = Healing(storage, documents, drafting, committing)
-        self.quarantined = len(storage.metas("quarantine/"))
+        self.quarantined = _count_quarantined(storage)
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
         self._storage = storage
         self._ledger = ledger
@@ -151,6 +151,7 @@ class Replication:
         applied = 0
         if frame.sequence == head[0] + 1 and is_covered(dependencies, vector):
             self._drafting.apply_frame(frame, writes, now_ms)
+            self._inbox.applied(frame)
             applied = 1
         elif not self._inbox.offer(frame, dependencies, vector):
             return 0
@@ -161,6 +162,7 @@ class Replication:
                 self._inbox.forget(ready.origin)
                 self._quarantine(ready.raw, error)
             else:
+                self._inbox.applied(ready)
                 applied += 1
         return applied
 
@@ -180,7 +182,7 @@ class Replication:
         slot = self.counters["frames_refused"] % limits.QUARANTINE_MAX
         self.counters["frames_refused"] += 1
         self.quarantined = min(self.quarantined + 1, limits.QUARANTINE_MAX)
-        self._drafting.draft.meta[f"quarantine/{slot:03d}"] = _pack(
+        self._drafting.draft.meta[_quarantine_name(slot)] = _pack(
             [error.code, str(error), raw[: limits.FRAME_BYTES_MAX]]
         )
 
@@ -226,7 +228,11 @@ class Replication:
     # --- snapshots in -------------------------------------------------------------------------
 
     def snapshot_begun(self, begin: SnapshotBegin) -> None:
-        """Take note that a peer starts, or goes on with, a snapshot."""
+        """Take note that a peer starts, or goes on with, a snapshot; raises MessageInvalid."""
+        if len(self._ledger.heads.keys() | begin.heads.keys()) > limits.ORIGINS_MAX:
+            raise MessageInvalid(
+                f"a snapshot of more than the {limits.ORIGINS_MAX:,} origins that a space takes"
+            )
         self.learn_names(begin.names)
         heads = begin.heads
         after = ""
@@ -259,6 +265,7 @@ class Replication:
     def _adopt(self, adopted: Mapping[int, Head]) -> None:
         for origin, head in adopted.items():
             self._drafting.adopt(origin, head)
+        self._inbox.advanced()
         if adopted:
             heads = dict(adopted)
             self._drafting.draft.records.append(adoption_note(heads))
@@ -271,6 +278,21 @@ class Replication:
     def _set_progress(self, progress: SnapshotProgress | None) -> None:
         self.progress = progress
         self._drafting.draft.meta["snapshot"] = None if progress is None else progress.pack()
+
+
+def _quarantine_name(slot: int) -> str:
+    return f"quarantine/{slot:03d}"
+
+
+def _count_quarantined(storage: Storage) -> int:
+    """Count the refused frames that are kept: damage to one of them stops nothing."""
+    count = 0
+    for slot in range(limits.QUARANTINE_MAX):
+        try:
+            count += storage.meta(_quarantine_name(slot)) is not None
+        except StorageCorrupt:
+            count += 1
+    return count
 
 
 class _HeadsAsVector(Mapping[int, int]):

@@ -14,6 +14,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, LimitExceeded
+from crdtstore.packing import check_claims
 
 Value: TypeAlias = (
     bool | int | float | str | bytes | datetime | list["Value"] | dict[str, "Value"] | None
@@ -93,6 +94,7 @@ def _check_opaque(value: msgpack.ExtType) -> None:
     if value.code != OPAQUE_EXT_CODE or len(value.data) > limits.VALUE_BYTES_MAX:
         raise InvalidValue("a cell holds a msgpack extension that is no opaque value")
     try:
+        check_claims(value.data)
         unpacked = unpack_opaque(value.data)
         repacked = _pack_opaque(unpacked, "a cell")
     except (ValueError, TypeError, OverflowError) as error:

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 import msgpack
 
 from crdtstore import limits
+from crdtstore.packing import check_claims
 from crdtstore.server.tagged import from_tagged, to_tagged
 
 
@@ -102,6 +103,7 @@ def parse_msgpack(body: bytes) -> Any:
         return document
 
     try:
+        check_claims(body)
         return msgpack.unpackb(
             body,
             timestamp=3,

@@ -201,9 +201,21 @@ def _check(path: Path, file: BinaryIO) -> CheckedBackup:
 
 def _manifest_of(path: Path, described: bytes) -> Manifest:
     try:
-        return Manifest(**json.loads(described))
-    except (ValueError, TypeError) as error:
+        manifest = Manifest(**json.loads(described))
+    except (ValueError, TypeError, RecursionError) as error:
         raise BackupInvalid(f"{path} has a manifest that cannot be read: {error}") from error
+    texts = (manifest.form, manifest.space, manifest.name, manifest.origin, manifest.taken_at)
+    numbers: list[object] = [manifest.profiles]
+    if type(manifest.vector) is dict:
+        numbers += manifest.vector.values()
+    if (
+        manifest.format != BACKUP_FORMAT
+        or type(manifest.vector) is not dict
+        or not all(type(text) is str for text in (*texts, manifest.digest))
+        or not all(type(number) is int for number in numbers)
+    ):
+        raise BackupInvalid(f"{path} has a manifest with a part of a wrong type")
+    return manifest
 
 
 def _check_free(target: Path) -> None:

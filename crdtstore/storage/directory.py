@@ -5,6 +5,7 @@
     FORMAT.new   the same text while the directory is being made
     FORMAT.restoring   the same text while a backup is being restored into it
     data.mdb     the LMDB file, lock.mdb its reader table
+    commits.log  small commits that the LMDB file does not have yet
     ballast      room that is given up when the disk is full
 
 Everything here happens before LMDB sees the file: LMDB trusts it, and would end the process with
@@ -83,7 +84,7 @@ class DataDirectory:
         try:
             if new.exists():
                 new.rename(self.path / FORMAT_FILE)
-                _sync_directory(self.path)
+                sync_directory(self.path)
         except OSError as error:
             raise _unusable(self.path, error) from error
 
@@ -164,7 +165,7 @@ class DataDirectory:
         if not self.path.exists():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(PermissionError):
-                _sync_directory(self.path.parent)
+                sync_directory(self.path.parent)
         elif not self.path.is_dir():
             raise StorageError(f"{self.path} is a file, not a directory for data")
         names = self._names()
@@ -230,7 +231,7 @@ class DataDirectory:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _sync_directory(self.path)
+        sync_directory(self.path)
 
 
 def _check_format(path: Path) -> None:
@@ -261,7 +262,8 @@ def _unusable(path: Path, error: OSError) -> StorageError:
     return StorageError(f"{path} cannot be used: {error.strerror or error}")
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

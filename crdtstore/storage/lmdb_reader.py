@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import lmdb
 
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
+from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 
 Table: TypeAlias = "lmdb._Database"
 
@@ -31,7 +32,7 @@ class LmdbReader(ABC):
     _index: Table
 
     @abstractmethod
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         """Raise StorageFailed if the environment is closed, or was opened before a fork."""
 
     def document(self, key: bytes) -> bytes | None:
@@ -52,7 +53,7 @@ class LmdbReader(ABC):
     ) -> list[tuple[int, bytes]]:
         """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
         assert limit > 0, "a scan needs a limit"
-        self._check_open()
+        self.check_open()
         found: list[tuple[int, bytes]] = []
         try:
             with (
@@ -70,7 +71,7 @@ class LmdbReader(ABC):
 
     def journal_bounds(self) -> tuple[int, int]:
         """Return the first and the last position of the journal, (0, 0) when it is empty."""
-        self._check_open()
+        self.check_open()
         try:
             with (
                 self._environment.begin(db=self._journal) as transaction,
@@ -87,22 +88,27 @@ class LmdbReader(ABC):
     def waypoints(self) -> list[tuple[int, bytes]]:
         """Return all waypoints in position order."""
         found = self._scan(self._waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
-        return [(position_of(key), value) for key, value in found]
+        return [
+            (position_of(key), unsealed(waypoint_place(position_of(key)), record))
+            for key, record in found
+        ]
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
-        return self._get(self._meta, name.encode())
+        record = self._get(self._meta, name.encode())
+        return None if record is None else unsealed(meta_place(name), record)
 
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         start = prefix.encode()
         found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
-        return {key.decode(): value for key, value in found}
+        records = {key.decode(): record for key, record in found}
+        return {name: unsealed(meta_place(name), record) for name, record in records.items()}
 
     def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
         """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
         assert limit > 0, "a scan needs a limit"
-        self._check_open()
+        self.check_open()
         found: list[bytes] = []
         try:
             with (
@@ -121,7 +127,7 @@ class LmdbReader(ABC):
         return found
 
     def _get(self, table: Table, key: bytes) -> bytes | None:
-        self._check_open()
+        self.check_open()
         try:
             with self._environment.begin(db=table) as transaction:
                 return transaction.get(key)
@@ -132,7 +138,7 @@ class LmdbReader(ABC):
         self, table: Table, start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
         assert limit > 0, "a scan needs a limit"
-        self._check_open()
+        self.check_open()
         found: list[tuple[bytes, bytes]] = []
         total_bytes = 0
         try:

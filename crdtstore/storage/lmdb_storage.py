@@ -26,7 +26,7 @@ from crdtstore.storage.lmdb_reader import (
     position_of,
     read_failure,
 )
-from crdtstore.storage.witness import Witness
+from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -39,9 +39,8 @@ _SPARE_PAGES: Final = 256
 class LmdbStorage(LmdbReader):
     """A Storage in a data directory; see ``crdtstore.storage.contract`` for what it promises.
 
-    ``fingerprint`` names the device and inode of the data file, and the token of its witness (in
-    ``witness_directory``, "" for the machine's memory). A new directory is complete when ``first``
-    is committed.
+    ``fingerprint`` names the device and inode of the data file. A new directory is complete when
+    ``first`` is committed.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class LmdbStorage(LmdbReader):
         *,
         map_bytes_initial: int = limits.MAP_BYTES_INITIAL,
         map_bytes_max: int = limits.MAP_BYTES_MAX_DEFAULT,
-        witness_directory: str = "",
         first: Batch | None = None,
     ) -> None:
         self._directory = directory
@@ -60,7 +58,6 @@ class LmdbStorage(LmdbReader):
         self._is_reserve_open = False
         self._file_bytes = 0
         self._copies: list[LmdbCopy] = []
-        self._witness: Witness | None = None
         self._has_ended_copies = False
         map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
         self._environment = lmdb.open(
@@ -86,9 +83,9 @@ class LmdbStorage(LmdbReader):
             if first is not None:
                 self.commit(first)
             directory.complete()
-            file_name = directory.fingerprint()
-            self._witness = Witness(witness_directory, file_name, self._commit_number())
-            self.fingerprint = f"{file_name}:{self._witness.token}"
+            self.fingerprint = directory.fingerprint()
+            with self._environment.begin() as transaction:
+                self._last_used_bytes = self._used_bytes(transaction)
             directory.restore_ballast()
         except BaseException:
             self._environment.close()
@@ -101,7 +98,6 @@ class LmdbStorage(LmdbReader):
         *,
         map_bytes_initial: int = limits.MAP_BYTES_INITIAL,
         map_bytes_max: int = limits.MAP_BYTES_MAX_DEFAULT,
-        witness_directory: str = "",
     ) -> "LmdbStorage":
         """Open a data directory, or make one; it is locked until ``close``.
 
@@ -114,7 +110,6 @@ class LmdbStorage(LmdbReader):
                 data_directory,
                 map_bytes_initial=map_bytes_initial,
                 map_bytes_max=map_bytes_max,
-                witness_directory=witness_directory,
             )
         except (lmdb.Error, OSError) as error:
             data_directory.close()
@@ -123,9 +118,13 @@ class LmdbStorage(LmdbReader):
             data_directory.close()
             raise
 
-    def commit(self, batch: Batch) -> None:
-        """Make a batch durable, whole: appended, fsynced and visible when this returns."""
-        self._check_open()
+    def commit(self, batch: Batch, *, is_relief: bool | None = None) -> None:
+        """Make a batch durable, whole: appended, fsynced and visible when this returns.
+
+        ``is_relief`` says whether it may use the reserve; None asks the batch.
+        """
+        self.check_open()
+        is_relief = batch.is_relief() if is_relief is None else is_relief
         if self._is_failed:
             raise StorageFailed("an earlier commit failed; open the storage again to go on")
         _check_batch(batch)
@@ -134,7 +133,7 @@ class LmdbStorage(LmdbReader):
             with self._environment.begin(write=True) as transaction:
                 try:
                     self._write(transaction, batch)
-                    self._check_reserve(transaction, batch)
+                    self._check_reserve(transaction, is_relief)
                 except BaseException:
                     self._end_copies()  # or the abort would wait until they are whole
                     raise
@@ -142,8 +141,6 @@ class LmdbStorage(LmdbReader):
             raise self._map_full() from error
         except (lmdb.Error, OSError) as error:
             raise self._commit_failure(error, batch) from error
-        if self._witness is not None:
-            self._witness.note(self._commit_number())
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running.
@@ -151,7 +148,7 @@ class LmdbStorage(LmdbReader):
         A map must not move while it is read, so copies end. One that ended gives pages back, so
         the same batch may fit then.
         """
-        self._check_open()
+        self.check_open()
         self._end_copies()
         was_pinned, self._has_ended_copies = self._has_ended_copies, False
         if self._map_bytes >= self._map_bytes_max:
@@ -168,7 +165,7 @@ class LmdbStorage(LmdbReader):
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""
-        self._check_open()
+        self.check_open()
         try:
             with self._environment.begin() as transaction:
                 used_bytes = self._used_bytes(transaction)
@@ -181,19 +178,19 @@ class LmdbStorage(LmdbReader):
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits; False if the disk's was gone."""
-        self._check_open()
+        self.check_open()
         self._is_reserve_open = True
         return self._directory.release_ballast()
 
     def restore_ballast(self) -> bool:
         """Take the reserves back; False when the disk has no room for its one."""
-        self._check_open()
+        self.check_open()
         self._is_reserve_open = False
         return self._directory.restore_ballast()
 
     def pinned_copy(self) -> LmdbCopy:
         """Return a copy of all that is committed now, not taken yet."""
-        self._check_open()
+        self.check_open()
         self._copies = [copy for copy in self._copies if not copy.has_ended]
         self._copies.append(LmdbCopy(self._environment))
         return self._copies[-1]
@@ -213,14 +210,14 @@ class LmdbStorage(LmdbReader):
         self._is_closed = True
         self._end_copies()
         self._environment.close()
-        if self._witness is not None:
-            self._witness.close()
         self._directory.close()
 
-    def _commit_number(self) -> int:
-        return self._environment.info()["last_txnid"]
+    def is_open(self) -> bool:
+        """Say whether the storage can be used, by this process."""
+        return not self._is_closed and self._directory.is_of_this_process()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise StorageFailed if the storage was closed, or opened before a fork."""
         if not self._directory.is_of_this_process():
             raise StorageFailed(
                 f"{self._directory.path} was opened before this process was forked;"
@@ -237,8 +234,10 @@ class LmdbStorage(LmdbReader):
         for key in sorted(changes):
             _change(transaction, self._documents, key, changes[key])
         for position, value in batch.waypoints:
-            transaction.put(key_of(position), value, db=self._waypoints)
-        for name, record in batch.meta.items():
+            waypoint = sealed(waypoint_place(position), value)
+            transaction.put(key_of(position), waypoint, db=self._waypoints)
+        for name, named in batch.meta.items():
+            record = None if named is None else sealed(meta_place(name), named)
             _change(transaction, self._meta, name.encode(), record)
         entries = dict(batch.index)
         for key in sorted(entries):
@@ -265,13 +264,20 @@ class LmdbStorage(LmdbReader):
                 cursor.delete()
                 is_there = bool(cursor.key())
 
-    def _check_reserve(self, transaction: _Writer, batch: Batch) -> None:
+    def has_room(self, size_bytes: int) -> bool:
+        """Say whether batches of so many bytes in all will surely fit into the map as it is."""
+        pages = 4 * size_bytes // self._page_bytes + _SPARE_PAGES
+        return self._last_used_bytes + pages * self._page_bytes <= self._room_bytes()
+
+    def _check_reserve(self, transaction: _Writer, is_relief: bool) -> None:
         """Raise MapFull, and so abort, when an ordinary batch would use up the reserve."""
-        if self._is_reserve_open or batch.is_relief():
-            return
-        room_bytes = self._map_bytes - map_reserve_bytes(self._map_bytes)
-        if self._used_bytes(transaction) > room_bytes:
+        self._last_used_bytes = self._used_bytes(transaction)
+        if not is_relief and self._last_used_bytes > self._room_bytes():
             raise self._map_full()
+
+    def _room_bytes(self) -> int:
+        reserve_bytes = 0 if self._is_reserve_open else map_reserve_bytes(self._map_bytes)
+        return self._map_bytes - reserve_bytes
 
     def _used_bytes(self, transaction: "lmdb.Transaction[bytes]") -> int:
         pages = _META_PAGES

@@ -115,6 +115,7 @@ class MemoryStorage(MemoryReader):
             self._is_failed = not isinstance(error, StorageFull)
             raise error
         _check_order(tables, batch)
+        batch = tables.seal(batch)
         used_bytes = tables.used_bytes_after(batch)
         is_privileged = self._is_reserve_open or batch.is_relief()
         reserve_bytes = 0 if is_privileged else map_reserve_bytes(self._map_bytes)

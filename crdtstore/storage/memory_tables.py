@@ -2,10 +2,12 @@
 
 import threading
 from bisect import bisect_left, bisect_right, insort
+from dataclasses import replace
 
 from crdtstore import limits
 from crdtstore.errors import StorageFailed
 from crdtstore.storage.contract import Batch
+from crdtstore.storage.sealing import meta_place, sealed, unsealed, waypoint_place
 
 
 class MemoryTables:
@@ -22,6 +24,17 @@ class MemoryTables:
         self.index: list[bytes] = []
         self.used_bytes = 0
         self.commit_number = 0
+
+    def seal(self, batch: Batch) -> Batch:
+        """Return a batch with its records as they rest."""
+        return replace(
+            batch,
+            waypoints=[(at, sealed(waypoint_place(at), value)) for at, value in batch.waypoints],
+            meta={
+                name: None if value is None else sealed(meta_place(name), value)
+                for name, value in batch.meta.items()
+            },
+        )
 
     def apply(self, batch: Batch) -> None:
         """Change all tables by one batch."""
@@ -142,19 +155,22 @@ class MemoryReader:
     def waypoints(self) -> list[tuple[int, bytes]]:
         """Return all waypoints in position order."""
         with (tables := self._open_tables()).lock:
-            return sorted(tables.waypoints.items())
+            found = sorted(tables.waypoints.items())
+        return [(at, unsealed(waypoint_place(at), record)) for at, record in found]
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
         with (tables := self._open_tables()).lock:
-            return tables.meta.get(name)
+            record = tables.meta.get(name)
+        return None if record is None else unsealed(meta_place(name), record)
 
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         with (tables := self._open_tables()).lock:
             names = [name for name in tables.meta if name.startswith(prefix)]
             names.sort(key=str.encode)
-            return {name: tables.meta[name] for name in names}
+            found = {name: tables.meta[name] for name in names}
+        return {name: unsealed(meta_place(name), record) for name, record in found.items()}
 
     def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
         """Return the first index keys above ``after`` that begin with ``prefix``, in order."""

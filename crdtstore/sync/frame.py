@@ -30,6 +30,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import FrameCorrupt
+from crdtstore.packing import check_claims
 from crdtstore.sync.vector import Head
 
 MAGIC: Final = b"CF"
@@ -180,6 +181,8 @@ def decode_body(frame: Frame) -> tuple[dict[int, int], tuple[Any, ...]]:
     flat, writes = body
     if type(flat) is not tuple or len(flat) % 2 or type(writes) is not tuple:
         raise FrameCorrupt("a frame's dependencies or writes are not arrays")
+    if len(flat) > 2 * limits.ORIGINS_MAX:
+        raise FrameCorrupt(f"a frame depends on {len(flat) // 2:,} origins")
     if len(writes) > limits.WRITES_PER_FRAME_MAX:
         raise FrameCorrupt(f"a frame has {len(writes):,} writes")
     for number in flat:
@@ -196,6 +199,7 @@ def refuse_map(_: object) -> Any:
 def decode_packed(packed: bytes, *, holds_maps: bool = True) -> Any:
     """Unpack bytes from elsewhere with every bound set; raises FrameCorrupt."""
     try:
+        check_claims(packed)
         return msgpack.unpackb(
             packed,
             use_list=False,

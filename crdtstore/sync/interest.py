@@ -5,6 +5,7 @@ link to the origin itself is preferred, and a provider that lags behind what ano
 claims to have is replaced after a while. One function decides, whatever happened.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -39,10 +40,11 @@ class _Provider:
 
 
 class Interest:
-    """The providers of all origins."""
+    """The providers of all origins. None is asked for more origins than a space may have."""
 
     def __init__(self) -> None:
         self._providers: dict[int, _Provider] = {}
+        self._load: Counter[int] = Counter()
 
     def evaluate(
         self, neighbours: list[Neighbour], vector: Mapping[int, int], own_origin: int, now_ms: int
@@ -58,6 +60,7 @@ class Interest:
         }
         for origin in [origin for origin in self._providers if origin not in origins]:
             del self._providers[origin]
+        self._load = Counter(provider.link for provider in self._providers.values())
         for origin in sorted(origins):
             self._evaluate_origin(origin, links, vector.get(origin, 0), now_ms, requests)
         return requests
@@ -95,6 +98,11 @@ class Interest:
             ):
                 return
         chosen = self._choose(origin, links, stalled)
+        is_moved = provider is None or provider.link != chosen.link
+        if is_moved and self._load[chosen.link] >= limits.ORIGINS_MAX:
+            return
+        if is_moved:
+            self._load[chosen.link] += 1
         if provider is not None and provider.link in links and provider.link != chosen.link:
             requests.prunes.setdefault(provider.link, []).append(origin)
         is_fallback = chosen.origin != origin and stalled is not None

@@ -106,6 +106,8 @@ class Session:
         if self.state == "closed":
             return None
         self.heard_ms = now_ms
+        if self.outgoing_bytes > limits.OUTGOING_BYTES_MAX:
+            raise MessageInvalid("the peer asks for more than it reads")
         message = decode(data, self._tag)
         if not isinstance(message, ALLOWED[self.state]):
             raise MessageInvalid(f"a {type(message).__name__} came while the link is {self.state}")

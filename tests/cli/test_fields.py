@@ -66,6 +66,8 @@ def test_operations_have_flags() -> None:
         ("a=1", "a=2"), ("a=1", "--add", "a=x"), ("--clear", "a", "--grant", "a"),
         ("--add", "tags"), ("--increment", "n=x"), ("--grant", "a", "--revoke", "a"),
         ("a:={}", "--add", "a=x"), ("--add", "a=x", "--increment", "a"),
+        ("a:=1e999",), ("a:=" + "[" * 100_000,), ("--increment", "n=nan"), ("--decrement", "n=inf"),
+        ("--increment", "n=" + "9" * 5_000), ("a:=" + "9" * 5_000,),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from crdtstore.errors import Refused, StorageFull
 from crdtstore.model.document import from_record
 from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Batch
-from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
 from tests.engine.stores import fail, open_store, reopened, send
@@ -132,17 +132,17 @@ def without_index(storage: Any) -> Any:
 
 
 def test_an_old_directory_gets_its_index_when_it_is_opened(tmp_path: Path) -> None:
-    filled(LmdbStorage.open(tmp_path / "data")).close()
-    storage = without_index(LmdbStorage.open(tmp_path / "data"))
+    filled(LoggedStorage.open(tmp_path / "data")).close()
+    storage = without_index(LoggedStorage.open(tmp_path / "data"))
     store = open_store(storage)
     assert len(storage.index(INDEX_TAG, b"", limit=ALL)) == len(IDS) * len(TEXTS)
     check(store)
     assert store.verify().is_sound
     store.close()
-    storage = LmdbStorage.open(tmp_path / "data")
-    number = storage._commit_number()
+    storage = LoggedStorage.open(tmp_path / "data")
+    number = storage._sequence
     assert ensure_index(storage)
-    assert storage._commit_number() == number, "an index that stands is left alone"
+    assert storage._sequence == number, "an index that stands is left alone"
     storage.close()
 
 
@@ -227,12 +227,12 @@ def test_a_checkpoint_takes_few_documents_with_many_identifiers(
 
 
 def test_a_backup_brings_its_index_along(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = filled(LmdbStorage.open(tmp_path / "data"))
+    store = filled(LoggedStorage.open(tmp_path / "data"))
     write_store_backup(store, tmp_path / "eu.backup")
     store.close()
     restore_backup(tmp_path / "eu.backup", tmp_path / "restored")
     caplog.set_level("INFO", "crdtstore.index")
-    with open_store(LmdbStorage.open(tmp_path / "restored")) as restored:
+    with open_store(LoggedStorage.open(tmp_path / "restored")) as restored:
         assert restored.verify().is_sound
         check(restored)
     assert "building" not in caplog.text

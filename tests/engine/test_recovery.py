@@ -10,6 +10,7 @@ from crdtstore.engine.commits import persist_growing
 from crdtstore.errors import ProfileErased, StorageCorrupt, StorageFull
 from crdtstore.model.operations import add, increment, remove
 from crdtstore.settings import Settings
+from crdtstore.sync.messages import SnapshotBegin, SnapshotChunk
 from tests.engine.stores import Clock, frames, journal, open_store, reopened, state
 
 PROFILES = st.sampled_from(["ann", "bob", "cleo", "dan", "eve"])
@@ -215,3 +216,40 @@ def test_totals_of_the_journal_are_the_same_after_a_restart(monkeypatch):
     assert again.ledger.journal_bytes == sum(map(len, journal(store)))
     assert again.ledger.first_position == store.ledger.first_position > 1
     assert again.ledger.floor == store.ledger.floor
+
+
+@pytest.mark.parametrize("place", [5, 13, 30, 50, -1])
+def test_a_journal_record_that_was_damaged_later_is_never_served(monkeypatch, place):
+    monkeypatch.setattr(limits, "JOURNAL_CACHE_BYTES", 1)
+    store = open_store()
+    for number in range(4):
+        store.write("ann", {"x": number}, source="crm")
+        store.commit()
+    tables = store.storage._tables
+    record = bytearray(tables.journal[2])
+    record[place] ^= 1
+    tables.journal[2] = bytes(record)
+    with pytest.raises(StorageCorrupt, match="journal record 2 is damaged"):
+        store.ledger.records_after(0, 10_000)
+    with pytest.raises(StorageCorrupt, match="journal record 2 is damaged"):
+        store.changes()
+    assert store.ledger.hash_at(store.replication.identity.origin, 3)
+
+
+@pytest.mark.parametrize("kind", [b"CS", b"CV"])
+@pytest.mark.parametrize("place", [2, 5, -1])
+def test_a_damaged_note_of_a_snapshot_is_found_at_opening(kind, place):
+    store = open_store()
+    store.replication.snapshot_begun(SnapshotBegin({7: (3, bytes(16))}, {}, 0))
+    store.replication.snapshot_chunk(SnapshotChunk("a", store.now_ms(), b"\x90"), store.now_ms())
+    store.replication.snapshot_ended()
+    commit = store.begin_commit()
+    commit.batch.meta.pop("checkpoint", None)
+    commit.persist(store.storage)
+    tables = store.storage._tables
+    [position] = [at for at, record in tables.journal.items() if record[:2] == kind]
+    record = bytearray(tables.journal[position])
+    record[place] ^= 1
+    tables.journal[position] = bytes(record)
+    with pytest.raises(StorageCorrupt, match=f"record {position} is damaged .a note"):
+        reopened(store)

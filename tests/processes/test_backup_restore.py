@@ -127,5 +127,5 @@ def test_a_server_killed_while_it_sends_a_backup(
     eu.start()
     assert eu.ask("GET", "/v1/verify")[1]["is_sound"]
     assert set(os.listdir(eu.directory)) <= {
-        "FORMAT", "LOCK", "data.mdb", "lock.mdb", "ballast"
+        "FORMAT", "LOCK", "data.mdb", "lock.mdb", "ballast", "commits.log"
     }  # fmt: skip

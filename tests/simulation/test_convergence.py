@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from crdtstore import limits
-from crdtstore.engine.ledger import ADOPTION_MAGIC, Waypoint, frame_header, unpack_numbers
+from crdtstore.engine.ledger import ADOPTION_MAGIC, Waypoint, frame_header, read_adoption_note
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageFull
 from crdtstore.model.cells import DENIAL, SET, parse_key, register_key
 from crdtstore.model.document import canonical_bytes
@@ -56,7 +56,7 @@ def check_causal_order(store):
         header = frame_header(record)
         if header is None:
             if record[:2] == ADOPTION_MAGIC:
-                heads = unpack_numbers(record[2:])
+                heads = read_adoption_note(record)
                 vector.update({origin: head[0] for origin, head in heads.items()})
             continue
         frame = Frame(header.origin, header.sequence, header.timestamp, b"", b"", record)

@@ -1,10 +1,12 @@
 """The file of a backup: whole or not at all, and refused if a single byte is another."""
 
 import hashlib
+import json
 import os
 import random
 import stat
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -109,7 +111,16 @@ def test_other_files_are_told_from_damaged_ones(tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_another_shape_is_refused(tmp_path: Path) -> None:
-    for manifest in (b"{}\n", b"[]\n", b"null\n", b"{\n", b'{"format": 1}\n', b"\xff\n"):
+    told = asdict(MANIFEST)
+    wrong = [
+        *(told | {name: value} for name in told for value in (None, [], 1.5)),
+        told | {"format": 2},
+        told | {"vector": {"eu/1": "many"}},
+    ]
+    for manifest in (
+        b"{}\n", b"[]\n", b"null\n", b"{\n", b'{"format": 1}\n', b"\xff\n",
+        b"[" * 100_000 + b"\n", *(json.dumps(each).encode() + b"\n" for each in wrong),
+    ):  # fmt: skip
         body = b"crdtstore backup 1\n" + manifest
         last = b"crdtstore backup end %020d %b\n" % (0, hashlib.sha256(body).hexdigest().encode())
         path = tmp_path / "a.backup"

@@ -11,6 +11,7 @@ from crdtstore import limits
 from crdtstore.errors import StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch, MapFull, Storage, map_reserve_bytes
 from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.storage.memory_storage import MemoryStorage
 
 MEGABYTE = 1_000_000
@@ -30,8 +31,9 @@ class Place:
         last = self.storage
         if last is not None:
             last.close()
-        if self.kind == "lmdb":
-            self.storage = LmdbStorage.open(
+        if self.kind != "memory":
+            kind = LmdbStorage if self.kind == "lmdb" else LoggedStorage
+            self.storage = kind.open(
                 self.directory, map_bytes_initial=MAP_BYTES, map_bytes_max=self.map_bytes_max
             )
         elif isinstance(last, MemoryStorage):
@@ -43,7 +45,7 @@ class Place:
         return self.storage
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+@pytest.fixture(params=["memory", "lmdb", "logged"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     place = Place(request.param, tmp_path / "data")
     yield place

@@ -1,18 +1,23 @@
-"""The LMDB storage behaves as the one in memory, over random batches, reads and reopening."""
+"""The storages on disk behave as the one in memory: random batches, reads, stops and crashes."""
 
 import shutil
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from crdtstore import limits
 from crdtstore.storage.contract import Batch, MapFull
 from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.storage.memory_storage import MemoryStorage
 
 MAP_BYTES = 128 * 1024
+LOG_BYTES = 16 * 1024
+LOGGED_BYTES_MAX = 4 * 1024
 
 sizes_bytes = st.sampled_from([0, 1, 7, 300, 1_900, 2_100, 5_000, 20_000])
 keys = st.sampled_from([b"\x00", b"a", b"a\x00", b"ab", b"b", b"\xff" * 511]) | st.binary(
@@ -25,13 +30,19 @@ changes = st.lists(st.tuples(keys, st.none() | sizes_bytes), max_size=8)
 class StorageMachine(RuleBasedStateMachine):
     """Both storages take the same commits; every read must answer the same."""
 
+    kind: ClassVar[type[LmdbStorage] | type[LoggedStorage]] = LmdbStorage
+
     @initialize()
     def open_both(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="crdtstore-test-"))
         self.last = 0
         self.serial = 0
         self.model = MemoryStorage()
-        self.real = LmdbStorage.open(self.directory / "data", map_bytes_initial=MAP_BYTES)
+        self.real = self.opened()
+
+    def opened(self) -> LmdbStorage | LoggedStorage:
+        """Open the directory, which is moved to a new place for every crash."""
+        return self.kind.open(self.directory / "data", map_bytes_initial=MAP_BYTES)
 
     @rule(
         steps=st.lists(st.tuples(st.integers(1, 300), sizes_bytes), max_size=6),
@@ -70,7 +81,18 @@ class StorageMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.real.close()
-        self.real = LmdbStorage.open(self.directory / "data", map_bytes_initial=MAP_BYTES)
+        self.real = self.opened()
+        self.model = self.model.reopen()
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with the files as they are at this moment, with nothing closed."""
+        before = self.directory
+        self.directory = Path(tempfile.mkdtemp(prefix="crdtstore-test-"))
+        shutil.copytree(before / "data", self.directory / "data")
+        self.real.close()
+        shutil.rmtree(before)
+        self.real = self.opened()
         self.model = self.model.reopen()
 
     @rule(after=keys | st.just(b""), limit=st.integers(1, 9), bytes_max=st.integers(1, 30_000))
@@ -120,5 +142,32 @@ class StorageMachine(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
+class LoggedStorageMachine(StorageMachine):
+    """The same with a log so short that it is full every few commits."""
+
+    kind = LoggedStorage
+
+    @initialize()
+    def open_both(self) -> None:
+        self.before = limits.COMMIT_LOG_BYTES, limits.LOGGED_BATCH_BYTES_MAX
+        set_limits(LOG_BYTES, LOGGED_BYTES_MAX)
+        super().open_both()
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "before"):
+            set_limits(*self.before)
+
+
+def set_limits(log_bytes: int, logged_bytes_max: int) -> None:
+    for name, value in (
+        ("COMMIT_LOG_BYTES", log_bytes),
+        ("LOGGED_BATCH_BYTES_MAX", logged_bytes_max),
+    ):
+        setattr(limits, name, value)
+
+
 TestStorageMachine = StorageMachine.TestCase
-TestStorageMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLoggedStorageMachine = LoggedStorageMachine.TestCase
+for case, examples in ((TestStorageMachine, 25), (TestLoggedStorageMachine, 60)):
+    case.settings = settings(max_examples=examples, stateful_step_count=25, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 
 from crdtstore import limits
 from crdtstore.storage.contract import Batch
-from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.storage.memory_storage import MachineMemory, MemoryStorage
 from crdtstore.storage.witness import Witness
 
@@ -21,8 +21,8 @@ def memory(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def open_at(data: Path, memory: Path) -> LmdbStorage:
-    return LmdbStorage.open(data, witness_directory=str(memory))
+def open_at(data: Path, memory: Path) -> LoggedStorage:
+    return LoggedStorage.open(data, witness_directory=str(memory))
 
 
 def write_over(file: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crdtstore import limits
 from crdtstore.sync.frame import NO_HASH, seal
 from crdtstore.sync.inbox import Inbox, is_covered
 from tests.sync.examples import EU, STAMP, TAG, US
@@ -15,6 +16,9 @@ def frame(origin, sequence):
     )  # fmt: skip
 
 
+SIZE = len(frame(EU, 1).raw) + limits.HELD_FRAME_BYTES
+
+
 def test_only_the_next_frame_of_an_origin_is_held():
     inbox = Inbox()
     assert not inbox.offer(frame(EU, 3), {}, {EU: 1})
@@ -22,15 +26,18 @@ def test_only_the_next_frame_of_an_origin_is_held():
     assert not inbox.offer(frame(EU, 2), {US: 1}, {EU: 1})
     assert not inbox.offer(frame(EU, 4), {}, {EU: 1})
     assert inbox.offer(frame(EU, 3), {}, {EU: 1})
-    assert inbox.held_bytes == 2 * len(frame(EU, 2).raw)
+    assert inbox.held_bytes == 2 * SIZE + 16
 
 
 def test_a_frame_comes_out_when_its_dependencies_are_there():
     inbox = Inbox()
-    inbox.offer(frame(EU, 1), {US: 2}, {})
-    assert inbox.next_ready({US: 1}) is None
-    assert inbox.next_ready({US: 2}) == frame(EU, 1)
-    assert inbox.next_ready({US: 2}) is None
+    inbox.offer(frame(EU, 1), {US: 2, 7: 1}, {})
+    assert inbox.next_ready({US: 1, 7: 1}) is None
+    inbox.applied(frame(7, 1))
+    assert inbox.next_ready({US: 1, 7: 1}) is None
+    inbox.applied(frame(US, 2))
+    assert inbox.next_ready({US: 2, 7: 1}) == frame(EU, 1)
+    assert inbox.next_ready({US: 2, 7: 1}) is None
     assert inbox.held_bytes == 0
 
 
@@ -42,8 +49,19 @@ def test_a_frame_that_came_by_another_way_is_dropped():
     assert inbox.held_bytes == 0
 
 
+def test_a_frame_comes_out_when_the_vector_went_ahead_by_other_ways():
+    inbox = Inbox()
+    inbox.offer(frame(EU, 1), {US: 2}, {})
+    inbox.offer(frame(7, 1), {US: 9}, {})
+    assert inbox.next_ready({}) is None
+    inbox.advanced()
+    assert inbox.next_ready({US: 5}) == frame(EU, 1)
+    assert inbox.next_ready({US: 5}) is None
+    assert inbox.held_bytes == SIZE + 16
+
+
 def test_what_does_not_fit_is_not_taken():
-    size = len(frame(EU, 1).raw)
+    size = SIZE + 16
     inbox = Inbox(bytes_max=2 * size)
     assert inbox.offer(frame(EU, 1), {US: 1}, {})
     assert inbox.offer(frame(US, 2), {EU: 1}, {US: 1})
@@ -84,5 +102,6 @@ def test_any_order_of_arrival_gives_a_causal_order(data):
             needed = next(d for f, d in history if f == ready)
             assert is_covered(needed, applied)
             applied[ready.origin] = ready.sequence
+            inbox.applied(ready)
     assert applied == vector
     assert inbox.held_bytes == 0

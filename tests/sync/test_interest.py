@@ -96,3 +96,18 @@ def test_after_a_snapshot_everything_is_asked_anew_of_one_provider_each():
     wants, prunes = ask(interest, after, {A: 1, C: 9})
     assert wants == {1: {A: 1}, 2: {B: 0, C: 9}}
     assert prunes == {1: [C]}, "the provider before would go on sending"
+
+
+def test_no_link_is_asked_for_more_origins_than_there_can_be():
+    """Whatever others claim: who is asked for more refuses the link."""
+    interest = Interest()
+    claims = [dict.fromkeys(range(1 + n * 5_000, 5_001 + n * 5_000), 1) for n in range(3)]
+    neighbours = [Neighbour(n, 10**6 + n, claim) for n, claim in enumerate(claims)]
+    asked = {n: set() for n in range(3)}
+    for now_ms in range(0, 20_000, 1_000):
+        requests = interest.evaluate(neighbours, {}, 1, now_ms)
+        for link, origins in requests.prunes.items():
+            asked[link] -= set(origins)
+        for link, wants in requests.wants.items():
+            asked[link] |= wants.keys()
+            assert len(asked[link]) <= limits.ORIGINS_MAX

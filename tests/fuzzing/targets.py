@@ -1,0 +1,23 @@
+"""All targets by name, and the corpus that is kept of each."""
+
+from pathlib import Path
+
+from tests.fuzzing import http, links, logs, stored, texts, wire
+from tests.fuzzing.target import Target
+
+CORPUS = Path(__file__).with_name("corpus")
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        wire.PACKED, wire.FRAME, wire.BODY, wire.DOCUMENTS, wire.MESSAGE, links.LINK,
+        stored.RECORDS, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
+        texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.CONFIGURATION,
+        texts.FIELDS, http.HTTP, http.CALLER,
+    )
+}  # fmt: skip
+
+
+def kept(name: str) -> list[Path]:
+    """Return the kept inputs of a target, in order."""
+    return sorted((CORPUS / name).glob("*"))
