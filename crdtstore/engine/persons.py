@@ -8,7 +8,7 @@ never been.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from crdtstore import limits
 from crdtstore.engine.components import Component, Exploration
@@ -50,7 +50,7 @@ from crdtstore.names import check_field_name, check_profile_id, check_source_nam
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
-STEWARD = "steward"
+STEWARD: Final = "steward"
 """The source under which decisions are stored unless the caller names another."""
 
 
