@@ -6,29 +6,37 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SECONDS ?= 60
 
-.PHONY: run test lint bench fuzz clean
+.PHONY: run test lint bench sim faults fuzz mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
 
-test: $(STAMP) lint  ## style, types, the smoke benchmark, every test
-	$(BIN)/python -m benchmarks --smoke
+test: $(STAMP) lint  ## style, types, every test; the smoke benchmark is one of them
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(STAMP)  ## real processes, real faults, for about six minutes
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## measure this machine
-	$(BIN)/python -m benchmarks
+bench: $(STAMP)  ## measure this machine, with peers side by side; about an hour
+	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(STAMP)  ## fuzz every decoder, each for SECONDS, on all cores (Linux on x86_64)
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	$(BIN)/python -m tests.fuzzing --seconds $(SECONDS) $(ARGS)
 
+sim: $(STAMP)  ## search for a history that breaks a promise: SEEDS=2000, ARGS="--faults crash"
+	$(BIN)/python -m crdtstore.testing.simulation --seeds $(or $(SEEDS),500) $(ARGS)
+
+mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 clean:  ## remove the virtual environment and what tests left
-	rm -rf $(VENV) demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzzing
+	rm -rf $(VENV) .bench demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzzing
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

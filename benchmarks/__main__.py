@@ -1,59 +1,114 @@
-"""Measure this machine: ``python -m benchmarks [--smoke] [--json]``."""
+"""Measure crdtstore and its peers on this machine: ``python -m benchmarks``.
+
+Without --only it runs everything, installs the peers into .bench/ first, and writes
+benchmarks/results/latest.json and latest.svg, and the figures in README.md from them.
+"""
 
 import argparse
 import json
+import signal
 import sys
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
 
-from benchmarks import apply, durable, persons
-from benchmarks.measure import Figure, machine
+from benchmarks import readme
+from benchmarks.machine import machine
+from benchmarks.parts import PARTS, run_parts
+from benchmarks.processes import ROOT, SCRATCH
+from benchmarks.report import Result, results
+from benchmarks.subject import Subject
+from benchmarks.suite import SUBJECTS, Outcome, prepared, run_suite
+from benchmarks.workload import FULL, SMOKE
 
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much is measured: profiles in memory, profiles on disk, edits per run, runs, persons."""
-
-    profiles_in_memory: int
-    profiles_on_disk: int
-    edits: int
-    runs: int
-    persons: int = 20
-
-
-SMOKE = Size(profiles_in_memory=100_000, profiles_on_disk=5_000, edits=60_000, runs=3)
-REAL = Size(profiles_in_memory=100_000, profiles_on_disk=100_000, edits=100_000, runs=5)
-
-
-def run(size: Size) -> list[Figure]:
-    """Run every benchmark in one size."""
-    return [
-        *apply.measure(size.profiles_in_memory, size.edits, size.runs),
-        *apply.measure_store(size.profiles_on_disk, size.edits, size.runs),
-        *durable.measure(size.profiles_on_disk, size.edits, size.runs),
-        *persons.measure(size.persons, size.edits // 200, size.runs),
-    ]
+RESULTS: Final = ROOT / "benchmarks" / "results"
+RUNS: Final = 3
+_PATIENCE_S: Final = 3_600.0
+_PATIENCE_SMOKE_S: Final = 60.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the benchmarks and print their figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+    """Run the benchmarks and show what they found."""
+    options = _options(arguments)
+    SCRATCH.mkdir(exist_ok=True)
+    subjects = [each for each in SUBJECTS if not options.only or each.name in options.only]
+    if options.install:
+        return _install(subjects)
+    outcome = run_suite(
+        subjects,
+        SMOKE if options.smoke else FULL,
+        options.runs or (1 if options.smoke else RUNS),
+        install=not options.smoke,
+        is_hasty=options.smoke,
+        patience_s=_PATIENCE_SMOKE_S if options.smoke else _PATIENCE_S,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    command = " ".join(["python -m benchmarks", *(arguments or sys.argv[1:])])
+    result = results(outcome, subjects, machine(SCRATCH), command)
+    parts = {part.name for part in PARTS if not options.only or part.name in options.only}
+    result["parts"] = run_parts(parts, options.smoke, options.growth)
+    _show(result)
+    is_whole = not (options.only or options.smoke or options.json)
+    _save(result, RESULTS / "latest.json" if is_whole else options.json, is_whole)
+    failed = [name for name, reason in outcome.left_out.items() if reason.startswith("failed")]
+    return 1 if failed else 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    names = [subject.name for subject in SUBJECTS] + [part.name for part in PARTS]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="names: " + ", ".join(names),
+    )
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="NAME", help="measure these and nothing else")
+    add("--runs", type=int, metavar="N", help=f"runs of every store, in turns ({RUNS})")
+    add("--smoke", action="store_true", help="seconds instead of an hour; installs nothing")
+    add("--growth", action="store_true", help="growth goes on to a million profiles")
+    add("--json", type=Path, metavar="FILE", help="write the results there instead")
+    add("--install", action="store_true", help="install the peers, measure nothing")
     options = parser.parse_args(arguments)
-    size = SMOKE if options.smoke else REAL
-    figures = run(size)
-    report: dict[str, Any] = {"machine": machine(), "size": "smoke" if options.smoke else "real"}
-    if options.json:
-        json.dump({**report, "figures": [each.as_dict() for each in figures]}, sys.stdout, indent=2)
-        print()
-        return 0
-    print(" · ".join(f"{key} {value}" for key, value in report["machine"].items()))
-    for each in figures:
-        spread = f"{each.lowest:,.2f} to {each.highest:,.2f}, {each.runs} runs"
-        print(f"{each.name:18} {each.median:>12,.2f} {each.unit:8} ({spread}) {each.note}")
+    if unknown := set(options.only or ()) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; names: {', '.join(names)}")
+    return options
+
+
+def _end(number: int, _: object) -> None:
+    """End so that every process and directory of the run goes too."""
+    sys.exit(128 + number)
+
+
+def _install(subjects: Sequence[Subject]) -> int:
+    outcome = Outcome()
+    prepared(subjects, True, outcome)
+    for name, versions in outcome.versions.items():
+        print(f"{name}: {versions}")
+    for name, reason in outcome.left_out.items():
+        print(f"{name} is left out: {reason}")
     return 0
 
 
+def _show(result: Result) -> None:
+    from benchmarks.table import print_parts, print_tables
+
+    print_tables(result)
+    print_parts(result["parts"], {part.name: part.title for part in PARTS})
+
+
+def _save(result: dict[str, Any], path: Path | None, is_whole: bool) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    if is_whole:
+        from benchmarks.picture import draw
+
+        draw(result, path.with_suffix(".svg"))
+        readme.update(ROOT / "README.md", result)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

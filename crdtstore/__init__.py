@@ -1,11 +1,13 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
+from crdtstore.client import Client, SyncClient
 from crdtstore.engine.feed import Change
 from crdtstore.engine.persons import Person
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
 from crdtstore.identity_rules import IdentityRules, TypeRules
+from crdtstore.model.candidates import Candidate
 from crdtstore.model.identifiers import identifier
 from crdtstore.model.operations import (
     add,
@@ -17,7 +19,7 @@ from crdtstore.model.operations import (
     revoke,
     set_value,
 )
-from crdtstore.model.profile import Candidate, Profile
+from crdtstore.model.profile import Profile
 from crdtstore.repairing import RepairReport
 from crdtstore.replica import Replica
 from crdtstore.schema import Field, Group, Schema
@@ -28,6 +30,7 @@ from crdtstore.store import Store
 __all__ = [
     "Candidate",
     "Change",
+    "Client",
     "CrdtstoreError",
     "Field",
     "Group",
@@ -42,6 +45,7 @@ __all__ = [
     "Settings",
     "Store",
     "StoreDigest",
+    "SyncClient",
     "TypeRules",
     "VerifyReport",
     "Write",

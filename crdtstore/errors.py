@@ -6,14 +6,18 @@ CrdtstoreError
     LimitExceeded  SchemaError
   Refused             the caller: the input is well formed, but the state does not allow it
     ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired  PeerNotLinked
-    RepairUnderWay  PersonNotFound  MergeRefused
+    RepairUnderWay  ReplicaUnknown  ReplicaRemoved  PersonNotFound  MergeRefused
   StorageError        the operator: the disk, the directory, the file
     StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
     BackupInvalid  TargetExists
   ProtocolError       the peer: what it sent cannot be accepted
     MessageInvalid  FrameCorrupt  FrameForked  WrongSpace  WrongProtocolVersion
-    ClockSkew  IdentityClash
+    ClockSkew  IdentityClash  ReplicaRemoved
+  ClientError         the caller: a client and its replica could not go on together
+    ReplicaUnreachable  ReplicaBusy  AccessDenied  NotUnderstood  SessionExpired  SessionTaken
+    WritesRefused  ClientClosed
   ConfigurationError  the operator: a setting is wrong
+  PolicyFailed        the author of a survivorship policy: it did not choose a candidate
   ReplicaClosed       the caller: the replica was closed
 """
 
@@ -170,6 +174,16 @@ class MergeRefused(Refused):
         self.other_id = other_id
 
 
+class ReplicaUnknown(Refused, LookupError):
+    """No replica of this name is known here."""
+
+    code = "replica-unknown"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no replica {name!r} is known here; /v1/replicas lists those that are")
+        self.name = name
+
+
 class StorageError(CrdtstoreError):
     """The data directory needs an operator."""
 
@@ -272,10 +286,99 @@ class IdentityClash(ProtocolError):
     code = "identity-clash"
 
 
+class ReplicaRemoved(Refused, ProtocolError):
+    """A replica was removed from its space: its links are refused, and it takes no writes."""
+
+    code = "replica-removed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"replica {name!r} was removed from the space; start it with an empty directory "
+            "under a new name"
+        )
+        self.name = name
+
+
+class ClientError(CrdtstoreError):
+    """A client and its replica could not go on together."""
+
+    code = "client-error"
+
+
+class ReplicaUnreachable(ClientError, ConnectionError):
+    """The replica was out of reach for longer than the client's patience.
+
+    Writes that were sent and not answered may have been kept: ``Client.unanswered`` has them.
+    """
+
+    code = "replica-unreachable"
+
+
+class ReplicaBusy(ClientError):
+    """The replica has as many clients as it takes; it is asked again."""
+
+    code = "replica-busy"
+
+
+class AccessDenied(ClientError, PermissionError):
+    """The replica does not let this client in: the token is missing or wrong."""
+
+    code = "access-denied"
+
+
+class NotUnderstood(ClientError):
+    """What answers at the address is no replica that understands this client."""
+
+    code = "not-understood"
+
+
+class SessionExpired(ClientError):
+    """The replica no longer knows which of a client's writes it has; none was applied again.
+
+    It was idle for too long, or the replica's data was restored. Writes that were sent and not
+    answered may have been kept: ``Client.unanswered`` has them.
+    """
+
+    code = "session-expired"
+
+
+class SessionTaken(ClientError):
+    """Another connection goes on with this client's session: the process was copied."""
+
+    code = "session-taken"
+
+
+class WritesRefused(ClientError):
+    """Some of the submitted writes were refused; all others are durable.
+
+    ``refusals`` has (profile id, error) of the first ones, ``count`` the number of all.
+    """
+
+    code = "writes-refused"
+
+    def __init__(self, refusals: tuple[tuple[str, CrdtstoreError], ...], count: int) -> None:
+        profile_id, error = refusals[0]
+        super().__init__(f"{count:,} of the writes were refused; first {profile_id!r}: {error}")
+        self.refusals = refusals
+        self.count = count
+
+
+class ClientClosed(ClientError):
+    """The client was closed, or not entered, and takes no calls."""
+
+    code = "client-closed"
+
+
 class ConfigurationError(CrdtstoreError):
     """A setting is missing, unknown or contradicts another."""
 
     code = "configuration-error"
+
+
+class PolicyFailed(CrdtstoreError):
+    """A survivorship policy of your own did not return one of its candidates."""
+
+    code = "policy-failed"
 
 
 class ReplicaClosed(CrdtstoreError):

@@ -5,18 +5,22 @@ and the simulator drive it in the same way.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.errors import (
     IdentityClash,
-    PeerNotLinked,
     ProtocolError,
     RepairUnderWay,
+    ReplicaRemoved,
     StorageError,
 )
+from crdtstore.fetching import SnapshotFetch
+from crdtstore.greeting import check_membership, hello_of, note_heard
 from crdtstore.repairing import Answering, Repair
+from crdtstore.retiring import hear_resting, is_rolled_back, rest_origins, tell_rested
 from crdtstore.serving import (
     LinkState,
     begin_snapshot,
@@ -24,7 +28,9 @@ from crdtstore.serving import (
     has_more_to_read,
     is_repair_overdue,
     receive_repair,
+    start_repair,
     subscribe,
+    tell_resting,
 )
 from crdtstore.store import Store
 from crdtstore.sync.interest import Interest, Neighbour
@@ -35,6 +41,7 @@ from crdtstore.sync.messages import (
     Message,
     Prune,
     Refuse,
+    Resting,
     SnapshotBegin,
     SnapshotChunk,
     SnapshotEnd,
@@ -44,7 +51,7 @@ from crdtstore.sync.messages import (
 )
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.session import Session, cost_bytes
-from crdtstore.sync.vector import covers, missing_count
+from crdtstore.sync.vector import covers
 
 _log = logging.getLogger("crdtstore.links")
 
@@ -64,8 +71,10 @@ class Exchange:
         self.nonce = store.random_bits(63)
         self._interest = Interest()
         self._next_link = 1
-        self._snapshot_link: int | None = None
-        self._snapshot_heard_ms = 0
+        self._fetch = SnapshotFetch(store)
+        self._rested_ms = 0
+        for name in store.replication.removal.names:
+            store.retention.known.forget(name)
         self._unreleased: list[tuple[int, int]] = []
         self._releasing: list[tuple[int, int]] = []
 
@@ -74,21 +83,8 @@ class Exchange:
     def open_link(self, *, outbound: bool) -> int:
         """Start a link, with our HELLO as its first outgoing message; return its number."""
         replication = self.store.replication
-        identity = replication.identity
-        hello = Hello(
-            space=identity.space,
-            name=identity.name,
-            origin=identity.origin,
-            nonce=self.nonce,
-            schema=self.store.schema.digest,
-            clock_ms=self.store.now_ms(),
-            profiles=replication.profiles_at_rest,
-            heads=replication.heads,
-            floor=dict(replication.floor),
-            names=dict(replication.names),
-        )
         session = Session(
-            hello,
+            hello_of(self.store, self.nonce),
             self.store.now_ms(),
             clock_skew_ms_max=self.store.settings.clock_skew_ms_max,
         )
@@ -105,8 +101,7 @@ class Exchange:
         link.session.state = "closed"
         link.end_repair(link.reason or "the link was lost")
         self._interest.forget_link(number)
-        if self._snapshot_link == number:
-            self._snapshot_link = None
+        self._fetch.forget(number)
         self._evaluate()
 
     def take_outgoing(self, number: int) -> list[bytes]:
@@ -154,29 +149,42 @@ class Exchange:
         replication = self.store.replication
         match message:
             case Hello():
-                self._greet(number, link, message)
+                self.remove_replicas(message.removed)
+                if link.session.state == "open":
+                    check_membership(replication.removal, replication.identity.name, message.name)
+                    replication.origins.learn(message.names)
+                    self._greet(number, link, message)
+                    note_heard(self.store, link)
+                    if link.session.awaits_resting and link.session.state == "open":
+                        tell_resting(link, replication, replication.resting)
             case Frames(frames):
                 self._receive_frames(number, link, frames, size)
-            case Gossip(vector, _, names):
-                replication.learn_names(names)
+            case Gossip(vector, _, names, removed):
+                replication.origins.learn(names)
+                self.remove_replicas(removed)
                 own = replication.identity.origin
                 if vector.get(own, 0) > replication.vector.get(own, 0):
                     assert link.session.peer is not None
                     self._renew_incarnation(link.session.peer)
+                note_heard(self.store, link)
                 self._evaluate()
+            case Resting():
+                self._hear_resting(number, link, message)
             case Want(after):
                 subscribe(link, after, replication)
             case Trimmed():
-                self._request_snapshot(number)
+                self._fetch.ask(number, link)
             case SnapshotRequest(after):
                 begin_snapshot(link, after, replication)
             case SnapshotBegin():
-                if number == self._snapshot_link:
-                    replication.snapshot_begun(message)
+                self._fetch.begin(number, message)
             case SnapshotChunk():
-                self._receive_chunk(number, link, message, cost_bytes(message, size))
+                is_held = self._fetch.receive(number, link, message)
+                self._owe(number, link, cost_bytes(message, size), is_held=is_held)
             case SnapshotEnd():
-                self._end_snapshot(number)
+                if self._fetch.end(number):
+                    self._interest.forget_all()
+                    self._evaluate()
             case Compare():
                 link.answering.compare(message)
             case Fetch():
@@ -192,7 +200,6 @@ class Exchange:
     def _greet(self, number: int, link: LinkState, peer: Hello) -> None:
         replication = self.store.replication
         identity = replication.identity
-        replication.learn_names(peer.names)
         replication.learn_names({peer.origin: peer.name}, at_first_hand=True)
         seen = peer.heads.get(identity.origin)
         if seen is not None:
@@ -214,7 +221,18 @@ class Exchange:
             or not covers(self.store.ledger.vector(), peer.floor)
             or (is_fresh and peer.profiles >= limits.SNAPSHOT_FRESH_PROFILES_MIN)
         ):
-            self._request_snapshot(number)
+            self._fetch.ask(number, link)
+        self._evaluate()
+
+    def _hear_resting(self, number: int, link: LinkState, message: Resting) -> None:
+        replication, peer = self.store.replication, link.session.peer
+        assert peer is not None
+        if is_rolled_back(replication, peer.name, message.heads):
+            self._renew_incarnation(peer)
+            return
+        self._fetch.hear_resting(number, message.heads)
+        if hear_resting(self.store, link, message):
+            self._fetch.ask(number, link)
         self._evaluate()
 
     def _keep_one_link(self, number: int, link: LinkState, peer: Hello) -> bool:
@@ -254,14 +272,28 @@ class Exchange:
             self._refuse(number, link, "new-incarnation", reason)
 
     def _refuse(self, number: int, link: LinkState, code: str, reason: str) -> None:
-        link.reason, link.reason_code = reason, code
-        link.session.refuse(code, reason)
-        link.end_repair(reason)
+        link.refuse(code, reason)
+        self.store.replication.counters["links_refused"] += code not in QUIET_CODES
         self._interest.forget_link(number)
-        if self._snapshot_link == number:
-            self._snapshot_link = None
+        self._fetch.forget(number)
         level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
         _log.log(level, "link closed: %s: %s", code, reason)
+
+    # --- membership ---------------------------------------------------------------------------
+
+    def remove_replicas(self, names: Iterable[str]) -> None:
+        """Take over that replicas were removed: refuse their links, and keep nothing for them."""
+        removal = self.store.replication.removal
+        own_name = self.store.replication.identity.name
+        news = removal.learn(names)
+        for name in news:
+            self.store.retention.known.forget(name)
+            _log.error("%s", ReplicaRemoved(name))
+        for number, link in list(self.links.items()):
+            peer = link.session.peer
+            if peer is not None and link.session.state == "open" and news & {own_name, peer.name}:
+                error = ReplicaRemoved(own_name if removal.is_own else peer.name)
+                self._refuse(number, link, error.code, str(error))
 
     # --- frames -------------------------------------------------------------------------------
 
@@ -269,47 +301,14 @@ class Exchange:
         self, number: int, link: LinkState, frames: tuple[bytes, ...], size: int
     ) -> None:
         applied = self.store.replication.receive_frames(frames, self.store.now_ms())
-        if applied:
+        self._owe(number, link, size, is_held=applied > 0)
+
+    def _owe(self, number: int, link: LinkState, size: int, *, is_held: bool) -> None:
+        """Give credit back when what it brought is durable, at once if nothing of it is held."""
+        if is_held:
             self._unreleased.append((number, size))
         else:
             link.session.release(size)
-
-    # --- snapshots ----------------------------------------------------------------------------
-
-    def _request_snapshot(self, number: int) -> None:
-        if self._snapshot_link is not None:
-            return
-        self._snapshot_link = number
-        self._snapshot_heard_ms = self.store.now_ms()
-        progress = self.store.replication.progress
-        after = "" if progress is None else progress.after
-        _log.info("asking for a snapshot%s", f" after {len(after)} bytes of id" if after else "")
-        self.links[number].session.send(SnapshotRequest(after))
-
-    def _resume_snapshot(self) -> None:
-        if self.store.replication.progress is None:
-            return
-        for number, link in self.links.items():
-            if link.session.state == "open":
-                self._request_snapshot(number)
-                return
-
-    def _receive_chunk(self, number: int, link: LinkState, chunk: SnapshotChunk, size: int) -> None:
-        if number != self._snapshot_link or self.store.replication.progress is None:
-            link.session.release(size)
-            return
-        count = self.store.replication.snapshot_chunk(chunk, self.store.now_ms())
-        link.snapshot_profiles += count
-        self._snapshot_heard_ms = self.store.now_ms()
-        self._unreleased.append((number, size))
-
-    def _end_snapshot(self, number: int) -> None:
-        if number != self._snapshot_link or self.store.replication.progress is None:
-            return
-        self.store.replication.snapshot_ended()
-        self._snapshot_link = None
-        self._interest.forget_all()
-        self._evaluate()
 
     # --- repairs ------------------------------------------------------------------------------
 
@@ -319,16 +318,9 @@ class Exchange:
         The repair goes on as the link is served; its ``state`` and ``report`` tell how far it is.
         Raises PeerNotLinked or RepairUnderWay.
         """
-        link = self.links.get(number)
-        if link is None or link.session.state != "open":
-            raise PeerNotLinked(str(number))
-        if self.store.replication.progress is not None or self._snapshot_link is not None:
+        if self._fetch.is_under_way:
             raise RepairUnderWay("a snapshot is being received; repair when it has ended")
-        for other in self.links.values():
-            if other.repair is not None and other.repair.state == "running":
-                raise RepairUnderWay("a repair is running; wait until it has ended")
-        link.repair = Repair(self.store.replication.healing, link.session, self.store.now_ms())
-        return link.repair
+        return start_repair(self.links, number, self.store.replication, self.store.now_ms())
 
     # --- time and commits ---------------------------------------------------------------------
 
@@ -338,14 +330,19 @@ class Exchange:
         replication = self.store.replication
         for number, link in list(self.links.items()):
             session = link.session
-            session.gossip(replication.vector, replication.names, now_ms, now_ms)
+            if session.is_due(now_ms):
+                names, removed = replication.told_names, replication.removal.names
+                session.gossip(replication.vector, names, removed, now_ms, now_ms)
+                tell_rested(self.store, link)
             if session.state != "closed" and now_ms - session.heard_ms > limits.LINK_IDLE_MS_MAX:
                 self._refuse(number, link, "idle", "the peer has been silent for too long")
-            waited_ms = now_ms - self._snapshot_heard_ms
-            if number == self._snapshot_link and waited_ms > limits.SNAPSHOT_PATIENCE_MS:
+            if self._fetch.is_overdue(number, now_ms):
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
             if is_repair_overdue(link, now_ms):
                 self._refuse(number, link, "idle", "the peer does not answer a repair")
+        if now_ms - self._rested_ms >= limits.RESTING_LOOK_MS:
+            self._rested_ms = now_ms
+            rest_origins(self.store, list(self.links.values()))
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:
@@ -373,24 +370,21 @@ class Exchange:
             if link_state is not None:
                 link_state.session.release(size)
 
-    def missing_frames(self, link: LinkState) -> int:
-        """Return how many frames a peer claims to have that this replica lacks."""
-        return missing_count(self.store.ledger.vector(), link.session.claimed)
-
     def _evaluate(self) -> None:
         """Decide anew which neighbour sends what, unless a snapshot will change it all."""
-        if self._snapshot_link is None:
-            self._resume_snapshot()
-        if self.store.replication.progress is not None or self._snapshot_link is not None:
+        self._fetch.resume(self.links)
+        if self._fetch.is_under_way:
             return
         neighbours = [
             Neighbour(number, link.session.peer.origin, link.session.claimed)
             for number, link in self.links.items()
-            if link.session.state == "open" and link.session.peer is not None
+            if link.session.state == "open"
+            and link.session.peer is not None
+            and not link.session.awaits_resting
         ]
         requests = self._interest.evaluate(
             neighbours,
-            self.store.ledger.vector(),
+            self.store.ledger.applied,
             self.store.replication.identity.origin,
             self.store.now_ms(),
         )

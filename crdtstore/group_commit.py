@@ -42,10 +42,17 @@ class GroupCommit:
 
     async def durable(self) -> None:
         """Wait until all that was written so far is durable; raises StorageError."""
+        await self.next_commit()
+
+    def next_commit(self) -> "asyncio.Future[None]":
+        """Return a future that is done when all that was written so far is durable, or was undone.
+
+        Then it has the StorageError.
+        """
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self.work.set()
-        await waiter
+        return waiter
 
     async def pinned(self) -> tuple[StoreDigest, StorageCopy]:
         """Return the digest of what is durable between two commits, and a copy of just that.

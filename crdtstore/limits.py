@@ -117,7 +117,21 @@ MESSAGE_FRAMES_BYTES: Final = 512 * KIBIBYTE
 """Frames are gathered into one message up to about this size."""
 
 ORIGINS_MAX: Final = 5_000
-"""Origins in a version vector: incarnations of all replicas that ever wrote."""
+"""Origins in a version vector: those that write, or wrote what a journal still holds."""
+
+RESTING_MAX: Final = 50_000
+"""Origins at rest: 30 bytes each on a disk, and twice that when two replicas tell each other of
+them. 50 replicas that restart every day as new incarnations need three years for it."""
+
+RESTING_CHUNK: Final = 2_000
+"""Origins at rest in one message: at most 240 KB."""
+
+RESTING_LOOK_MS: Final = 5_000
+"""A replica looks this often which origins came to rest: it goes through all names."""
+
+REMOVED_REPLICAS_MAX: Final = 1_000
+"""Names of replicas that were removed for good: they travel in every HELLO. A message may carry
+twice as many, for two sides of a partition may both fill it."""
 
 JOURNAL_READS_PER_FILL: Final = 16
 """Parts of the journal (of MESSAGE_FRAMES_BYTES each) read for one link before others have a turn:
@@ -299,7 +313,21 @@ WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""
 
 JOURNAL_RETENTION_MS_DEFAULT: Final = 7 * 24 * 3600 * 1000
-"""How long the journal keeps what a peer or a feed consumer may still ask for."""
+"""How long the journal keeps what a peer or a reader of the change feed may still ask for."""
+
+ACKNOWLEDGED_RETENTION_MS_DEFAULT: Final = 3600 * 1000
+"""How long the journal keeps what every known replica has made durable: for a replica that is new,
+or that links with others than before."""
+
+FEED_NOTE_MS: Final = 3600 * 1000
+"""That somebody reads the change feed is written down this often: one small record an hour."""
+
+KNOWN_REPLICAS_MAX: Final = 256
+"""Replicas of which it is remembered what they have: four times the links that one may have; the
+one not heard for longest is forgotten first."""
+
+KNOWN_REPLICA_NOTE_MS: Final = 60_000
+"""What a replica has is written down this often, with other commits: a crash forgets a minute."""
 
 JOURNAL_BYTES_MAX_DEFAULT: Final = 4 * 1024 * MEBIBYTE
 """Bytes of journal beyond which the oldest part is dropped early."""
@@ -319,8 +347,8 @@ BACKUP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 BACKUP_SYNC_BYTES: Final = 16 * MEBIBYTE
 """A backup is brought to the disk in such steps, so that commits wait for few of its pages."""
 
-BACKUP_MANIFEST_BYTES_MAX: Final = 4 * MEBIBYTE
-"""Bytes of a backup's manifest: 5,000 origins with escaped names of 64 bytes take 2.5 MB."""
+BACKUP_MANIFEST_BYTES_MAX: Final = 32 * MEBIBYTE
+"""Bytes of a backup's manifest: 55,000 origins with escaped names of 64 bytes take 28 MB."""
 
 BACKUP_ATTEMPTS_MAX: Final = 5
 """How often a backup is begun anew when the map grew: each growth doubles the way to the next."""
@@ -365,6 +393,12 @@ CONTAINERS_PER_BODY_MAX: Final = 500_000
 BODIES_BYTES_MAX: Final = 64 * MEBIBYTE
 """Bytes of request bodies being read or worked on at one time, over all connections."""
 
+SMALL_BODY_BYTES: Final = 64 * KIBIBYTE
+"""A body up to this is small: a write as a person or a form makes it."""
+
+BODIES_SMALL_BYTES: Final = 16 * MEBIBYTE
+"""The part of BODIES_BYTES_MAX that only small bodies may use: large ones may never end."""
+
 BODY_TIMEOUT_S: Final = 30.0
 """A request body that has not arrived within this is given up: 8 MiB at 270 KiB/s."""
 
@@ -379,6 +413,12 @@ FOLLOWERS_MAX: Final = 1_000
 
 FOLLOW_CHUNK_BYTES: Final = 64 * KIBIBYTE
 """Changes are gathered into one write to a follower's socket up to about this size."""
+
+IDLE_CONNECTION_S: Final = 75.0
+"""A connection that sends no whole request head so long is closed; proxies wait for 60 s."""
+
+OPEN_FILES_MAX: Final = 65_536
+"""Open files that a server asks for: the usual 1,024 are fewer than FOLLOWERS_MAX and LINKS_MAX."""
 
 KEEP_ALIVE_S: Final = 15.0
 """A quiet follower hears something this often: proxies cut connections silent for 30 to 60 s."""
@@ -397,3 +437,16 @@ CLIENT_TIMEOUT_S: Final = 70.0
 
 REPAIR_TIMEOUT_S: Final = 3_600.0
 """The command line waits this long for a repair: it may have to exchange a whole store."""
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
+for every record: with Python's 5 ms, a write under full load took twice as long."""
+
+LOOP_DELAY_SAMPLE_S: Final = 0.05
+"""How often the delay of the event loop is sampled: a pause that is longer is never missed."""
+
+LOOP_DELAY_SAMPLES_MAX: Final = 1_200
+"""Newest samples of the event loop's delay that the status tells of: a minute of them."""
+
+OTHER_PROCESS_TIMEOUT_S: Final = 60.0
+"""Seconds that ``check_policy`` waits for another process: it imports a module and answers."""

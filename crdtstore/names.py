@@ -47,6 +47,11 @@ def check_source_name(source: object) -> None:
     check_name(source, "a source name", limits.SOURCE_NAME_BYTES_MAX)
 
 
+def check_policy_name(name: object) -> None:
+    """Check the name of a survivorship policy; raises InvalidName."""
+    check_name(name, "a policy name", limits.FIELD_NAME_BYTES_MAX)
+
+
 def _has_control_character(text: str) -> bool:
     return any(character < " " or "\x7f" <= character <= "\x9f" for character in text)
 

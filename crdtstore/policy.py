@@ -6,11 +6,14 @@ What each policy does to candidates stands in ``crdtstore.model.survivorship``.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from crdtstore import limits
 from crdtstore.errors import InvalidName, SchemaError
-from crdtstore.names import check_source_name
+from crdtstore.names import check_policy_name, check_source_name
+
+Chooser: TypeAlias = Callable[[tuple[Any, ...]], Any]
+"""A function of a policy of your own: from a tuple of ``crdtstore.Candidate`` to one of them."""
 
 POLICY_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -61,21 +64,31 @@ class Policy:
     """A survivorship policy and its options; the functions below make one of each name.
 
     ``sources`` are the preferred ones of ``source_priority``, best first, or the fillers of
-    ``fill_only``; ``trust`` and ``default`` belong to ``trust_decay``. ``crdtstore.model.
-    survivorship`` says what each policy does. Raises SchemaError.
+    ``fill_only``; ``trust`` and ``default`` belong to ``trust_decay``; ``choose`` and ``version``
+    to a policy of your own: see ``custom``. ``crdtstore.model.survivorship`` says what each of
+    the others does. Raises SchemaError.
     """
 
     name: str
     sources: tuple[str, ...] = ()
     trust: Mapping[str, Trust] = field(default_factory=dict, hash=False)
     default: Trust | None = None
+    choose: Chooser | None = None
+    version: int = 0
 
     def __post_init__(self) -> None:
         options = POLICY_OPTIONS.get(self.name) if isinstance(self.name, str) else None
-        if options is None:
+        if self.choose is not None:
+            self._check_own(is_taken=options is not None)
+            options = ()
+        elif options is None:
             raise SchemaError(
-                f"{self.name!r} is no survivorship policy; there are {', '.join(POLICY_OPTIONS)}"
+                f"{self.name!r} is no survivorship policy; there are {', '.join(POLICY_OPTIONS)}. "
+                "One of your own is a function, which a schema takes in Python: see "
+                "crdtstore.schema.custom"
             )
+        elif self.version:
+            raise SchemaError(f"{self.name}: takes no option 'version'")
         object.__setattr__(
             self,
             "sources",
@@ -85,6 +98,15 @@ class Policy:
             raise SchemaError(f"{self.name}: trust maps sources to their trust")
         object.__setattr__(self, "trust", MappingProxyType(dict(self.trust)))
         self._check_options(options)
+
+    def _check_own(self, *, is_taken: bool) -> None:
+        check_schema_name(self.name, check_policy_name, "a policy of your own")
+        if is_taken:
+            raise SchemaError(f"{self.name!r} is a policy that there is; call your own otherwise")
+        if not callable(self.choose):
+            raise SchemaError(f"{self.name}: is a function of candidates, not {self.choose!r}")
+        if type(self.version) is not int or self.version < 1:
+            raise SchemaError(f"{self.name}: version is a number from 1, not {self.version!r}")
 
     def _check_options(self, options: tuple[str, ...]) -> None:
         given = {"sources": self.sources, "trust": self.trust, "default": self.default}
@@ -104,13 +126,19 @@ class Policy:
 
     @property
     def content(self) -> list[object]:
-        """The meaning of the policy as JSON: equal for policies that choose alike."""
+        """The meaning of the policy as JSON: equal for policies that choose alike.
+
+        A function has no such form, so name and version stand for one of your own.
+        """
+        if self.choose is not None:
+            return ["custom", self.name, self.version]
         sources = sorted(self.sources) if self.name == "fill_only" else list(self.sources)
         trusts = {source: trust.content for source, trust in self.trust.items()}
         return [self.name, sources, trusts, self.default and self.default.content]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Policy, (self.name, self.sources, dict(self.trust), self.default)
+        options = (self.sources, dict(self.trust), self.default, self.choose, self.version)
+        return Policy, (self.name, *options)
 
 
 def recency() -> Policy:
@@ -156,6 +184,21 @@ def trust_decay(trust: Mapping[str, Trust], *, default: Trust | None = None) -> 
 def fill_only(*fillers: str) -> Policy:
     """The newest candidate survives, but one of a filler source only where no other has a value."""
     return Policy("fill_only", sources=fillers)
+
+
+def custom(name: str, choose: Chooser, *, version: int = 1) -> Policy:
+    """Return a policy of your own: ``choose`` gets the candidates and returns the survivor.
+
+    It gets a tuple of two or more ``crdtstore.Candidate``, at most one of each source (in a person:
+    of each source and profile), and returns one of these objects. The survivor must depend on
+    nothing but them: not on their order, nor on a clock, on chance, or on what was asked before.
+    ``crdtstore.testing.check_policy`` proves that.
+    In a group, a candidate's value is the map of what its source says about the members.
+
+    Name and version stand for the function in the digest of the schema, by which replicas find
+    out that they read alike: raise the version when the function chooses otherwise.
+    """
+    return Policy(name, choose=choose, version=version)
 
 
 def check_schema_name(name: object, check: Callable[[object], None], where: str) -> None:

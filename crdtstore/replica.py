@@ -36,7 +36,10 @@ from crdtstore.errors import (
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket
-from crdtstore.model.profile import Candidate, Profile
+from crdtstore.loop_delay import LoopDelay
+from crdtstore.membership import Replicas
+from crdtstore.model.candidates import Candidate
+from crdtstore.model.profile import Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
 from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
@@ -45,6 +48,7 @@ from crdtstore.status import ReplicaStatus, linked_peer, replica_status
 from crdtstore.stewardship import ReplicaPersons
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
+from crdtstore.streams import Streams
 
 _TICK_S = 0.1
 _FEED_PAGE = 1_000
@@ -75,7 +79,10 @@ class Replica:
         self._commits = GroupCommit(
             self._exchange, interval_s=store.settings.commit_interval_ms / 1000
         )
+        self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
+        self._streams = Streams(store, self._commits)
+        self._loop_delay = LoopDelay()
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
         self._started_s = time.monotonic()
@@ -112,6 +119,7 @@ class Replica:
         self._tasks = [
             asyncio.create_task(self._commits.run(self._wake_links), name="crdtstore-commits"),
             asyncio.create_task(self._tick_forever(), name="crdtstore-ticks"),
+            asyncio.create_task(self._loop_delay.run(), name="crdtstore-loop-delay"),
         ]
         for peer in self._peers:
             task = keep_linked(
@@ -163,6 +171,23 @@ class Replica:
         return self._backups
 
     @property
+    def streams(self) -> Streams:
+        """The write streams of clients, for who serves them."""
+        self._check_open()
+        return self._streams
+
+    @property
+    def loop_delay(self) -> LoopDelay:
+        """How late the event loop of this replica is."""
+        return self._loop_delay
+
+    @property
+    def replicas(self) -> Replicas:
+        """The other replicas: ``replica.replicas.present()``, ``replicas.remove("old")``."""
+        self._check_open()
+        return self._replicas
+
+    @property
     def persons(self) -> ReplicaPersons:
         """Which profiles are of one person, their golden records, and stewards' decisions."""
         self._check_open()
@@ -184,11 +209,10 @@ class Replica:
         Raises InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
         self._check_open()
-        return await self._kept(
-            self._store.write(
-                profile_id, fields, source=source, if_version=if_version, cursors=cursors
-            )
+        result = self._store.write(
+            profile_id, fields, source=source, if_version=if_version, cursors=cursors
         )
+        return await self._kept(result)
 
     async def write_many(self, writes: Iterable[Write]) -> list[WriteResult | CrdtstoreError]:
         """Make several writes durable together; return a result or an error for each, in order.
@@ -201,13 +225,10 @@ class Replica:
             raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
         store_write = self._store.write
         results: list[WriteResult | CrdtstoreError] = []
-        for write in batch:
+        for profile_id, source, fields, if_version in batch:
             try:
-                results.append(
-                    store_write(
-                        write.id, write.fields, source=write.source, if_version=write.if_version
-                    )
-                )
+                result = store_write(profile_id, fields, source=source, if_version=if_version)
+                results.append(result)
             except (InvalidInput, Refused, StorageCorrupt) as error:
                 results.append(error)
         await self._commits.durable()
@@ -224,7 +245,6 @@ class Replica:
         return await self._kept(self._store.revive(profile_id, if_version=if_version))
 
     async def _kept(self, result: WriteResult) -> str:
-        """Return the version that a write made, once it is durable."""
         await self._commits.durable()
         return result.version
 
@@ -274,18 +294,10 @@ class Replica:
             self._exchange,
             self._peers,
             uptime_s=time.monotonic() - self._started_s,
-            reason=self._unready_reason(),
+            is_closing=self._is_closing,
             waiting_writers=self._commits.waiting_writers,
+            loop_delay=self._loop_delay,
         )
-
-    def _unready_reason(self) -> str:
-        if self._is_closing:
-            return "closing"
-        if self._store.failure is not None:
-            return f"the disk failed: {self._store.failure}"
-        if self._store.replication.progress is not None:
-            return "receiving a snapshot"
-        return ""
 
     async def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged.
@@ -344,11 +356,10 @@ class Replica:
             self._wake_links()
 
     def _check_open(self) -> None:
-        if self._is_closing or not self._tasks:
-            raise ReplicaClosed(
-                "the replica was closed" if self._is_closing
-                else "the replica is not running: use `async with Replica.open(...)`"
-            )  # fmt: skip
+        if self._is_closing:
+            raise ReplicaClosed("the replica was closed")
+        if not self._tasks:
+            raise ReplicaClosed("the replica is not running: use `async with Replica.open(...)`")
 
     async def close(self) -> None:
         """End the links, make everything durable, and let the data directory go."""

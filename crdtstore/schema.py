@@ -47,6 +47,7 @@ from crdtstore.policy import (
     Policy,
     Trust,
     check_schema_name,
+    custom,
     distinct_names,
     fill_only,
     frequency,
@@ -70,6 +71,7 @@ __all__ = [
     "Policy",
     "Schema",
     "Trust",
+    "custom",
     "fill_only",
     "frequency",
     "longest",
@@ -87,7 +89,10 @@ KINDS: Final = ("register", "counter", "set", "consent")
 GROUP_POLICIES: Final = (
     "recency", "source_priority", "frequency", "oldest", "trust_decay", "fill_only",
 )  # fmt: skip
-"""The policies that can choose a source for a whole group: those that do not order values."""
+"""The policies that can choose a source for a whole group: those that do not order values.
+
+A policy of your own can, too.
+"""
 
 
 _RECENCY: Final = recency()
@@ -125,7 +130,7 @@ class Group:
             raise SchemaError("a group has at least two fields")
         if not isinstance(self.policy, Policy):
             raise SchemaError(f"a policy is a Policy, such as recency(), not {self.policy!r}")
-        if self.policy.name not in GROUP_POLICIES:
+        if self.policy.choose is None and self.policy.name not in GROUP_POLICIES:
             raise SchemaError(
                 f"the policy {self.policy.name!r} orders values, and a group has many; "
                 f"a group takes {', '.join(GROUP_POLICIES)}"

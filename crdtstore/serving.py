@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from crdtstore import limits
 from crdtstore.engine.ledger import frame_header
 from crdtstore.engine.replication import Replication
-from crdtstore.errors import MessageInvalid
+from crdtstore.errors import MessageInvalid, PeerNotLinked, RepairUnderWay
 from crdtstore.repairing import Answering, Durability, Repair
 from crdtstore.sync.messages import SnapshotChunk, SnapshotEnd, Trimmed
 from crdtstore.sync.repair_messages import PUSHED, Differences, Documents
 from crdtstore.sync.session import Session, cost_bytes
-from crdtstore.sync.vector import Vector
+from crdtstore.sync.vector import Heads, Vector
 
 
 @dataclass(slots=True)
@@ -72,6 +72,12 @@ class LinkState:
         for durability in self.waits:
             durability.commit_finished()
 
+    def refuse(self, code: str, reason: str) -> None:
+        """Close the link for a reason that its peer is told."""
+        self.reason, self.reason_code = reason, code
+        self.session.refuse(code, reason)
+        self.end_repair(reason)
+
     def end_repair(self, reason: str) -> None:
         """Take note that our repair over this link cannot go on."""
         if self.repair is not None:
@@ -109,7 +115,15 @@ def begin_snapshot(link: LinkState, after: str, replication: Replication) -> Non
     """Serve a peer all documents after a profile id; frames wait until that is done."""
     link.serving_after = after
     link.chunks.clear()
-    link.session.send(replication.snapshot_begin())
+    resting, begin = replication.snapshot_begin()
+    if resting:
+        tell_resting(link, replication, resting)
+    link.session.send(begin)
+
+
+def tell_resting(link: LinkState, replication: Replication, resting: Heads) -> None:
+    """Tell a peer our origins at rest."""
+    link.session.send_resting(resting, replication.origins.named(resting.keys()))
 
 
 def has_more_to_read(link: LinkState, replication: Replication) -> bool:
@@ -206,3 +220,17 @@ def is_repair_overdue(link: LinkState, now_ms: int) -> bool:
     if repair.has_scan or link.waits:
         repair.heard_ms = now_ms
     return now_ms - repair.heard_ms > limits.REPAIR_PATIENCE_MS
+
+
+def start_repair(
+    links: dict[int, LinkState], number: int, replication: Replication, now_ms: int
+) -> Repair:
+    """Begin a repair over a link; raises PeerNotLinked, or RepairUnderWay if one runs."""
+    link = links.get(number)
+    if link is None or link.session.state != "open":
+        raise PeerNotLinked(str(number))
+    for other in links.values():
+        if other.repair is not None and other.repair.state == "running":
+            raise RepairUnderWay("a repair is running; wait until it has ended")
+    link.repair = Repair(replication.healing, link.session, now_ms)
+    return link.repair

@@ -12,16 +12,18 @@ class Settings:
 
     ``commit_interval_ms`` waits so long between two commits, so that more writers share one fsync;
     0 commits as soon as the one before is durable. A write is answered after its fsync in either
-    case. ``journal_retention_ms`` and ``journal_bytes_max`` bound how far back peers and feed
-    consumers can go on without a snapshot. ``witness_directory`` lies in memory that outlives the
-    process but not the machine, "" in the system's own: see ``crdtstore.storage.witness``. Raises
-    ConfigurationError for a value out of range.
+    case. ``journal_retention_ms`` and ``journal_bytes_max`` bound how far back peers and readers of
+    the change feed can go on without a snapshot; what all known replicas have made durable is kept
+    for ``acknowledged_retention_ms`` only, unless the feed is read. ``witness_directory`` lies in
+    memory that outlives the process but not the machine, "" in the system's own: see
+    ``crdtstore.storage.witness``. Raises ConfigurationError for a value out of range.
     """
 
     cache_bytes: int = limits.CACHE_BYTES_DEFAULT
     map_bytes_initial: int = limits.MAP_BYTES_INITIAL
     map_bytes_max: int = limits.MAP_BYTES_MAX_DEFAULT
     journal_retention_ms: int = limits.JOURNAL_RETENTION_MS_DEFAULT
+    acknowledged_retention_ms: int = limits.ACKNOWLEDGED_RETENTION_MS_DEFAULT
     journal_bytes_max: int = limits.JOURNAL_BYTES_MAX_DEFAULT
     clock_skew_ms_max: int = limits.CLOCK_SKEW_MS_DEFAULT
     commit_interval_ms: int = 0

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 
+from crdtstore.errors import ReplicaRemoved
 from crdtstore.exchange import Exchange
+from crdtstore.loop_delay import LoopDelay, event_loop_name
 from crdtstore.peering import Peer
 from crdtstore.serving import LinkState
+from crdtstore.store import Store
+from crdtstore.sync.vector import missing_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,10 @@ class PeerStatus:
 class ReplicaStatus:
     """A replica at one moment. ``counters`` only grow; everything else is a level.
 
-    ``frames`` are records in the journal. ``ready`` is false while a first snapshot is missing or
+    ``write_sessions`` are clients of write streams that are remembered; ``loop_delay_p99_ms`` and
+    ``loop_delay_max_ms`` tell how late ``event_loop`` was within the last minute.
+    ``frames`` are records in the journal, ``origins_active`` those in vectors and
+    ``origins_resting`` those at rest. ``ready`` is false while a first snapshot is missing or
     the disk failed, and ``reason`` says why.
     """
 
@@ -46,6 +53,8 @@ class ReplicaStatus:
     reason: str
     profiles: int
     frames: int
+    origins_active: int
+    origins_resting: int
     journal_bytes: int
     storage_bytes: int
     disk_free_bytes: int
@@ -54,6 +63,10 @@ class ReplicaStatus:
     held_bytes: int
     waiting_writers: int
     quarantined: int
+    write_sessions: int
+    event_loop: str
+    loop_delay_p99_ms: float
+    loop_delay_max_ms: float
     counters: dict[str, int]
     peers: tuple[PeerStatus, ...]
 
@@ -63,14 +76,17 @@ def replica_status(
     peers: list[Peer],
     *,
     uptime_s: float,
-    reason: str,
+    is_closing: bool,
     waiting_writers: int,
+    loop_delay: LoopDelay,
 ) -> ReplicaStatus:
-    """Return the status of a replica; ``reason`` says why it is not ready, "" if it is."""
+    """Return the status of a replica."""
+    reason = _unready_reason(exchange.store, is_closing)
     store = exchange.store
     ledger = store.ledger
     identity = store.replication.identity
     size = store.storage.size()
+    p99_ms, max_ms = loop_delay.recent_ms()
     return ReplicaStatus(
         name=identity.name,
         space=identity.space,
@@ -81,6 +97,8 @@ def replica_status(
         reason=reason,
         profiles=store.profile_count,
         frames=ledger.position - max(ledger.first_position - 1, 0),
+        origins_active=len(ledger.heads),
+        origins_resting=len(ledger.resting),
         journal_bytes=ledger.journal_bytes,
         storage_bytes=size.used_bytes,
         disk_free_bytes=size.disk_free_bytes,
@@ -89,6 +107,10 @@ def replica_status(
         held_bytes=store.replication.held_bytes,
         waiting_writers=waiting_writers,
         quarantined=store.replication.quarantined,
+        write_sessions=len(store.streams),
+        event_loop=event_loop_name(),
+        loop_delay_p99_ms=p99_ms,
+        loop_delay_max_ms=max_ms,
         counters=store.counters,
         peers=peer_statuses(exchange, peers),
     )
@@ -113,6 +135,19 @@ def peer_statuses(exchange: Exchange, peers: list[Peer]) -> tuple[PeerStatus, ..
         if number not in shown:
             statuses.append(_present(exchange, link, ""))
     return tuple(statuses)
+
+
+def _unready_reason(store: Store, is_closing: bool) -> str:
+    """Return why a replica is not ready, "" if it is."""
+    if is_closing:
+        return "closing"
+    if store.failure is not None:
+        return f"the disk failed: {store.failure}"
+    if store.replication.removal.is_own:
+        return str(ReplicaRemoved(store.replication.identity.name))
+    if store.replication.progress is not None:
+        return "receiving a snapshot"
+    return ""
 
 
 def linked_peer(exchange: Exchange, peers: list[Peer], name: str) -> int | None:
@@ -155,7 +190,7 @@ def _present(exchange: Exchange, link: LinkState, url: str) -> PeerStatus:
         state=link.state,
         reason=link.reason,
         lag_frames=link.session.lag_frames(exchange.store.replication.vector) if peer else 0,
-        missing_frames=exchange.missing_frames(link),
+        missing_frames=missing_count(exchange.store.ledger.applied, link.session.claimed),
         sent_bytes=link.sent_bytes,
         received_bytes=link.received_bytes,
         clock_skew_ms=link.session.clock_skew_ms,

@@ -5,7 +5,7 @@ from typing import Any
 
 from crdtstore.engine.persons import STEWARD, Person
 from crdtstore.group_commit import GroupCommit
-from crdtstore.model.profile import Candidate
+from crdtstore.model.candidates import Candidate
 from crdtstore.model.values import Value
 from crdtstore.store import Store
 

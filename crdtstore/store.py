@@ -26,10 +26,12 @@ from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import check_page, living_documents
+from crdtstore.engine.listing import check_page, living_document, living_documents
 from crdtstore.engine.persons import Persons
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.retention import Retention
+from crdtstore.engine.stream_sessions import StreamSessions
 from crdtstore.engine.verification import (
     StoreDigest,
     Verification,
@@ -37,21 +39,22 @@ from crdtstore.engine.verification import (
     count_profiles,
     digest_store,
 )
-from crdtstore.engine.writes import WriteResult, check_version, check_writable
+from crdtstore.engine.writes import WriteResult
+from crdtstore.engine.writing import Writing, check_version
 from crdtstore.errors import (
+    CrdtstoreError,
     LimitExceeded,
-    ProfileErased,
-    ProfileNotFound,
     ReplicaClosed,
+    ReplicaRemoved,
     StorageError,
     StorageFailed,
     StorageFull,
 )
+from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
 from crdtstore.model.golden import explain, resolve
-from crdtstore.model.profile import Candidate, Profile
-from crdtstore.model.write import WriteContext, plan_write
-from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.model.profile import Profile
+from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
@@ -98,22 +101,30 @@ class Store:
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
         )
+        self.retention = Retention(
+            storage,
+            self.ledger,
+            self._drafting,
+            journal_retention_ms=settings.journal_retention_ms,
+            acknowledged_retention_ms=settings.acknowledged_retention_ms,
+            journal_bytes_max=settings.journal_bytes_max,
+        )
         self.commits = Committing(
             storage,
             self.documents,
             self.ledger,
             self._drafting,
             self._clock,
-            journal_retention_ms=settings.journal_retention_ms,
-            journal_bytes_max=settings.journal_bytes_max,
+            self.retention,
         )
         self.replication = Replication(
-            storage, self.documents, self.ledger, self._drafting, self.commits, identity, tag
+            storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
         self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
-        self._known_sources: set[str] = set()
+        self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
-        self._counters = {"noops": 0, "commits_failed": 0}
+        self.streams = StreamSessions(storage, self._drafting, now_ms())
+        self._commits_failed = 0
         self._full_until_ms = 0
         self.failure: StorageError | None = None
         self._is_closed = False
@@ -186,23 +197,13 @@ class Store:
         must be at that version. ``cursors`` moves durable cursors in the same commit. Raises
         InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
-        self._check_open()
-        check_profile_id(profile_id)
-        if type(source) is not str or source not in self._known_sources:
-            self._check_source(source)
-        self._check_room()
-        document = self.documents.get(profile_id)
-        check_writable(profile_id, document, if_version)
+        if (refusal := self.refusal) is not None:
+            raise refusal
         if cursors:
             self.cursors.check(cursors)
-        context = WriteContext(
-            document, self.schema, source, self._clock.tick(self.now_ms()), self._drafting.origin
+        document, changed = self.writing.apply(
+            profile_id, fields, source, if_version, self.now_ms()
         )
-        delta, changed = plan_write(context, fields)
-        if delta:
-            self._drafting.record(profile_id, document, document.epoch, delta)
-        else:
-            self._counters["noops"] += 1
         if cursors:
             self.cursors.move(cursors)
         return WriteResult(profile_id, document.version, changed)
@@ -233,21 +234,24 @@ class Store:
         self._drafting.record(profile_id, document, document.epoch + 1, {})
         return WriteResult(profile_id, document.version, ())
 
-    def _check_source(self, source: str) -> None:
-        check_source_name(source)
-        self.schema.check_source(source)
-        if len(self._known_sources) < limits.SOURCES_PER_DOCUMENT_MAX:
-            self._known_sources.add(source)
+    @property
+    def refusal(self) -> CrdtstoreError | None:
+        """Why the store takes no writes now, None if it takes them."""
+        if self._is_closed:
+            return ReplicaClosed("the store was closed")
+        if self.failure is not None:
+            return StorageFailed(f"the store stopped writing: {self.failure}")
+        if self.replication.removal.is_own:
+            return ReplicaRemoved(self.replication.identity.name)
+        if self._full_until_ms and self.now_ms() < self._full_until_ms:
+            return StorageFull("the disk or the map is full; make room, and the store goes on")
+        return None
 
     def _check_open(self) -> None:
-        if self._is_closed:
-            raise ReplicaClosed("the store was closed")
-        if self.failure is not None:
-            raise StorageFailed(f"the store stopped writing: {self.failure}")
-
-    def _check_room(self) -> None:
-        if self._full_until_ms and self.now_ms() < self._full_until_ms:
-            raise StorageFull("the disk or the map is full; make room, and the store goes on")
+        """Refuse what even a full disk takes; raises ReplicaClosed or StorageFailed."""
+        refusal = self.refusal
+        if refusal is not None and not isinstance(refusal, StorageFull):
+            raise refusal
 
     # --- committing ---------------------------------------------------------------------------
 
@@ -286,6 +290,7 @@ class Store:
         if error is None:
             self.commits.finish(commit)
             self.cursors.committed(commit.draft)
+            self.streams.committed(commit.draft)
             if self._full_until_ms:
                 self._full_until_ms = 0
                 self.storage.restore_ballast()
@@ -293,7 +298,8 @@ class Store:
         self.commits.abandon(commit)
         self.replication.commit_failed()
         self.cursors.commit_failed()
-        self._counters["commits_failed"] += 1
+        self.streams.commit_failed(self.now_ms())
+        self._commits_failed += 1
         if isinstance(error, StorageFull):
             self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS
         else:
@@ -313,13 +319,7 @@ class Store:
     def _living(self, profile_id: str) -> Document:
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        check_profile_id(profile_id)
-        document = self.documents.get(profile_id)
-        if document.is_absent:
-            raise ProfileNotFound(profile_id)
-        if document.is_erased:
-            raise ProfileErased(profile_id)
-        return document
+        return living_document(self.documents, profile_id)
 
     def profiles(self, *, after: str = "", limit: int = 100) -> list[Profile]:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
@@ -337,6 +337,7 @@ class Store:
 
         Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
+        self.retention.feed_read(self.now_ms())
         if since == "end":
             since = end_cursor(self.ledger)
         return read_changes(self.ledger, self.replication.names, since, limit)
@@ -372,7 +373,8 @@ class Store:
     def counters(self) -> dict[str, int]:
         """What happened since the store was opened, by name; every number only grows."""
         return {
-            **self._counters,
+            "noops": self.writing.noops,
+            "commits_failed": self._commits_failed,
             **self._drafting.counters,
             **self.commits.counters,
             **self.replication.counters,

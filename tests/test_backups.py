@@ -30,7 +30,7 @@ from crdtstore.storage.backup_file import new_file, write_backup
 from crdtstore.storage.contract import Batch, StorageCopy
 from crdtstore.storage.directory import DataDirectory
 from crdtstore.storage.memory_storage import MemoryStorage
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import open_store, send, state
 
 

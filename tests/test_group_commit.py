@@ -6,7 +6,7 @@ import pytest
 
 from crdtstore import Replica, Settings, limits
 from crdtstore.errors import StorageFull
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import open_store, state
 
 

@@ -1,4 +1,4 @@
-"""Repairs between replicas in lockstep: both ends hold the join, whatever happens on the way."""
+"""Repairs between simulated replicas: both ends hold the join, whatever happens on the way."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import Message, encode
 from crdtstore.sync.ranges import Fingerprint, Range
 from crdtstore.sync.repair_messages import LAST, PUSHED, Compare, Differences, Documents, Fetch
-from crdtstore.testing.lockstep import Network
+from crdtstore.testing.simulation import Network
 
 GHOST = 666
 TAG = space_tag("default")
@@ -27,10 +27,10 @@ def linked(*names: str, count: int = 200) -> Network:
         network.store(names[0]).write(f"p{number:04d}", {"n": number}, source="crm")
     for one, two in itertools.pairwise(names):
         network.wire(one, two)
-    network.step(5)
+    network.advance(5)
     network.settle()
     for name in names:
-        network.nodes[name].checkpoint()
+        network.store(name).commit(checkpoint=True)
     return network
 
 
@@ -70,7 +70,7 @@ def begin(network: Network, name: str, peer: str):
 def repaired(network: Network, name: str, peer: str, steps_max: int = 300):
     repair = begin(network, name, peer)
     for _ in range(steps_max):
-        network.step()
+        network.advance()
         if repair.state != "running":
             return repair.report
     raise AssertionError(f"it has not ended: {repair.report}")
@@ -98,7 +98,7 @@ def test_after_a_repair_both_hold_the_join_of_every_document(asker):
     network.store("us").replication.healing.join(
         b"\x91" + pack(("p0700", 1, {})), 1 << 40, network.clock.now_ms, None
     )
-    network.step(3)
+    network.advance(3)
     assert len(digests(network, "eu", "us")) == 2
     report = repaired(network, asker, "us" if asker == "eu" else "eu")
     names = ("a", "only at eu", "only at us", "p0003", "p0500", "p0700", "p1400")
@@ -120,7 +120,7 @@ def test_documents_that_do_not_rest_yet_are_compared_and_exchanged():
     haunt(network, "us", "p0001")
     network.store("eu").write("p0002", {"fresh": 1}, source="crm")
     network.store("us").write("p0003", {"fresh": 1}, source="crm")
-    wire.delay_steps = 2
+    wire.delay_ms = 2 * 100
     report = repaired(network, "eu", "us")
     assert "p0001" in report.ids
     network.settle()
@@ -154,7 +154,7 @@ def test_third_replicas_are_reached_by_repairs_of_their_own():
     network = linked("eu", "us", "ap")
     haunt(network, "eu", "p0001", "new")
     repaired(network, "us", "eu")
-    network.step(30)
+    network.advance(30)
     assert len(digests(network, "eu", "us")) == 1
     assert len(digests(network, "us", "ap")) == 2
     assert repaired(network, "us", "ap").is_healed
@@ -166,7 +166,7 @@ def test_both_ends_may_repair_at_one_time():
     haunt(network, "eu", *(f"p{number:04d}" for number in range(0, 1_200, 10)))
     haunt(network, "us", *(f"p{number:04d}" for number in range(5, 1_200, 10)))
     repairs = [begin(network, "eu", "us"), begin(network, "us", "eu")]
-    network.step(100)
+    network.advance(100)
     assert [repair.state for repair in repairs] == ["done", "done"]
     assert len(digests(network, "eu", "us")) == 1
 
@@ -174,7 +174,7 @@ def test_both_ends_may_repair_at_one_time():
 def test_writers_and_slow_disks_do_not_stop_a_repair():
     network = linked("eu", "us", count=800)
     for name in ("eu", "us"):
-        network.nodes[name].is_slow = True
+        network.machines[name].commit_ms = 150
         haunt(network, name, *(f"p{number:04d}" for number in range(len(name) * 7, 800, 31)))
     repair = begin(network, "eu", "us")
     for step in range(300):
@@ -182,7 +182,7 @@ def test_writers_and_slow_disks_do_not_stop_a_repair():
             break
         network.store("eu").write(f"p{step:04d}", {"n": step}, source="w")
         network.store("us").write(f"p{step * 2:04d}", {"n": -step}, source="v")
-        network.step()
+        network.advance()
     assert repair.report.is_healed
     network.settle()
     assert repaired(network, "us", "eu").is_healed
@@ -227,13 +227,14 @@ def test_one_repair_runs_at_a_time_and_over_an_open_link():
     begin(network, "us", "eu")
     with pytest.raises(RepairUnderWay):
         begin(network, "us", "ap")
-    network.step(10)
+    network.advance(10)
     assert repaired(network, "us", "ap").is_healed
 
 
 def test_none_runs_while_a_snapshot_is_received():
     network = linked("eu", "us")
-    network.exchange("eu")._snapshot_link = number_of(network, "eu", "us")
+    exchange, number = network.exchange("eu"), number_of(network, "eu", "us")
+    exchange._fetch.ask(number, exchange.links[number])
     with pytest.raises(RepairUnderWay, match="snapshot"):
         begin(network, "eu", "us")
 
@@ -242,13 +243,13 @@ def test_a_lost_link_ends_it_with_a_reason_and_it_can_be_repeated():
     network = linked("eu", "us")
     (wire,) = network.wires.values()
     haunt(network, "us", "p0001")
-    wire.delay_steps = 3
+    wire.delay_ms = 3 * 100
     repair = begin(network, "eu", "us")
-    network.step(2)
+    network.advance(2)
     network.drop(wire)
     assert (repair.state, repair.report.is_healed) == ("failed", False)
     assert "lost" in repair.report.reason
-    network.step(20)
+    network.advance(20)
     assert repaired(network, "eu", "us").is_healed
     assert len(digests(network, "eu", "us")) == 1
 
@@ -259,10 +260,10 @@ def test_a_full_disk_ends_it_and_nothing_is_half_done(name):
     haunt(network, "eu", "p0001")
     haunt(network, "us", "p0002")
     repair = begin(network, "eu", "us")
-    network.nodes[name].storage.fail_next_commit(StorageFull("full"))
-    network.step(10)
+    network.machines[name].storage.fail_next_commit(StorageFull("full"))
+    network.advance(10)
     assert repair.state == "failed"
-    network.step(40)
+    network.advance(40)
     assert repaired(network, "eu", "us").is_healed
     assert len(digests(network, "eu", "us")) == 1
 
@@ -273,9 +274,9 @@ def test_a_peer_that_does_not_answer_is_left(monkeypatch):
     answering = network.exchange("us").links[number_of(network, "us", "eu")].answering
     monkeypatch.setattr(type(answering), "step", lambda self: None)
     repair = begin(network, "eu", "us")
-    network.step(15)
+    network.advance(15)
     assert repair.state == "running"
-    network.step(10)
+    network.advance(10)
     assert repair.state == "failed"
     assert "does not answer" in repair.report.reason
 

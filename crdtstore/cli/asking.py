@@ -156,8 +156,10 @@ def run_status(arguments: argparse.Namespace) -> int:
         ("profiles", f"{status['profiles']:,}"),
         ("digest", digest["digest"]),
         ("journal", f"{status['frames']:,} frames, {show_bytes(status['journal_bytes'])}"),
+        ("origins", f"{status['origins_active']:,}, and {status['origins_resting']:,} at rest"),
         ("storage", show_bytes(status["storage_bytes"])),
         ("cache", show_bytes(status["cached_bytes"])),
+        ("event loop", f"{status['event_loop']}, at most {status['loop_delay_max_ms']:g} ms late"),
     ]
     print_table(("REPLICA", status["name"]), rows)
     if status["peers"]:

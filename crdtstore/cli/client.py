@@ -44,6 +44,10 @@ class Client:
         """Send a change, and return what it did."""
         return self._document("PATCH", path, {}, body, headers)
 
+    def delete(self, path: str) -> Any:
+        """Ask for something to be taken away, and return what that did."""
+        return self._document("DELETE", path, {}, None, {})
+
     def download(self, path: str, file: BinaryIO) -> None:
         """Write what is answered at a path into a file, as far as it comes."""
         connection = self._connect(limits.BACKUP_TIMEOUT_S)
@@ -150,3 +154,8 @@ class Client:
 def profile_path(profile_id: str) -> str:
     """Return the path of a profile."""
     return "/v1/profiles/" + quote(profile_id, safe="")
+
+
+def replica_path(name: str) -> str:
+    """Return the path of another replica."""
+    return "/v1/replicas/" + quote(name, safe="")

@@ -5,8 +5,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from crdtstore.cli import asking, backing, serve, stewarding
+from crdtstore.cli import asking, backing, membership, serve, stewarding
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -22,6 +23,7 @@ examples:
   crdtstore changes --follow
   crdtstore verify --peer http://127.0.0.1:8402
   crdtstore verify --repair us                       heal what differs from replica us
+  crdtstore replicas remove old                      never to be linked with again
   crdtstore backup eu.backup
   crdtstore restore eu.backup ./eu-restored
 
@@ -46,8 +48,8 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = parse(words)
     try:
+        arguments = parse(words)
         code: int = arguments.run(arguments)
     except (CrdtstoreError, RequestFailed) as error:
         print(f"crdtstore: {_one_line(str(error))}", file=sys.stderr)
@@ -56,6 +58,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("crdtstore: an argument is not UTF-8 text", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("crdtstore: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,6 +95,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     _add_put(commands)
     _add_person(commands)
     _add_watching(commands)
+    _add_membership(commands)
     _add_backing(commands)
     _add_demo(commands, is_wanted=with_demo)
     return parser
@@ -117,10 +121,15 @@ def _asking(
     commands: "Commands[argparse.ArgumentParser]", name: str, text: str, epilog: str = ""
 ) -> argparse.ArgumentParser:
     command = _command(commands, name, text, epilog)
-    command.add_argument("--url", help="the server to ask (CRDTSTORE_URL, http://127.0.0.1:8401)")
-    command.add_argument("--token-file", metavar="FILE", help="file with the API token")
-    command.add_argument("--json", action="store_true", help="print JSON for machines")
+    _add_asking_flags(command)
     return command
+
+
+def _add_asking_flags(command: argparse.ArgumentParser, **options: Any) -> None:
+    add = command.add_argument
+    add("--url", help="the server to ask (CRDTSTORE_URL, http://127.0.0.1:8401)", **options)
+    add("--token-file", metavar="FILE", help="file with the API token", **options)
+    add("--json", action="store_true", help="print JSON for machines", **options)
 
 
 def _add_serve(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -182,6 +191,17 @@ def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:
         "configured there), and heal those that differ",
     )  # fmt: skip
     command.set_defaults(run=asking.run_verify)
+
+
+def _add_membership(commands: "Commands[argparse.ArgumentParser]") -> None:
+    command = _asking(commands, "replicas", "show the other replicas of the space, or remove one")
+    command.set_defaults(run=membership.run_list)
+    actions = command.add_subparsers(title="actions", metavar="ACTION")
+    text = "remove a replica from the space for good; what it wrote stays"
+    remove = _command(actions, "remove", text)
+    _add_asking_flags(remove, default=argparse.SUPPRESS)  # those before the action stand
+    remove.add_argument("name", help="name of the replica")
+    remove.set_defaults(run=membership.run_remove)
 
 
 def _add_backing(commands: "Commands[argparse.ArgumentParser]") -> None:

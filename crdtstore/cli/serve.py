@@ -5,13 +5,17 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
+import sys
+from collections.abc import Callable
 
 from crdtstore import limits
 from crdtstore.cli.configuration import ServeConfiguration, serve_configuration
 from crdtstore.errors import ConfigurationError
 from crdtstore.logs import LOG_FORMS, LOG_LEVELS, configure_logging
+from crdtstore.loop_delay import event_loop_name
 
 _log = logging.getLogger("crdtstore.serve")
 
@@ -24,8 +28,8 @@ examples:
 Every setting has a flag (--name), a variable (CRDTSTORE_NAME) and a line in the TOML file
 (name = "eu"); the flag goes first, then the variable, then the file. Peers are a list in the file
 and separated by commas in CRDTSTORE_PEERS. Variable and file also know cache_bytes,
-map_bytes_initial, map_bytes_max, journal_retention_ms, journal_bytes_max, clock_skew_ms_max,
-commit_interval_ms and witness_directory.
+map_bytes_initial, map_bytes_max, journal_retention_ms, acknowledged_retention_ms,
+journal_bytes_max, clock_skew_ms_max, commit_interval_ms and witness_directory.
 
 Without secrets the server listens on loopback only. To let others in, give both an API token
 (--token-file or CRDTSTORE_TOKEN) and a link secret (--link-secret-file or CRDTSTORE_LINK_SECRET).
@@ -58,7 +62,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return 0 if everything was closed in order."""
     configuration = serve_configuration(vars(arguments), os.environ)
     configure_logging(configuration.log_format, configuration.log_level)
-    return asyncio.run(serve(configuration))
+    sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        return runner.run(serve(configuration))
+
+
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return how to make an event loop of uvloop, None if it is not installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def serve(configuration: ServeConfiguration) -> int:
@@ -68,8 +83,10 @@ async def serve(configuration: ServeConfiguration) -> int:
     from crdtstore.replica import Replica
     from crdtstore.schema import Schema
     from crdtstore.server import application, check_exposure
+    from crdtstore.server.observation import http_log
 
     check_exposure(configuration.host, configuration.token, configuration.link_secret)
+    allow_open_files()
     schema = Schema.load(configuration.schema) if configuration.schema else Schema()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -89,18 +106,34 @@ async def serve(configuration: ServeConfiguration) -> int:
                 replica, token=configuration.token, link_secret=configuration.link_secret
             )
             runner = web.AppRunner(
-                app, access_log=None, shutdown_timeout=limits.DRAIN_TIMEOUT_S / 2
+                app,
+                access_log=None,
+                logger=http_log,
+                auto_decompress=False,
+                keepalive_timeout=limits.IDLE_CONNECTION_S,
+                shutdown_timeout=limits.DRAIN_TIMEOUT_S / 2,
             )
             await runner.setup()
             try:
                 await web.SockSite(runner, listener).start()
                 _greet(configuration, listener)
+                _log.info("serving on the event loop of %s", event_loop_name())
                 await stopping.wait()
                 _log.info("draining")
             finally:
                 await runner.cleanup()
     _log.info("closed")
     return 0
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files and sockets as the system allows, up to a bound."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.OPEN_FILES_MAX
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -108,7 +108,7 @@ async def _check_values(
             found.problems.extend(_compare_values(profile_id, actual, values[profile_id]))
 
     async with asyncio.TaskGroup() as readers:
-        for _ in range(limits.READS_IN_FLIGHT):
+        for _ in range(limits.DEMO_READS_IN_FLIGHT):
             readers.create_task(read())
 
 

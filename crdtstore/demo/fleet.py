@@ -9,13 +9,13 @@ from typing import Final
 
 import aiohttp
 
-from crdtstore.demo import limits
+from crdtstore import limits
 from crdtstore.demo.client import Client
 from crdtstore.demo.failure import DemoFailed
+from crdtstore.demo.limits import DEMO_LOOK_S, DEMO_START_TIMEOUT_S
 from crdtstore.demo.records import schema_text
 from crdtstore.demo.replica_process import ReplicaProcess, free_ports
 from crdtstore.demo.wire import Wire
-from crdtstore.limits import CLIENT_TIMEOUT_S
 
 NAMES: Final = ("eu", "us", "ap")
 """The replicas of the demo, by the regions that they stand for."""
@@ -35,7 +35,9 @@ class Fleet:
         self.clients: dict[str, Client] = {}
 
     async def __aenter__(self) -> "Fleet":
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CLIENT_TIMEOUT_S))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=limits.CLIENT_TIMEOUT_S)
+        )
         for name, process in self._processes.items():
             self.clients[name] = Client(self._session, name, process.url)
         return self
@@ -63,14 +65,14 @@ class Fleet:
             peers = [wire.url for (near, _), wire in self._wires.items() if near == name]
             await process.start(schema, peers)
         try:
-            async with asyncio.timeout(limits.START_TIMEOUT_S):
+            async with asyncio.timeout(DEMO_START_TIMEOUT_S):
                 for name in NAMES:
                     while not await self.clients[name].is_ready():
                         self.check_alive()
-                        await asyncio.sleep(limits.LOOK_S)
+                        await asyncio.sleep(DEMO_LOOK_S)
         except TimeoutError:
             raise DemoFailed(
-                f"the replicas were not ready within {limits.START_TIMEOUT_S:g} s"
+                f"the replicas were not ready within {DEMO_START_TIMEOUT_S:g} s"
             ) from None
 
     def check_alive(self) -> None:

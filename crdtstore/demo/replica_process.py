@@ -71,12 +71,12 @@ class ReplicaProcess:
             return ""
         self._process.terminate()
         try:
-            async with asyncio.timeout(limits.STOP_TIMEOUT_S):
+            async with asyncio.timeout(limits.DEMO_STOP_TIMEOUT_S):
                 status = await self._process.wait()
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-            within = f"within {limits.STOP_TIMEOUT_S:g} s of SIGTERM"
+            within = f"within {limits.DEMO_STOP_TIMEOUT_S:g} s of SIGTERM"
             return f"replica {self.name} did not end {within}, and was killed"
         if status in (0, -signal.SIGTERM):  # the latter while it was still starting
             return ""
@@ -94,7 +94,7 @@ def free_ports(count: int) -> list[int]:
     for connections, and at random, that two demos do not draw the same.
     """
     ports: list[int] = []
-    drawn = random.sample(range(limits.PORT_MIN, limits.PORT_MAX + 1), k=_DRAWS)
+    drawn = random.sample(range(limits.DEMO_PORT_MIN, limits.DEMO_PORT_MAX + 1), k=_DRAWS)
     for port in drawn:
         with contextlib.suppress(OSError):
             socket.create_server(("127.0.0.1", port)).close()

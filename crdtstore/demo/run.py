@@ -20,20 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print one JSON report; the story goes to stderr"
     )
     parser.add_argument(
-        "--records", type=_records, default=limits.RECORDS_MAX, metavar="N",
-        help=f"how many persons (1 to {limits.RECORDS_MAX:,}, the default)",
+        "--records", type=_records, default=limits.DEMO_RECORDS_MAX, metavar="N",
+        help=f"how many persons (1 to {limits.DEMO_RECORDS_MAX:,}, the default)",
     )  # fmt: skip
     parser.add_argument(
         "--data", type=Path, metavar="DIR",
         help="keep the replicas' data here, in an empty directory (default: a temporary one)",
     )  # fmt: skip
     parser.add_argument(
-        "--cut", type=_seconds, default=limits.CUT_S, metavar="SECONDS", dest="cut_s",
-        help=f"how long ap is cut off ({limits.CUT_S:g})",
+        "--cut", type=_seconds, default=limits.DEMO_CUT_S, metavar="SECONDS", dest="cut_s",
+        help=f"how long ap is cut off ({limits.DEMO_CUT_S:g})",
     )  # fmt: skip
     parser.add_argument(
-        "--patience", type=_seconds, default=limits.PATIENCE_S, metavar="SECONDS",
-        dest="patience_s", help=f"how long to wait for convergence ({limits.PATIENCE_S:g})",
+        "--patience", type=_seconds, default=limits.DEMO_PATIENCE_S, metavar="SECONDS",
+        dest="patience_s", help=f"how long to wait for convergence ({limits.DEMO_PATIENCE_S:g})",
     )  # fmt: skip
     parser.add_argument(
         "--keep-cut", action="store_true", help="never heal the cut: shows that the demo can fail"
@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _records(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= limits.RECORDS_MAX:
-        raise argparse.ArgumentTypeError(f"is a number from 1 to {limits.RECORDS_MAX:,}")
+    if not text.isdecimal() or not 1 <= int(text) <= limits.DEMO_RECORDS_MAX:
+        raise argparse.ArgumentTypeError(f"is a number from 1 to {limits.DEMO_RECORDS_MAX:,}")
     return int(text)
 
 

@@ -64,7 +64,7 @@ class Screen:
             self._live.update(_table_of(observations), refresh=True)
             return
         now_s = time.monotonic()
-        if is_last or now_s - self._shown_s >= limits.LINE_S:
+        if is_last or now_s - self._shown_s >= limits.DEMO_LINE_S:
             self._shown_s = now_s
             for seen in observations:
                 self.say(_line_of(seen))

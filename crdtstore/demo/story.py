@@ -31,9 +31,9 @@ _PROBLEMS_SHOWN = 5
 class Plan:
     """How the demo is to run. ``is_cut_kept`` leaves the cut open, so that it must fail."""
 
-    persons: int = limits.RECORDS_MAX
-    cut_s: float = limits.CUT_S
-    patience_s: float = limits.PATIENCE_S
+    persons: int = limits.DEMO_RECORDS_MAX
+    cut_s: float = limits.DEMO_CUT_S
+    patience_s: float = limits.DEMO_PATIENCE_S
     is_cut_kept: bool = False
 
 
@@ -52,7 +52,7 @@ class Story:
         self._watch = Watch(list(fleet.clients.values()), self._ledger)
         self._originals = first_persons(read_side("a"), plan.persons)
         self._duplicates = first_persons(read_side("b"), plan.persons)
-        contested = min(limits.CONTESTED_MAX, max(plan.persons // 2, 1))
+        contested = min(limits.DEMO_CONTESTED_MAX, max(plan.persons // 2, 1))
         self._contested: list[Record] = self._originals[:contested]
 
     async def tell(self) -> None:
@@ -123,9 +123,9 @@ class Story:
             await self._while_watching(self._edit_apart())
 
     async def _edit_apart(self) -> None:
-        pause_s = self._plan.cut_s / limits.CUT_ROUNDS
+        pause_s = self._plan.cut_s / limits.DEMO_CUT_ROUNDS
         clients = self._fleet.clients
-        for turn in range(limits.CUT_ROUNDS):
+        for turn in range(limits.DEMO_CUT_ROUNDS):
             due_s = time.monotonic() + pause_s
             connected = [one for each in self._contested for one in connected_writes(each, turn)]
             cut_off = [one for each in self._contested for one in cut_off_writes(each, turn)]
@@ -190,13 +190,13 @@ class Story:
 
     async def _until_linked(self) -> None:
         try:
-            async with asyncio.timeout(limits.START_TIMEOUT_S):
+            async with asyncio.timeout(limits.DEMO_START_TIMEOUT_S):
                 while any(len(seen.links) < 2 for seen in await self._watch.look()):
                     self._fleet.check_alive()
-                    await asyncio.sleep(limits.LOOK_S)
+                    await asyncio.sleep(limits.DEMO_LOOK_S)
         except TimeoutError:
             raise DemoFailed(
-                f"the replicas were not linked within {limits.START_TIMEOUT_S:g} s"
+                f"the replicas were not linked within {limits.DEMO_START_TIMEOUT_S:g} s"
             ) from None
 
     async def _converge(self) -> float:
@@ -217,7 +217,7 @@ class Story:
                     raise not_converged(seen, self._plan.patience_s)
                 self._fleet.check_alive()
                 self._screen.show(seen)
-                await asyncio.sleep(limits.LOOK_S)
+                await asyncio.sleep(limits.DEMO_LOOK_S)
 
     async def _while_watching(self, work: Awaitable[object]) -> None:
         """Do some work, and show the replicas until it is done."""
@@ -228,7 +228,7 @@ class Story:
                 while not task.done():
                     self._fleet.check_alive()
                     self._screen.show(await self._watch.look())
-                    await asyncio.wait([task], timeout=limits.LOOK_S)
+                    await asyncio.wait([task], timeout=limits.DEMO_LOOK_S)
                 self._screen.show(await self._watch.look(), is_last=True)
             await task
         finally:

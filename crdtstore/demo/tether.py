@@ -32,7 +32,7 @@ def _end_with(pipe: int) -> None:
     while os.read(pipe, 4_096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(limits.STOP_TIMEOUT_S)
+    time.sleep(limits.DEMO_STOP_TIMEOUT_S)
     os._exit(1)
 
 

@@ -83,7 +83,7 @@ class Watch:
         while len(self._edits) > 2 and now_s - self._edits[1][0] >= _RATE_WINDOW_S:
             self._edits.popleft()
         then_s, then = self._edits[0]
-        span_s = max(now_s - then_s, limits.LOOK_S)
+        span_s = max(now_s - then_s, limits.DEMO_LOOK_S)
         return {name: (self._ledger.edits[name] - then[name]) / span_s for name in names}
 
 

@@ -85,13 +85,13 @@ async def send(client: Client, writes: Sequence[Write], ledger: Ledger) -> None:
                 ledger.acknowledge(client.name, write, changed)
 
     async with asyncio.TaskGroup() as workers:
-        for _ in range(limits.BATCHES_IN_FLIGHT):
+        for _ in range(limits.DEMO_BATCHES_IN_FLIGHT):
             workers.create_task(work())
 
 
 def _batches(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
-    for start in range(0, len(writes), limits.BATCH_WRITES):
-        yield writes[start : start + limits.BATCH_WRITES]
+    for start in range(0, len(writes), limits.DEMO_BATCH_WRITES):
+        yield writes[start : start + limits.DEMO_BATCH_WRITES]
 
 
 def _write(record: Record, source: str, **fields: Any) -> Write:

@@ -8,22 +8,28 @@ a recovery begins.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from crdtstore import limits
-from crdtstore.clock import HybridClock, timestamp_at
-from crdtstore.engine.documents import Documents
+from crdtstore.clock import HybridClock
+from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
-from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, note_of
+from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.ledger import Ledger, Waypoint
+from crdtstore.engine.removal import REMOVED
+from crdtstore.engine.retention import Retention
 from crdtstore.model.document import Document
 from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads, covers, vector_of
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
+
+
+_KEPT: Final = frozenset({"identity", "names", "births", REMOVED, INDEX_NOTE})
+"""Named records that are committed again when the commit with them failed."""
 
 
 class Mark(NamedTuple):
@@ -99,9 +105,7 @@ class Committing:
         ledger: Ledger,
         drafting: Drafting,
         clock: HybridClock,
-        *,
-        journal_retention_ms: int,
-        journal_bytes_max: int,
+        retention: Retention,
     ) -> None:
         self.mark = Mark.unpack(storage.meta("checkpoint"))
         self.digest, self.profiles = _unpack_totals(storage.meta("totals"))
@@ -111,10 +115,9 @@ class Committing:
         self._ledger = ledger
         self._drafting = drafting
         self._clock = clock
-        self._journal_retention_ms = journal_retention_ms
-        self._journal_bytes_max = journal_bytes_max
+        self._retention = retention
         self.owes_checkpoint = self._is_floor_above_mark()
-        self.is_indexed = storage.meta(INDEX_NOTE) == note_of(storage.meta("totals"))
+        self.is_indexed = is_current(storage)
         self._pending: list[str] = []
         self._next_mark: Mark | None = None
         self._started_ms = 0
@@ -128,22 +131,20 @@ class Committing:
         """
         assert self.under_way is None
         starts = self._is_checkpoint_due(now_ms, whole)
-        trim = self._ledger.due_trim(
-            timestamp_min=timestamp_at(max(0, now_ms - self._journal_retention_ms)),
-            bytes_max=self._journal_bytes_max,
-            position_max=self.mark.position,
-        )
+        trim = self._retention.due_trim(now_ms, self.mark.position)
         if is_full and trim is not None:
             return self._begin_trim(trim)
-        waypoint = self._ledger.due_waypoint(self._clock.latest)
+        waypoint = self._retention.due_waypoint(now_ms, self._clock.latest)
         is_idle = not (starts or self._next_mark or trim or waypoint)
         if self._drafting.is_empty and is_idle:
             return None
         draft = self._drafting.take()
+        self.owes_checkpoint |= draft.has_woken
         batch = Batch(
             journal=list(enumerate(draft.records, self._ledger.position + 1)),
-            meta=dict(draft.meta),
+            meta=self._retention.known.take_news(now_ms, whole=whole) | draft.meta,
         )
+        batch.meta.update((HIDDEN + profile_id, None) for profile_id in draft.healed)
         commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
         if starts:
             self._start_checkpoint(batch, now_ms)
@@ -210,6 +211,7 @@ class Committing:
             if not self._pending:
                 commit.completed = self._next_mark
                 commit.batch.meta["checkpoint"] = self._next_mark.pack()
+                commit.batch.meta.update(self._documents.hidden())
         if commit.draft.healed:
             self.is_indexed = False  # nobody knows what the index had of a damaged document
         if commit.rested:
@@ -241,7 +243,8 @@ class Committing:
         """Take note that a commit is durable."""
         assert self.under_way is commit
         self.under_way = None
-        self._ledger.committed(commit.batch.journal, commit.draft.reached)
+        draft = commit.draft
+        self._ledger.committed(commit.batch.journal, draft.reached, draft.rested_before)
         if commit.waypoint is not None:
             self._ledger.waypoint_committed(commit.waypoint)
         if commit.trim is not None:
@@ -272,8 +275,9 @@ class Committing:
             self._drafting.draft.meta.update(
                 (name, value)
                 for name, value in draft.meta.items()
-                if name in ("identity", "names", INDEX_NOTE) or name.startswith("quarantine/")
+                if name in _KEPT or name.startswith("quarantine/")
             )
+        self._retention.commit_failed()
         self.owes_checkpoint = self._is_floor_above_mark()
 
 

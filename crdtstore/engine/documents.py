@@ -5,7 +5,8 @@ when that is full it becomes the old one and the old one is dropped. Dirty docum
 apart and are never dropped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.identifiers import FreshIdentifiers
@@ -14,16 +15,19 @@ from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
 from crdtstore.storage.contract import Storage
 
-_DOCUMENT_OVERHEAD_BYTES = 700
+HIDDEN: Final = "damaged/"
+"""Beginning of the names of records that hold what came for damaged documents."""
+
+_DOCUMENT_OVERHEAD_BYTES: Final = 700
 
 
 class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
     ``dirty`` are those that differ from their stored record, ``fresh`` the identifiers that these
-    may have beyond the index at rest. ``damaged`` are those whose stored
-    record cannot be read: what peers send of them is joined here, out of sight of readers and
-    checkpoints, until a peer sends the whole document.
+    may have beyond the index at rest. ``damaged`` are those whose stored record cannot be read:
+    what peers send of them is joined here, out of sight of readers, until a peer sends the whole
+    document. A checkpoint keeps it apart from the documents, under HIDDEN.
     """
 
     def __init__(self, storage: Storage, bytes_max: int) -> None:
@@ -93,6 +97,12 @@ class Documents:
         self.note_change(profile_id, document, document.cells)
         return True
 
+    def hidden(self) -> Iterator[tuple[str, bytes]]:
+        """Yield name and record, as storage shall keep it, of what came for damaged documents."""
+        for profile_id, document in self.damaged.items():
+            if not document.is_absent:
+                yield HIDDEN + profile_id, to_record(profile_id, document)[0]
+
     def unmake_whole(self, profile_id: str) -> None:
         """Take that back for a damaged document: the commit that should keep it has failed."""
         self.damaged[profile_id] = self.dirty[profile_id]
@@ -110,15 +120,15 @@ class Documents:
             self._young, self._young_bytes = {}, 0
 
     def rest(self, profile_ids: Iterable[str]) -> list[tuple[str, bytes, Document, int]]:
-        """Return (id, record, document, digest) of documents, as storage shall keep them.
+        """Return (id, record, document, digest) of dirty documents, as storage shall keep them.
 
-        One whose record is found damaged is left out: there is nothing newer to keep of it.
+        One that is not dirty rests already. It is left out: the cache may drop it while its commit
+        is under way, and what is then written to its successor would be taken for at rest.
         """
         rested = []
         for profile_id in profile_ids:
-            try:
-                document = self.get(profile_id)
-            except StorageCorrupt:
+            document = self.dirty.get(profile_id)
+            if document is None:
                 continue
             if document.is_absent:
                 self.settle(profile_id)

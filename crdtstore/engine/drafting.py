@@ -12,6 +12,7 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.ledger import NO_HEAD, Ledger
+from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
 from crdtstore.model.cells import DENIAL, NEWEST_KINDS, SET, Cell, Cells, parse_key
 from crdtstore.model.document import (
@@ -36,21 +37,24 @@ _DEPENDENCY_BYTES = 18
 class Draft:
     """What the next commit makes durable.
 
-    ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``
-    and ``heads_before`` what it takes to go back, ``resting`` the ids of documents that must rest
-    with this commit, ``healed`` those of them that were damaged, ``meta`` named records,
-    ``writes`` the number of local writes and ``erasures`` how many of them erase.
+    ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``,
+    ``heads_before`` and ``rested_before`` what it takes to go back, the latter for origins that
+    came to rest or woke up. ``resting`` are the ids of documents that must rest with this commit,
+    ``healed`` those of them that were damaged, ``meta`` named records, ``writes`` is the number of
+    local writes and ``erasures`` how many of them erase. ``has_woken`` says that an origin did.
     """
 
     records: list[bytes] = field(default_factory=list)
     reached: Vector = field(default_factory=dict)
     undo: UndoLog = field(default_factory=list)
     heads_before: dict[int, Head] = field(default_factory=dict)
+    rested_before: dict[int, Head | None] = field(default_factory=dict)
     resting: list[str] = field(default_factory=list)
     healed: list[str] = field(default_factory=list)
     meta: dict[str, bytes | None] = field(default_factory=dict)
     writes: int = 0
     erasures: int = 0
+    has_woken: bool = False
 
 
 class Drafting:
@@ -81,13 +85,15 @@ class Drafting:
         self._clock_skew_ms_max = clock_skew_ms_max
         self._entries: list[bytes] = []
         self._entries_bytes = 0
-        self._dependencies: Vector = {}
+        # Which causes the last frame before a restart named is not noted: the next names all.
+        self._dependencies = self._durable_causes()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
         draft = self.draft
-        return not (self._entries or draft.records or draft.resting or draft.meta)
+        has_moved = bool(draft.rested_before)
+        return not (self._entries or draft.records or draft.resting or draft.meta or has_moved)
 
     @property
     def latest_timestamp(self) -> int:
@@ -128,26 +134,30 @@ class Drafting:
         """
         if not self._entries:
             return
+        while len(self._dependencies) > limits.ORIGINS_MAX:
+            ahead = list(self._dependencies)[: limits.ORIGINS_MAX]
+            self._seal([], {origin: self._dependencies.pop(origin) for origin in ahead})
         dependencies_bytes = _DEPENDENCY_BYTES * len(self._dependencies)
         if self._entries_bytes + dependencies_bytes > _FRAME_BODY_BYTES:
-            self._seal([])
+            self._seal([], self._dependencies)
+            self._dependencies = {}
         self.counters["writes"] += len(self._entries)
-        self._seal(self._entries)
+        self._seal(self._entries, self._dependencies)
+        self._dependencies = {}
         self._entries = []
         self._entries_bytes = 0
 
-    def _seal(self, entries: list[bytes]) -> None:
+    def _seal(self, entries: list[bytes], dependencies: Vector) -> None:
         frame = seal(
             origin=self.origin,
             previous=self._ledger.head(self.origin),
             timestamp=self._clock.latest,
-            dependencies=self._dependencies,
+            dependencies=dependencies,
             entries=entries,
             tag=self._tag,
         )
         self._advance(frame)
         self.counters["frames_sealed"] += 1
-        self._dependencies = {}
 
     # --- from elsewhere -----------------------------------------------------------------------
 
@@ -214,6 +224,28 @@ class Drafting:
         self._set_head(origin, head)
         self._dependencies[origin] = head[0]
 
+    def adopt_at_rest(self, origin: int, head: Head) -> None:
+        """Take over a snapshot's head of an origin that rests at the peer: it rests here too."""
+        self._dependencies[origin] = head[0]
+        self.rest_origin(origin, head)
+
+    def rest_origin(self, origin: int, head: Head) -> None:
+        """Have an origin at rest at a head, whose effects all rest in the documents."""
+        ledger = self._ledger
+        self.draft.heads_before.setdefault(origin, ledger.heads.pop(origin, NO_HEAD))
+        self.draft.rested_before.setdefault(origin, ledger.resting.get(origin))
+        ledger.resting.put(origin, head)
+        ledger.floor.pop(origin, None)
+
+    def _wake(self, origin: int, head: Head) -> None:
+        """Have an origin at rest back among the heads, for there is more of it."""
+        ledger = self._ledger
+        self.draft.rested_before.setdefault(origin, head)
+        self.draft.has_woken = True
+        ledger.resting.put(origin, None)
+        ledger.floor[origin] = head[0]
+        self.draft.meta["floor"] = pack_numbers(ledger.floor)
+
     def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
         documents = self._documents
         undo = self.draft.undo
@@ -229,6 +261,8 @@ class Drafting:
 
     def _set_head(self, origin: int, head: Head) -> None:
         heads = self._ledger.heads
+        if origin not in heads and (rested := self._ledger.resting.get(origin)) is not None:
+            self._wake(origin, rested)
         self.draft.heads_before.setdefault(origin, heads.get(origin, NO_HEAD))
         heads[origin] = head
         self.draft.reached[origin] = head[0]
@@ -244,6 +278,7 @@ class Drafting:
         """Return what is to be committed, and start anew."""
         self.seal_frame()
         draft, self.draft = self.draft, Draft()
+        draft.meta.update(self._ledger.resting.packed(set(draft.rested_before)))
         return draft
 
     def roll_back(self, taken: Draft | None) -> None:
@@ -259,14 +294,19 @@ class Drafting:
                     self._ledger.heads.pop(origin, None)
                 else:
                     self._ledger.heads[origin] = head
+            for origin, rested in draft.rested_before.items():
+                self._ledger.resting.put(origin, rested)
         self.draft = Draft()
         self._entries = []
         self._entries_bytes = 0
-        self._dependencies = {
-            origin: sequence
-            for origin, sequence in self._ledger.durable.items()
-            if origin != self.origin
-        }
+        self._dependencies = self._durable_causes()
+
+    def _durable_causes(self) -> Vector:
+        """Return all that is durable of other origins."""
+        ledger = self._ledger
+        causes = {origin: head[0] for origin, head in ledger.resting.items()} | ledger.durable
+        causes.pop(self.origin, None)
+        return causes
 
     def rename(self, origin: int) -> None:
         """Write under a new origin from now on; what was written so far must be sealed."""

@@ -121,14 +121,24 @@ def candidates(storage: Storage, fresh: FreshIdentifiers, identifier: str) -> It
         after = keys[-1]
 
 
+def is_current(storage: Storage) -> bool:
+    """Say whether the index at rest stands for the documents; not if its note is damaged."""
+    totals = storage.meta("totals")
+    try:
+        note = storage.meta(INDEX_NOTE)
+    except StorageCorrupt:
+        return False
+    return note == note_of(totals)
+
+
 def ensure_index(storage: Storage) -> bool:
     """Build the index anew if it does not stand for the documents; return whether it does now.
 
     It does not if the disk is too full to build it.
     """
-    note = note_of(storage.meta("totals"))
-    if storage.meta(INDEX_NOTE) == note:
+    if is_current(storage):
         return True
+    note = note_of(storage.meta("totals"))
     _log.info("building the index of identifiers")
     try:
         _commit(storage, Batch(meta={INDEX_NOTE: None}))

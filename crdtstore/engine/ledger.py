@@ -7,13 +7,15 @@ that lies before them, so that the start of any peer's tail is found without an 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from crdtstore import limits
+from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
+from crdtstore.engine.resting import Resting
 from crdtstore.errors import FrameCorrupt, StorageCorrupt
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import (
@@ -36,16 +38,6 @@ _SCAN_RECORDS: Final = 4_096
 _NOTE_HASH_BYTES: Final = 8
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
-
-
-def pack_numbers(mapping: Mapping[int, Any]) -> bytes:
-    """Pack a map with integer keys, in key order."""
-    return _pack(sorted(mapping.items()))
-
-
-def unpack_numbers(packed: bytes) -> dict[int, Any]:
-    """Unpack what ``pack_numbers`` packed, from our own storage."""
-    return dict(msgpack.unpackb(packed, use_list=False, strict_map_key=False))
 
 
 def snapshot_note(timestamp: int, profile_ids: list[str]) -> bytes:
@@ -123,7 +115,10 @@ class Ledger:
     """Heads applied, vector durable, journal positions, waypoints, and the newest records.
 
     ``heads`` runs ahead of ``durable`` by what is not committed yet. ``floor`` is the vector that
-    a peer must cover to be served from this journal. ``position`` is the last durable record's.
+    a peer must cover to be served from this journal. All three leave out the origins at rest, which
+    are in ``resting``. ``applied`` is a live view of all that was applied, those included, and
+    ``lately_rested`` those that durably came to rest, until all peers were told. ``position`` is
+    the last durable record's.
     """
 
     def __init__(self, storage: Storage, tag: bytes) -> None:
@@ -132,6 +127,9 @@ class Ledger:
         self.heads: Heads = {}
         self.durable: Vector = {}
         self.floor: Vector = {}
+        self.resting = Resting(storage)
+        self.lately_rested: Vector = {}
+        self.applied: Mapping[int, int] = _Applied(self)
         self.first_position, self.position = storage.journal_bounds()
         self.bytes_total = 0
         self.bytes_trimmed = 0
@@ -147,25 +145,53 @@ class Ledger:
         return self.bytes_total - self.bytes_trimmed
 
     def vector(self) -> Vector:
-        """Return the vector of all that was applied, durable or not."""
-        return vector_of(self.heads)
+        """Return the vector of all that was applied, durable or not, at rest or not."""
+        return {origin: head[0] for origin, head in self.resting.items()} | vector_of(self.heads)
 
     def head(self, origin: int) -> Head:
         """Return the last applied frame of an origin, (0, zeros) if there is none."""
-        return self.heads.get(origin, NO_HEAD)
+        return self.heads.get(origin) or self.resting.get(origin) or NO_HEAD
+
+    def load_floor(self) -> None:
+        """Take over the floor that storage keeps: what was trimmed, what a snapshot stood for."""
+        trimmed, adopted = self._storage.meta("trimmed"), self._storage.meta("floor")
+        floor = {} if trimmed is None else Waypoint.unpack(0, trimmed).vector
+        if adopted is not None:
+            floor = join_vectors(floor, unpack_numbers(adopted))
+        self.floor = self._active(floor)
+
+    def _active(self, vector: Vector) -> Vector:
+        """Return a vector without the origins at rest."""
+        return {o: sequence for o, sequence in vector.items() if o not in self.resting}
 
     # --- appending ----------------------------------------------------------------------------
 
-    def due_waypoint(self, timestamp: int) -> Waypoint | None:
-        """Return the waypoint to be written for the durable records, if one is due."""
-        last = self._waypoints[-1].position if self._waypoints else 0
-        if self.position - last < limits.WAYPOINT_RECORDS:
+    def due_waypoint(self, timestamp: int, timestamp_min: int) -> Waypoint | None:
+        """Return the waypoint to be written for the durable records, if one is due.
+
+        It is due after so many records, or after the first if the last one is older than
+        ``timestamp_min``.
+        """
+        last = self._waypoints[-1] if self._waypoints else Waypoint(0, 0, 0, {})
+        records = self.position - last.position
+        is_old = last.timestamp < timestamp_min
+        if records < (1 if is_old else limits.WAYPOINT_RECORDS):
             return None
         return Waypoint(self.position, self.bytes_total, timestamp, dict(self.durable))
 
-    def committed(self, placed: list[tuple[int, bytes]], reached: Vector) -> None:
-        """Take note that records are durable, and what they brought each origin to."""
+    def committed(
+        self, placed: list[tuple[int, bytes]], reached: Vector, moved: Iterable[int]
+    ) -> None:
+        """Take note that records are durable, and what they brought each origin to.
+
+        ``moved`` are origins that came to rest, or woke up.
+        """
         self.durable.update(reached)
+        for origin in moved:
+            self.lately_rested.pop(origin, None)
+            if origin in self.resting:
+                self.durable.pop(origin, None)
+                self.lately_rested[origin] = self.resting.sequence(origin)
         for position, record in placed:
             self._recent.append((position, record))
             self._recent_bytes += len(record)
@@ -190,7 +216,8 @@ class Ledger:
         if position >= self.position:
             return []
         if not self._recent or position + 1 < self._recent[0][0]:
-            return self._read(position, _SCAN_RECORDS, bytes_max)
+            found = self._read(position, _SCAN_RECORDS, bytes_max)
+            return [record for record in found if record[0] <= self.position]
         start = position + 1 - self._recent[0][0]
         records = []
         size = 0
@@ -213,8 +240,9 @@ class Ledger:
         ``wanted`` maps some origins to the last sequence that is not needed. None means that the
         journal no longer has them.
         """
-        if any(self.floor.get(origin, 0) > sequence for origin, sequence in wanted.items()):
-            return None
+        for origin, sequence in wanted.items():
+            if max(self.floor.get(origin, 0), self.resting.sequence(origin)) > sequence:
+                return None
         if all(self.durable.get(origin, 0) <= sequence for origin, sequence in wanted.items()):
             return self.position
         for waypoint in reversed(self._waypoints):
@@ -252,33 +280,53 @@ class Ledger:
 
     # --- retention ----------------------------------------------------------------------------
 
-    def due_trim(self, *, timestamp_min: int, bytes_max: int, position_max: int) -> Waypoint | None:
-        """Return the waypoint up to which the journal should be dropped next, if any.
+    def next_trim(self, position_max: int) -> Waypoint | None:
+        """Return the waypoint up to which the journal can be dropped next, if there is one.
 
-        It is dropped when all before it is older than ``timestamp_min``, or when the journal has
-        more than ``bytes_max``; never beyond ``position_max``, where a recovery starts.
+        Never beyond ``position_max``, and never with the last record.
         """
         for waypoint in self._waypoints[:2]:
             if self.first_position <= waypoint.position <= position_max:
-                is_due = waypoint.timestamp < timestamp_min or self.journal_bytes > bytes_max
-                return waypoint if is_due and waypoint.position < self.position else None
+                return waypoint if waypoint.position < self.position else None
         return None
+
+    def dropped_by(self, waypoint: Waypoint) -> Vector:
+        """Return up to which frame of which origins the journal would lose by a trim."""
+        floor = self.floor
+        return {
+            origin: sequence
+            for origin, sequence in waypoint.vector.items()
+            if sequence > floor.get(origin, 0) and origin not in self.resting
+        }
 
     def trimmed(self, waypoint: Waypoint) -> None:
         """Take note that all up to a waypoint was dropped from the journal."""
         self.first_position = waypoint.position + 1
         self.bytes_trimmed = waypoint.bytes_total
-        self.floor = join_vectors(self.floor, waypoint.vector)
+        self.floor = join_vectors(self.floor, self._active(waypoint.vector))
         self._waypoints = [later for later in self._waypoints if later.position > waypoint.position]
         while self._recent and self._recent[0][0] < self.first_position:
             self._recent_bytes -= len(self._recent.popleft()[1])
 
 
-def stored_floor(storage: Storage) -> Vector:
-    """Return the floor that storage keeps: what was trimmed, and what a snapshot stood for."""
-    trimmed, adopted = storage.meta("trimmed"), storage.meta("floor")
-    floor = {} if trimmed is None else Waypoint.unpack(0, trimmed).vector
-    return floor if adopted is None else join_vectors(floor, unpack_numbers(adopted))
+class _Applied(Mapping[int, int]):
+    """A live view of all that a ledger has applied, so that nothing is copied per frame."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __getitem__(self, origin: int) -> int:
+        sequence = self._ledger.head(origin)[0]
+        if not sequence:
+            raise KeyError(origin)
+        return sequence
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._ledger.heads
+        yield from (origin for origin, _ in self._ledger.resting.items())
+
+    def __len__(self) -> int:
+        return len(self._ledger.heads) + len(self._ledger.resting)
 
 
 def frame_header(record: bytes) -> FrameHeader | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from crdtstore import limits
 from crdtstore.engine.documents import Documents
-from crdtstore.errors import InvalidInput
+from crdtstore.errors import InvalidInput, ProfileErased, ProfileNotFound
 from crdtstore.model.document import Document
 from crdtstore.names import check_profile_id
 from crdtstore.storage.contract import Storage
@@ -49,3 +49,14 @@ def _ids_after(storage: Storage, documents: Documents, after: str, page: int) ->
     if len(fresh) == page:
         stored = [profile_id for profile_id in stored if profile_id <= fresh[-1]]
     return sorted({*stored, *fresh})
+
+
+def living_document(documents: Documents, profile_id: str) -> Document:
+    """Return the document of a profile; raises InvalidName, ProfileNotFound or ProfileErased."""
+    check_profile_id(profile_id)
+    document = documents.get(profile_id)
+    if document.is_absent:
+        raise ProfileNotFound(profile_id)
+    if document.is_erased:
+        raise ProfileErased(profile_id)
+    return document

@@ -21,6 +21,7 @@ from crdtstore.engine.edges import (
     planned_parting,
     planned_unmerge,
 )
+from crdtstore.engine.listing import living_document
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import (
@@ -28,8 +29,6 @@ from crdtstore.errors import (
     KindConflict,
     LimitExceeded,
     PersonNotFound,
-    ProfileErased,
-    ProfileNotFound,
     StorageFull,
 )
 from crdtstore.identity_rules import (
@@ -37,6 +36,7 @@ from crdtstore.identity_rules import (
     PIN_PREFIX,
     RESERVED_PREFIX,
 )
+from crdtstore.model.candidates import Candidate
 from crdtstore.model.cells import SEPARATOR, decode_element, parse_key, register_key
 from crdtstore.model.document import Document
 from crdtstore.model.gathering import ignored_element
@@ -44,9 +44,9 @@ from crdtstore.model.golden import explain_all, resolve_all
 from crdtstore.model.identifiers import identifier, profile_id_for
 from crdtstore.model.operations import EditSet, SetValue
 from crdtstore.model.persons import DroppedLink, PersonGroup
-from crdtstore.model.profile import Candidate, Profile
+from crdtstore.model.profile import Profile
 from crdtstore.model.values import Value
-from crdtstore.names import check_field_name, check_profile_id, check_source_name
+from crdtstore.names import check_field_name, check_source_name
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
@@ -73,7 +73,7 @@ class Person:
         return self.record.version
 
 
-class Writing(Protocol):
+class Writer(Protocol):
     """What takes the writes of stewards: a store."""
 
     def write(self, profile_id: str, fields: Mapping[str, Any], *, source: str) -> WriteResult:
@@ -90,7 +90,7 @@ class Persons:
 
     def __init__(
         self,
-        store: Writing,
+        store: Writer,
         storage: Storage,
         documents: Documents,
         schema: Schema,
@@ -251,13 +251,7 @@ class Persons:
         self._check_source(source)
 
     def _living(self, profile_id: str) -> Document:
-        check_profile_id(profile_id)
-        document = self._documents.get(profile_id)
-        if document.is_absent:
-            raise ProfileNotFound(profile_id)
-        if document.is_erased:
-            raise ProfileErased(profile_id)
-        return document
+        return living_document(self._documents, profile_id)
 
     def _component(self, *profile_ids: str) -> Component:
         for profile_id in profile_ids:

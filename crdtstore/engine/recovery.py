@@ -4,10 +4,12 @@ Documents rest as of the last checkpoint or later; the journal after it is appli
 idempotent, so it does no harm where a document rests with newer cells already.
 """
 
+from contextlib import suppress
+
 from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.commits import Mark
-from crdtstore.engine.documents import Documents
+from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.ledger import (
     ADOPTION_MAGIC,
     SNAPSHOT_MAGIC,
@@ -16,9 +18,9 @@ from crdtstore.engine.ledger import (
     checked_record,
     read_adoption_note,
     read_snapshot_note,
-    stored_floor,
 )
-from crdtstore.model.document import UndoLog, absorb
+from crdtstore.errors import StorageCorrupt
+from crdtstore.model.document import UndoLog, absorb, from_record
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body
 from crdtstore.sync.vector import vector_of
@@ -36,10 +38,11 @@ def recover(
     if trimmed is not None:
         waypoint = Waypoint.unpack(0, trimmed)
         ledger.bytes_trimmed = waypoint.bytes_total
-    ledger.floor = stored_floor(storage)
+    ledger.load_floor()
     ledger.heads = dict(mark.heads)
     ledger.bytes_total = mark.bytes_total
     clock.observe(mark.timestamp)
+    _bring_hidden(storage, documents)
     position = mark.position
     while True:
         records = storage.journal(position, limit=1_000, bytes_max=limits.JOURNAL_CACHE_BYTES)
@@ -48,7 +51,25 @@ def recover(
         for position, record in records:
             _replay(position, record, documents, ledger, clock, tag)
             ledger.bytes_total += len(record)
+    for origin, head in ledger.resting.items():
+        # The mark is older than its rest; were there more of it, it would have woken up.
+        before = ledger.heads.pop(origin, head)
+        assert before[0] <= head[0], (origin, before, head)
     ledger.durable = vector_of(ledger.heads)
+
+
+def _bring_hidden(storage: Storage, documents: Documents) -> None:
+    """Join what came for damaged documents before the checkpoint, and still waits to be healed.
+
+    Where that was damaged too, peers have it.
+    """
+    with suppress(StorageCorrupt):
+        for name, record in storage.metas(HIDDEN).items():
+            profile_id = name.removeprefix(HIDDEN)
+            kept = from_record(profile_id, record)
+            document = documents.get_to_join(profile_id)
+            if absorb(document, kept.epoch, kept.cells, []):
+                documents.note_change(profile_id, document, kept.cells)
 
 
 def _replay(

@@ -1,33 +1,36 @@
 """Replication: a store as its peers see it. Frames and snapshots in, frames and snapshots out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import msgpack
 
 from crdtstore import limits
+from crdtstore.clock import wall_ms_of
 from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents
-from crdtstore.engine.drafting import Drafting
+from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.healing import Healing
 from crdtstore.engine.identity import Identity, draw_origin
-from crdtstore.engine.ledger import (
-    NO_HEAD,
-    Ledger,
-    adoption_note,
-    pack_numbers,
-    snapshot_note,
-    stored_floor,
-    unpack_numbers,
+from crdtstore.engine.ledger import NO_HEAD, Ledger, adoption_note, snapshot_note
+from crdtstore.engine.number_maps import pack_numbers
+from crdtstore.engine.origins import Origins, without_births
+from crdtstore.engine.removal import Removal
+from crdtstore.engine.resting import entry_digest
+from crdtstore.engine.snapshots import (
+    SNAPSHOT,
+    SNAPSHOT_RESTING,
+    SnapshotProgress,
+    read_chunks,
 )
-from crdtstore.engine.snapshots import SnapshotProgress, read_chunks
 from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError, StorageCorrupt
 from crdtstore.storage.contract import Storage
-from crdtstore.sync.frame import decode_body, decode_packed, parse
+from crdtstore.sync.frame import decode_body, decode_packed, parse, space_tag
 from crdtstore.sync.inbox import Inbox, is_covered
 from crdtstore.sync.messages import SnapshotBegin, SnapshotChunk
-from crdtstore.sync.vector import Head, Heads, Vector, join_vectors, meet_heads
+from crdtstore.sync.vector import Head, Heads, Names, Vector, join_vectors, vector_of
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -35,9 +38,10 @@ _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 class Replication:
     """What a store gives to its peers and takes from them.
 
-    ``names`` maps every origin heard of to its replica's name. ``progress`` is set while this
+    ``origins`` has names and births of all origins heard of. ``progress`` is set while this
     store receives a snapshot; until it ends the store has documents, but not yet their vector.
-    ``healing`` compares and exchanges single documents.
+    ``healing`` compares and exchanges single documents. ``removal`` has the names of replicas that
+    were removed.
     """
 
     def __init__(
@@ -48,37 +52,70 @@ class Replication:
         drafting: Drafting,
         committing: Committing,
         identity: Identity,
-        tag: bytes,
+        now_ms: int,
     ) -> None:
-        packed = storage.meta("names")
-        self.names: dict[int, str] = {} if packed is None else unpack_numbers(packed)
-        self.progress = SnapshotProgress.unpack(storage.meta("snapshot"))
+        self.origins = Origins(storage, drafting)
+        self.progress = SnapshotProgress.stored(storage)
         self.identity = identity
         self.healing = Healing(storage, documents, drafting, committing)
+        self.removal = Removal(storage, drafting, identity.name)
         self.quarantined = _count_quarantined(storage)
-        self.counters = dict.fromkeys(("frames_duplicate", "frames_refused"), 0)
+        self.counters = dict.fromkeys(("frames_duplicate", "frames_refused", "links_refused"), 0)
         self._storage = storage
         self._ledger = ledger
         self._drafting = drafting
         self._committing = committing
-        self._tag = tag
+        self._tag = space_tag(identity.space)
         self._inbox = Inbox()
-        self.learn_names({identity.origin: identity.name}, at_first_hand=True)
+        self.origins.born(identity.origin, identity.name, now_ms)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The name of the replica of every origin that was heard of."""
+        return self.origins.names
 
     # --- what we have -------------------------------------------------------------------------
 
     @property
     def heads(self) -> Heads:
-        """The durable heads of all origins."""
+        """The durable heads of all origins that are not at rest."""
         heads = dict(self._ledger.heads)
-        heads.update(self._drafting.draft.heads_before)
-        if self._committing.under_way is not None:
-            heads.update(self._committing.under_way.draft.heads_before)
+        for draft in self._drafts:
+            heads.update(draft.heads_before)
         return {origin: head for origin, head in heads.items() if head != NO_HEAD}
 
     @property
+    def resting(self) -> Heads:
+        """The durable heads of the origins at rest."""
+        heads: dict[int, Head | None] = dict(self._ledger.resting.items())
+        for draft in self._drafts:
+            heads.update(draft.rested_before)
+        return {origin: head for origin, head in heads.items() if head is not None}
+
+    @property
+    def resting_summary(self) -> tuple[int, int]:
+        """Number and digest of the durable heads at rest, without going through them."""
+        resting = self._ledger.resting
+        count, digest = len(resting), resting.digest
+        moved: dict[int, Head | None] = {}
+        for draft in self._drafts:
+            moved.update(draft.rested_before)
+        for origin, before in moved.items():
+            for head, change in ((resting.get(origin), -1), (before, 1)):
+                if head is not None:
+                    count += change
+                    digest ^= entry_digest(origin, head)
+        return count, digest
+
+    @property
+    def _drafts(self) -> list[Draft]:
+        """What is not durable yet, the newest first."""
+        under_way = self._committing.under_way
+        return [self._drafting.draft] + ([] if under_way is None else [under_way.draft])
+
+    @property
     def vector(self) -> Vector:
-        """The durable vector."""
+        """The durable vector, without the origins at rest."""
         return self._ledger.durable
 
     @property
@@ -129,7 +166,7 @@ class Replication:
 
     def _receive_frame(self, raw: bytes, now_ms: int) -> int:
         frame = parse(raw, self._tag)
-        heads = self._ledger.heads
+        heads, vector = self._ledger.heads, self._ledger.applied
         head = self._ledger.head(frame.origin)
         if frame.sequence <= head[0]:
             if frame.sequence == head[0] and frame.hash != head[1]:
@@ -146,7 +183,6 @@ class Replication:
                 f"a frame of one origin more than the {limits.ORIGINS_MAX:,} that a space takes"
             )
         self._drafting.check_clock(frame.timestamp, now_ms)
-        vector = _HeadsAsVector(heads)
         dependencies, writes = decode_body(frame)
         applied = 0
         if frame.sequence == head[0] + 1 and is_covered(dependencies, vector):
@@ -169,8 +205,8 @@ class Replication:
     def commit_failed(self) -> None:
         """Go back to what is durable: frames that wait are dropped, a snapshot's progress too."""
         self._inbox.clear()
-        self._ledger.floor = stored_floor(self._storage)
-        self.progress = SnapshotProgress.unpack(self._storage.meta("snapshot"))
+        self._ledger.load_floor()
+        self.progress = SnapshotProgress.stored(self._storage)
 
     @property
     def held_bytes(self) -> int:
@@ -186,18 +222,55 @@ class Replication:
             [error.code, str(error), raw[: limits.FRAME_BYTES_MAX]]
         )
 
-    # --- names and incarnations ---------------------------------------------------------------
+    # --- origins ------------------------------------------------------------------------------
 
     def learn_names(self, names: Mapping[int, str], *, at_first_hand: bool = False) -> None:
         """Take note of the names of origins that are new, or ``at_first_hand`` were changed."""
-        news = {
-            origin: name
-            for origin, name in names.items()
-            if origin not in self.names or (at_first_hand and self.names[origin] != name)
+        self.origins.learn(without_births(names), at_first_hand=at_first_hand)
+
+    @property
+    def told_names(self) -> Names:
+        """Names and births of the origins that matter to peers: those not at rest."""
+        present = self.origins.present().values()
+        return self.origins.named({*self._ledger.heads, *present, self.identity.origin})
+
+    def retired(self) -> Heads:
+        """Return the heads of origins that may come to rest.
+
+        They write no more, their last frame was trimmed, and its effects rest in the documents.
+        """
+        ledger, mark = self._ledger, self._committing.mark.heads
+        room = limits.RESTING_MAX - len(ledger.resting)
+        heads = {
+            origin: head
+            for origin, head in ledger.heads.items()
+            if ledger.floor.get(origin) == head[0]
+            and mark.get(origin) == head
+            and self._has_retired(origin)
         }
-        if news and len(self.names.keys() | news.keys()) <= limits.ORIGINS_MAX:
-            self.names.update(news)
-            self._drafting.draft.meta["names"] = pack_numbers(self.names)
+        return dict(islice(heads.items(), room))
+
+    def rest_origin(self, origin: int, head: Head) -> None:
+        """Have a retired origin at rest from the next commit on."""
+        self._drafting.rest_origin(origin, head)
+
+    def forget_silent(self, claimed: Container[int]) -> None:
+        """Forget the names of origins that have retired and never wrote, as far as anybody knows.
+
+        ``claimed`` are those of which a peer has frames.
+        """
+        applied = self._ledger.applied
+        self.origins.forget(
+            [
+                origin
+                for origin in self.origins.names
+                if origin not in applied and origin not in claimed and self._has_retired(origin)
+            ]
+        )
+
+    def _has_retired(self, origin: int) -> bool:
+        is_own = origin == self.identity.origin
+        return not is_own and self.origins.has_retired(origin, self.removal.names)
 
     def renew_incarnation(self, random_bits: Callable[[int], int]) -> Identity:
         """Go on as a new incarnation: the present origin is found to have another history."""
@@ -210,16 +283,25 @@ class Replication:
         self._drafting.rename(identity.origin)
         self._drafting.draft.meta["identity"] = identity.pack()
         self.identity = identity
-        self.learn_names({identity.origin: identity.name}, at_first_hand=True)
+        self.origins.born(
+            identity.origin, identity.name, wall_ms_of(self._drafting.latest_timestamp)
+        )
         return identity
 
     # --- snapshots out ------------------------------------------------------------------------
 
-    def snapshot_begin(self) -> SnapshotBegin:
-        """Return what a snapshot that starts now stands for: the last whole checkpoint."""
-        return SnapshotBegin(
-            dict(self._committing.mark.heads), dict(self.names), self._committing.profiles
-        )
+    def snapshot_begin(self) -> tuple[Heads, SnapshotBegin]:
+        """Return what a snapshot that starts now stands for: origins at rest, and all others.
+
+        The former rest in the documents, and the latter as of the last whole checkpoint.
+        """
+        resting = self.resting
+        heads = {
+            origin: head
+            for origin, head in self._committing.mark.heads.items()
+            if head[0] > resting.get(origin, NO_HEAD)[0]
+        }
+        return resting, SnapshotBegin(heads, self.told_names, self._committing.profiles)
 
     def snapshot_chunks(self, after: str) -> tuple[list[SnapshotChunk], bool]:
         """Return the next chunks of a snapshot, and whether it has ended."""
@@ -227,18 +309,21 @@ class Replication:
 
     # --- snapshots in -------------------------------------------------------------------------
 
-    def snapshot_begun(self, begin: SnapshotBegin) -> None:
-        """Take note that a peer starts, or goes on with, a snapshot; raises MessageInvalid."""
+    def snapshot_begun(self, resting: Heads, begin: SnapshotBegin) -> None:
+        """Take note that a peer starts, or goes on with, a snapshot; raises MessageInvalid.
+
+        ``resting`` are the heads of origins at rest there.
+        """
         if len(self._ledger.heads.keys() | begin.heads.keys()) > limits.ORIGINS_MAX:
             raise MessageInvalid(
                 f"a snapshot of more than the {limits.ORIGINS_MAX:,} origins that a space takes"
             )
-        self.learn_names(begin.names)
-        heads = begin.heads
-        after = ""
+        self.origins.learn(begin.names)
+        progress = SnapshotProgress.begin(begin.heads, resting)
         if self.progress is not None and self.progress.after:
-            heads, after = meet_heads(self.progress.heads, heads), self.progress.after
-        self._set_progress(SnapshotProgress(after, heads))
+            progress = self.progress.resumed(progress)
+        self._set_progress(progress)
+        self._drafting.draft.meta[SNAPSHOT_RESTING] = pack_numbers(progress.resting)
 
     def snapshot_chunk(self, chunk: SnapshotChunk, now_ms: int) -> int:
         """Apply one chunk and the progress that it means; return its number of documents.
@@ -249,35 +334,39 @@ class Replication:
         entries = decode_packed(chunk.entries)
         profile_ids = self._drafting.apply_documents(entries, chunk.timestamp, now_ms)
         self._drafting.draft.records.append(snapshot_note(chunk.timestamp, profile_ids))
-        self._set_progress(SnapshotProgress(chunk.last_id, self.progress.heads))
+        self._set_progress(replace(self.progress, after=chunk.last_id))
         return len(profile_ids)
 
     def snapshot_ended(self) -> None:
         """Take over the vector that the received snapshot stands for."""
         assert self.progress is not None
-        adopted: Heads = {}
-        for origin, head in self.progress.heads.items():
-            if head[0] > self._ledger.head(origin)[0] and origin != self.identity.origin:
+        ledger = self._ledger
+        adopted = dict(self._news(self.progress.heads))
+        for origin, head in self._news(self.progress.resting):
+            if len(ledger.resting) < limits.RESTING_MAX:
+                self._drafting.adopt_at_rest(origin, head)
+            else:
                 adopted[origin] = head
-        self._adopt(adopted)
-        self._set_progress(None)
-
-    def _adopt(self, adopted: Mapping[int, Head]) -> None:
         for origin, head in adopted.items():
             self._drafting.adopt(origin, head)
         self._inbox.advanced()
         if adopted:
-            heads = dict(adopted)
-            self._drafting.draft.records.append(adoption_note(heads))
-            self._ledger.floor = join_vectors(
-                self._ledger.floor, {origin: head[0] for origin, head in heads.items()}
-            )
-            self._drafting.draft.meta["floor"] = pack_numbers(self._ledger.floor)
+            self._drafting.draft.records.append(adoption_note(adopted))
+            ledger.floor = join_vectors(ledger.floor, vector_of(adopted))
+            self._drafting.draft.meta["floor"] = pack_numbers(ledger.floor)
             self._committing.owes_checkpoint = True
+        self._set_progress(None)
+        self._drafting.draft.meta[SNAPSHOT_RESTING] = None
+
+    def _news(self, heads: Heads) -> Iterator[tuple[int, Head]]:
+        """Yield the heads of other origins that are above what was applied here."""
+        for origin, head in heads.items():
+            if origin != self.identity.origin and head[0] > self._ledger.head(origin)[0]:
+                yield origin, head
 
     def _set_progress(self, progress: SnapshotProgress | None) -> None:
         self.progress = progress
-        self._drafting.draft.meta["snapshot"] = None if progress is None else progress.pack()
+        self._drafting.draft.meta[SNAPSHOT] = None if progress is None else progress.pack()
 
 
 def _quarantine_name(slot: int) -> str:
@@ -293,19 +382,3 @@ def _count_quarantined(storage: Storage) -> int:
         except StorageCorrupt:
             count += 1
     return count
-
-
-class _HeadsAsVector(Mapping[int, int]):
-    """A live view of heads as a vector, so that nothing is copied per frame."""
-
-    def __init__(self, heads: Mapping[int, Head]) -> None:
-        self._heads = heads
-
-    def __getitem__(self, origin: int) -> int:
-        return self._heads[origin][0]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._heads)
-
-    def __len__(self) -> int:
-        return len(self._heads)

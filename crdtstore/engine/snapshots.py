@@ -5,18 +5,24 @@ with another peer too: what was received so far stands for the lower of both vec
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import msgpack
 
 from crdtstore import limits
-from crdtstore.engine.ledger import pack_numbers, unpack_numbers
+from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
 from crdtstore.model.document import checked_canonical, unpack_canonical
 from crdtstore.model.values import pack
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.messages import SnapshotChunk
-from crdtstore.sync.vector import Heads
+from crdtstore.sync.vector import Heads, meet_heads
+
+SNAPSHOT: Final = "snapshot"
+"""Name of the record of how far a snapshot has come."""
+
+SNAPSHOT_RESTING: Final = "snapshot-resting"
+"""Name of the record of the origins at rest that it stands for: written once, as it may be long."""
 
 _CHUNK_BYTES = limits.FRAME_BYTES_MAX - 16 * limits.KIBIBYTE
 
@@ -80,19 +86,42 @@ def _chunk(last_id: str, timestamp: int, entries: list[bytes]) -> SnapshotChunk:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotProgress:
-    """How far this replica has come in receiving a snapshot, and what it will stand for."""
+    """How far this replica has come in receiving a snapshot, and what it will stand for.
+
+    ``resting`` are the heads of origins at rest at the peer, ``heads`` those of all others.
+    """
 
     after: str
     heads: Heads
+    resting: Heads = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, heads: Heads, resting: Heads) -> "SnapshotProgress":
+        """Return the progress of a snapshot that begins; of one origin the greater head counts."""
+        active = {o: head for o, head in heads.items() if head[0] > resting.get(o, (0,))[0]}
+        return cls("", active, {o: head for o, head in resting.items() if o not in active})
+
+    def resumed(self, other: "SnapshotProgress") -> "SnapshotProgress":
+        """Return how it goes on with what another peer gives: both together stand for the meet."""
+        met = meet_heads(self.heads | self.resting, other.heads | other.resting)
+        resting = {
+            origin: head
+            for origin, head in met.items()
+            if head in (self.resting.get(origin), other.resting.get(origin))
+        }
+        heads = {origin: head for origin, head in met.items() if origin not in resting}
+        return SnapshotProgress(self.after, heads, resting)
 
     def pack(self) -> bytes:
-        """Return the bytes in which storage keeps the progress."""
+        """Return the bytes in which storage keeps the progress, but for the origins at rest."""
         return _pack([self.after, pack_numbers(self.heads)])
 
     @classmethod
-    def unpack(cls, packed: bytes | None) -> "SnapshotProgress | None":
+    def stored(cls, storage: Storage) -> "SnapshotProgress | None":
         """Return the progress that storage keeps, None if no snapshot is under way."""
+        packed, packed_resting = storage.meta(SNAPSHOT), storage.meta(SNAPSHOT_RESTING)
         if packed is None:
             return None
         after, heads = msgpack.unpackb(packed)
-        return cls(after, unpack_numbers(heads))
+        resting = {} if packed_resting is None else unpack_numbers(packed_resting)
+        return cls(after, unpack_numbers(heads), resting)

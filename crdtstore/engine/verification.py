@@ -73,8 +73,8 @@ def digest_store(
         is_living = not (document.is_absent or document.is_erased)
         profiles += int(is_living) - document.stored_living
     vector = {
-        f"{names.get(origin, '?')}/{origin:016x}": head[0]
-        for origin, head in sorted(ledger.heads.items())
+        f"{names.get(origin, '?')}/{origin:016x}": sequence
+        for origin, sequence in sorted(ledger.vector().items())
     }
     return StoreDigest(profiles, f"{digest:032x}", vector)
 
@@ -150,9 +150,13 @@ class Verification:
         return not keys
 
     def report(self) -> VerifyReport:
-        """Return what was found. Totals are compared only if nothing was committed meanwhile."""
+        """Return what was found. Totals are compared only if nothing was committed meanwhile.
+
+        A commit under way may be on the disk already, and is not yet in the totals.
+        """
         committing = self._committing
-        is_still = committing.counters["commits"] == self._commits_before
+        is_unchanged = committing.counters["commits"] == self._commits_before
+        is_still = is_unchanged and committing.under_way is None
         expected = (committing.digest, committing.profiles)
         return VerifyReport(
             documents=self._documents,

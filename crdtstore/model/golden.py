@@ -28,6 +28,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple, TypeAlias
 
 from crdtstore.identity_rules import PIN_PREFIX
+from crdtstore.model.candidates import Candidate, own_survivor
 from crdtstore.model.cells import DENIAL, decode_element
 from crdtstore.model.document import Document
 from crdtstore.model.gathering import (
@@ -39,7 +40,7 @@ from crdtstore.model.gathering import (
     decisions_of,
     gather,
 )
-from crdtstore.model.profile import Candidate, FieldConflict, Profile
+from crdtstore.model.profile import FieldConflict, Profile
 from crdtstore.model.survivorship import Claim, newest, standing, survivor
 from crdtstore.model.values import CellValue, from_cell_value, pack
 from crdtstore.schema import Group, Schema
@@ -153,6 +154,8 @@ def _survivor_of(field: str, claims: Sequence[Claim], schema: Schema) -> Claim |
     declared = schema.fields.get(field)
     if declared is None or declared.policy is None:
         return newest(present)
+    if declared.policy.choose is not None:
+        return own_survivor(present, declared.policy, field)
     return survivor(present, declared.policy)
 
 
@@ -176,13 +179,19 @@ def _whose(claim: Claim) -> tuple[str, str]:
     return claim[2], claim[4]
 
 
+def _group_survivor(name: str, group: Group, claims: Sequence[Claim]) -> Claim:
+    if group.policy.choose is None:
+        return survivor(claims, group.policy)
+    return own_survivor(claims, group.policy, name, sorted(group.fields))
+
+
 def _group_survivors(registers: Registers, schema: Schema) -> dict[str, Claim]:
     """Return the surviving claim to every field of every group."""
     survivors = {}
-    for group in schema.groups.values():
+    for name, group in schema.groups.items():
         claims = _group_claims(group, registers)
         if claims:
-            chosen = _whose(survivor(claims, group.policy))
+            chosen = _whose(_group_survivor(name, group, claims))
             for field in group.fields:
                 for claim in registers.get(field, ()):
                     if _whose(claim) == chosen and claim[3] is not None:
@@ -265,7 +274,11 @@ def _register_accounts(field: str, gathered: _Gathered, schema: Schema) -> Itera
         compared = {_whose(claim): claim for claim in group_claims}
         prefix = f"group {group_name}: "
     everyone = list(compared.values())
-    chosen = survivor(everyone, policy) if everyone else None
+    chosen: Claim | None = None
+    if everyone and group_name is not None:
+        chosen = _group_survivor(group_name, schema.groups[group_name], everyone)
+    elif everyone:
+        chosen = _survivor_of(field, everyone, schema)
     pin = decisions.pins.get(field)
     if pin is not None:
         yield "register", pin, True, "pinned: a steward chose this value"

@@ -88,7 +88,7 @@ def set_value(value: Value) -> SetValue:
     return SetValue(value)
 
 
-_OPERATION_NAMES: Final = frozenset(
+OPERATION_NAMES: Final = frozenset(
     {"add", "remove", "increment", "decrement", "grant", "revoke", "set"}
 )
 
@@ -100,7 +100,7 @@ def from_json(field: str, body: Any) -> Any:
     any other map is a value. ``{"set": value}`` writes any value as it stands. Raises
     InvalidOperation.
     """
-    if type(body) is not dict or not body or not _OPERATION_NAMES.issuperset(body):
+    if type(body) is not dict or not body or not OPERATION_NAMES.issuperset(body):
         return body
     names = sorted(body)
     if names == ["set"]:

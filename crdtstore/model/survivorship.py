@@ -60,7 +60,7 @@ def newest(claims: Claims) -> Claim:
     """Return the newest claim, in an order that no two different claims share."""
     best = claims[0]
     for claim in claims[1:]:
-        if claim[0] > best[0] or (claim[0] == best[0] and _order(claim) > _order(best)):
+        if claim[0] > best[0] or (claim[0] == best[0] and claim_order(claim) > claim_order(best)):
             best = claim
     return best
 
@@ -69,6 +69,8 @@ def standing(claim: Claim, claims: Claims, policy: Policy) -> str:
     """Say how a claim stands among the others by a policy: the rule that ``explain`` shows."""
     if len(claims) == 1:
         return f"{policy.name}: the only candidate"
+    if policy.choose is not None:
+        return f"{policy.name}: own policy, version {policy.version}, among {len(claims)}"
     measure = _MEASURES[policy.name](claim, claims, policy)
     tied = POLICIES[policy.name](claims, policy)
     if policy.name == "recency" or len(tied) < 2 or claim not in tied:
@@ -116,7 +118,8 @@ def _age_ms(claim: Claim, claims: Claims) -> int:
     return wall_ms_of(max(other[0] for other in claims)) - wall_ms_of(claim[0])
 
 
-def _order(claim: Claim) -> tuple[int, int, str, bytes, str]:
+def claim_order(claim: Claim) -> tuple[int, int, str, bytes, str]:
+    """Return the place of a claim in the order of time, which no two different claims share."""
     return claim[0], claim[1], claim[2], pack(claim[3]), claim[4]
 
 
@@ -193,7 +196,7 @@ POLICIES: Final[Mapping[str, Callable[[Claims, Policy], Claims]]] = MappingProxy
 
 
 def _recency_measure(claim: Claim, claims: Claims, policy: Policy) -> str:
-    newer = sum(_order(other) > _order(claim) for other in claims)
+    newer = sum(claim_order(other) > claim_order(claim) for other in claims)
     return f"{_ordinal(newer + 1)}newest of {len(claims)}"
 
 

@@ -10,17 +10,20 @@ from crdtstore.server import (
     backup,
     changes,
     link,
+    membership,
     metrics,
     openapi,
     persons,
     profiles,
     status,
+    stream,
     writes,
 )
 from crdtstore.server.auth import auth_middleware, check_secret
 from crdtstore.server.observation import observation_middleware
 from crdtstore.server.problems import problem_middleware
 from crdtstore.server.service import SERVICE, Service
+from crdtstore.server.websockets import close_all
 
 _ROUTES = (
     (hdrs.METH_GET, "/v1/profiles", profiles.list_profiles),
@@ -39,12 +42,15 @@ _ROUTES = (
     (hdrs.METH_GET, "/v1/persons/{id:[^/]+}", persons.get_person),
     (hdrs.METH_GET, "/v1/persons/{id:[^/]+}/explain", persons.explain_person),
     (hdrs.METH_POST, "/v1/writes", writes.post_writes),
+    (hdrs.METH_GET, "/v1/stream", stream.get_stream),
     (hdrs.METH_GET, "/v1/changes", changes.get_changes),
     (hdrs.METH_GET, "/v1/digest", status.get_digest),
     (hdrs.METH_GET, "/v1/peers", status.get_peers),
     (hdrs.METH_GET, "/v1/status", status.get_status),
     (hdrs.METH_GET, "/v1/verify", status.get_verify),
     (hdrs.METH_POST, "/v1/repair", status.post_repair),
+    (hdrs.METH_GET, "/v1/replicas", membership.get_replicas),
+    (hdrs.METH_DELETE, "/v1/replicas/{name:[^/]+}", membership.delete_replica),
     (hdrs.METH_GET, "/v1/backup", backup.get_backup),
     (hdrs.METH_GET, "/v1/link", link.get_link),
     (hdrs.METH_GET, "/healthz", status.get_health),
@@ -58,7 +64,9 @@ _OPEN_HANDLERS = frozenset(
 )
 
 
-_WITHOUT_HEAD = frozenset({link.get_link, changes.get_changes, backup.get_backup})
+_WITHOUT_HEAD = frozenset(
+    {link.get_link, stream.get_stream, changes.get_changes, backup.get_backup}
+)
 
 
 def application(
@@ -82,7 +90,7 @@ def application(
 
 
 async def _shut_down(app: web.Application) -> None:
-    """End what would not end by itself: followers of the change feed, and links."""
+    """End what would not end by itself: followers of the change feed, streams, and links."""
     service = app[SERVICE]
     service.closing.set()
-    await link.close_links(service)
+    await close_all(service.links)

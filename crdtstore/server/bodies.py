@@ -12,7 +12,7 @@ from crdtstore.errors import InvalidInput
 from crdtstore.server.forms import FORMS, Form, MalformedBody
 from crdtstore.server.negotiation import answer_form
 from crdtstore.server.problems import Problem, bad_request
-from crdtstore.server.service import service_of
+from crdtstore.server.service import Admission, service_of
 
 _FORM_OF: Final = {form.media_type: form for form in FORMS}
 _FORM_NAMES: Final = " or ".join(_FORM_OF)
@@ -30,19 +30,18 @@ async def read_document(request: web.Request) -> AsyncIterator[tuple[Any, Form]]
     size = request.content_length
     if size is not None and size > limits.BODY_BYTES_MAX:
         raise _too_large(size)
-    held_bytes = limits.BODY_BYTES_MAX if size is None else size
-    service.admission.hold(held_bytes)
+    body = bytearray()
     try:
-        body = await _read_bytes(request)
+        await _read_bytes(request, body, service.admission)
         try:
-            document = form.parse(body)
+            document = form.parse(bytes(body))
         except MalformedBody as error:
             raise bad_request(
                 "malformed-body", f"The body is not {form.media_type}", str(error)
             ) from error
         yield document, form
     finally:
-        service.admission.release(held_bytes)
+        service.admission.release(len(body))
 
 
 async def refuse_body(request: web.Request) -> None:
@@ -126,16 +125,16 @@ def _unsupported(detail: str) -> Problem:
     )
 
 
-async def _read_bytes(request: web.Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+async def _read_bytes(request: web.Request, body: bytearray, admission: Admission) -> None:
+    """Read a body into ``body``, whose bytes are held."""
     try:
         async with asyncio.timeout(limits.BODY_TIMEOUT_S):
             while chunk := await request.content.readany():
-                size += len(chunk)
+                size = len(body) + len(chunk)
                 if size > limits.BODY_BYTES_MAX:
                     raise _too_large(size)
-                chunks.append(chunk)
+                admission.hold(len(chunk), is_small=size <= limits.SMALL_BODY_BYTES)
+                body += chunk
     except TimeoutError:
         raise Problem(
             408,
@@ -144,9 +143,8 @@ async def _read_bytes(request: web.Request) -> bytes:
             f"the body took longer than {limits.BODY_TIMEOUT_S:g} seconds",
             headers={hdrs.CONNECTION: "close"},
         ) from None
-    except web.RequestPayloadError as error:
+    except (web.RequestPayloadError, ConnectionError) as error:
         raise bad_request("malformed-body", "The body cannot be read", str(error)[:200]) from None
-    return b"".join(chunks)
 
 
 def _too_large(size: int) -> Problem:

@@ -4,7 +4,7 @@ from typing import Final
 
 from crdtstore import limits
 from crdtstore.server.problems import PROBLEM_MEDIA_TYPE
-from crdtstore.server.schemas import PROFILE_ID, Schema, ref
+from crdtstore.server.schemas import PROFILE_ID, REPLICA_NAME, Schema, ref
 
 BODY_FORMS: Final = ("application/json", "application/msgpack")
 
@@ -12,10 +12,10 @@ PROBLEM_TEXTS: Final[dict[int, str]] = {
     400: "The request cannot be understood: body, path or header is malformed.",
     401: "The token is missing or wrong.",
     403: "No token is configured, and the caller is not on this machine or is a foreign web page.",
-    404: "The profile, the person, or the peer is not known here.",
+    404: "The profile, person, peer or replica is not known here.",
     406: "None of the media types asked for is on offer.",
     408: "The body did not arrive in time.",
-    409: "The operation does not fit the field, a rule forbids it, or a repair runs already.",
+    409: "It does not fit the field, a rule forbids it, a repair runs, or we were removed.",
     410: "The profile was erased, or the cursor has expired.",
     412: "The profile is not at the version that If-Match names.",
     413: "The body or the batch is too large.",
@@ -36,6 +36,13 @@ ID: Final[Schema] = {
     "required": True,
     "schema": PROFILE_ID,
     "description": "The profile id, percent-encoded as UTF-8; slashes too (%2F).",
+}
+NAME: Final[Schema] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": REPLICA_NAME,
+    "description": "The replica's name, percent-encoded as UTF-8.",
 }
 IF_MATCH: Final[Schema] = {
     "name": "If-Match",

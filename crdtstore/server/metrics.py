@@ -14,6 +14,8 @@ _GAUGES = (
     ("ready", "ready", "1 if the replica is ready for work."),
     ("profiles", "profiles", "Living profiles."),
     ("frames", "journal_frames", "Records that the journal holds."),
+    ("origins_active", "origins_active", "Origins in vectors: their frames are in a journal."),
+    ("origins_resting", "origins_resting", "Origins at rest: they write no more."),
     ("journal_bytes", "journal_bytes", "Bytes of the journal."),
     ("storage_bytes", "storage_bytes", "Bytes of the data file in use."),
     ("disk_free_bytes", "disk_free_bytes", "Bytes free on the disk of the data directory."),
@@ -22,6 +24,7 @@ _GAUGES = (
     ("held_bytes", "held_frame_bytes", "Bytes of frames that wait for an earlier one."),
     ("waiting_writers", "waiting_writers", "Writes that wait for their commit."),
     ("quarantined", "quarantined_frames", "Refused frames kept for inspection."),
+    ("write_sessions", "write_sessions", "Clients of write streams that are remembered."),
 )
 _PEER_GAUGES = (
     ("lag_frames", "peer_lag_frames", "Frames that the peer has not confirmed."),
@@ -80,6 +83,18 @@ class ReplicaCollector:
         for name, value in sorted(status.counters.items()):
             text = f"{name.replace('_', ' ').capitalize()} since the replica was opened."
             yield core.CounterMetricFamily(f"crdtstore_{name}", text, value=value)
+        delay = self._service.replica.loop_delay
+        yield core.HistogramMetricFamily(
+            "crdtstore_event_loop_delay_seconds",
+            "How late the event loop did what was due.",
+            buckets=list(delay.cumulated()),
+            sum_value=delay.total_s,
+        )
+        yield core.GaugeMetricFamily(
+            "crdtstore_write_streams",
+            "Write streams that are open.",
+            value=len(self._service.streams),
+        )
         yield from self._peer_families(core, status)
         yield from self._request_families(core)
 

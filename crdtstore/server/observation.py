@@ -4,11 +4,28 @@ import logging
 import time
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from crdtstore.server.problems import Handler
 from crdtstore.server.service import service_of
 
 _logger = logging.getLogger("crdtstore.access")
+
+http_log = logging.getLogger("crdtstore.http")
+"""Where a web server shall log what its parser refuses: ``AppRunner(..., logger=http_log)``."""
+
+
+def without_bytes(record: logging.LogRecord) -> bool:
+    """Let a parser's error say what kind it is, in one line, and nothing of what was sent."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        record.msg, record.args = "refused what is no HTTP: %s", (type(error).__name__,)
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+http_log.addFilter(without_bytes)
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

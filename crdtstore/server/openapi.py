@@ -11,6 +11,7 @@ from crdtstore.server.describing import (
     ID,
     IF_MATCH,
     IF_NONE_MATCH,
+    NAME,
     READ_PROBLEMS,
     UNLESS_MATCH,
     WRITE_PROBLEMS,
@@ -101,6 +102,7 @@ def _paths() -> Schema:
         },
         **person_paths(),
         "/v1/writes": {"post": _post_writes()},
+        "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},
         "/v1/digest": {
             "get": _read("digest", "The digest, equal on converged replicas.", "Digest")
@@ -109,6 +111,8 @@ def _paths() -> Schema:
         "/v1/status": {"get": _read("status", "What the replica holds and does.", "Status")},
         "/v1/verify": {"get": _read("verify", "Check every record at rest.", "VerifyReport")},
         "/v1/repair": {"post": _post_repair()},
+        "/v1/replicas": {"get": _read("replicas", "The other replicas of the space.", "Replicas")},
+        "/v1/replicas/{name}": {"parameters": [NAME], "delete": _remove_replica()},
         "/v1/backup": {"get": _backup()},
         "/v1/link": {"get": _link()},
         "/healthz": {"get": _open("health", "Whether the process lives.", "Health", (406, 422))},
@@ -167,7 +171,7 @@ def _epoch_operation(name: str, summary: str) -> Schema:
         f"{name}_profile",
         summary,
         {"200": answered("It is durable.", ref("EpochResult"))},
-        (*READ_PROBLEMS, 412, 507),
+        (*READ_PROBLEMS, 409, 412, 507),
         parameters=(IF_MATCH, UNLESS_MATCH),
     )
 
@@ -200,6 +204,15 @@ def _post_repair() -> Schema:
         {"200": answered("It has ended; is_healed says how.", ref("RepairReport"))},
         (*(status for status in WRITE_PROBLEMS if status != 507), 404, 409),
         body=body_of("RepairRequest", {"peer": "us"}),
+    )
+
+
+def _remove_replica() -> Schema:
+    return operation(
+        "remove_replica",
+        "Remove a replica from the space for good; what it wrote stays.",
+        {"200": answered("It is durable.", ref("RemovedReplica"))},
+        (*READ_PROBLEMS, 404, 507),
     )
 
 
@@ -265,6 +278,15 @@ def _backup() -> Schema:
         "A backup of the whole replica.",
         {"200": {"description": text, "content": content}},
         (401, 403, 406, 422, 503, 507),
+    )
+
+
+def _stream() -> Schema:
+    return operation(
+        "stream",
+        "A websocket on which a client sends numbered writes; docs/client.md describes it.",
+        {"101": {"description": "The write stream begins."}},
+        (401, 403, 422, 426, 503),
     )
 
 

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from crdtstore import limits
 from crdtstore.errors import InvalidInput
-from crdtstore.names import check_field_name, check_profile_id
+from crdtstore.names import check_field_name, check_name, check_profile_id
 from crdtstore.server.problems import bad_request
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -24,15 +24,26 @@ def profile_id_of(request: web.Request, *, segments_after: int = 0) -> str:
     ``segments_after`` is how many segments follow it. Raises InvalidName, or the 400 problem for
     escapes that are none.
     """
-    segment = request.raw_path.partition("?")[0].split("/")[-1 - segments_after]
+    profile_id = _segment_of(request, -1 - segments_after)
+    check_profile_id(profile_id)
+    return profile_id
+
+
+def replica_name_of(request: web.Request) -> str:
+    """Return the replica's name that ends the path; raises InvalidName, or the 400 problem."""
+    name = _segment_of(request, -1)
+    check_name(name, "a replica name", limits.REPLICA_NAME_BYTES_MAX)
+    return name
+
+
+def _segment_of(request: web.Request, place: int) -> str:
+    segment = request.raw_path.partition("?")[0].split("/")[place]
     if _BAD_ESCAPE.search(segment):
         raise _bad_path("a % in the path is not followed by two hexadecimal digits")
     try:
-        profile_id = unquote_to_bytes(segment).decode()
+        return unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise _bad_path("the profile id in the path is not UTF-8") from None
-    check_profile_id(profile_id)
-    return profile_id
+        raise _bad_path("what the path names is not UTF-8") from None
 
 
 def query_of(request: web.Request, allowed: frozenset[str]) -> Mapping[str, str]:

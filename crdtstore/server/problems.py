@@ -19,6 +19,7 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.KindConflict: 409,
     errors.ProfileNotFound: 404,
     errors.PeerNotLinked: 404,
+    errors.ReplicaUnknown: 404,
     errors.PersonNotFound: 404,
     errors.ProfileErased: 410,
     errors.VersionMismatch: 412,
@@ -46,9 +47,12 @@ _TITLES: Final[dict[str, str]] = {
     "person-not-found": "The identifier leads to no person",
     "merge-refused": "The rules keep the profiles apart",
     "repair-under-way": "A repair runs already",
+    "replica-unknown": "The replica is not known here",
+    "replica-removed": "This replica was removed",
     "storage-full": "The disk is full",
     "storage-failed": "The disk failed",
     "storage-corrupt": "Stored data is damaged",
+    "policy-failed": "A survivorship policy did not choose",
     "replica-closed": "The replica is closed",
 }
 

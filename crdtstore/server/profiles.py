@@ -8,7 +8,8 @@ from aiohttp import hdrs, web
 
 from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, ProfileErased, ProfileNotFound, VersionMismatch
-from crdtstore.model.profile import Candidate, Profile
+from crdtstore.model.candidates import Candidate
+from crdtstore.model.profile import Profile
 from crdtstore.replica import Replica
 from crdtstore.server.bodies import answer, checked_map, read_document, refuse_body
 from crdtstore.server.forms import JSON, Form

@@ -92,6 +92,23 @@ _SOURCE: Final[Schema] = {
     "examples": ["salesforce"],
 }
 
+REPLICA_NAME: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": limits.REPLICA_NAME_BYTES_MAX,
+    "description": f"At most {limits.REPLICA_NAME_BYTES_MAX} UTF-8 bytes.",
+    "examples": ["us"],
+}
+_REPLICA: Final[Schema] = closed(
+    {
+        "name": _TEXT,
+        "origin": ORIGIN,
+        "state": {"enum": ["live", "away", "indirect", "removed"]},
+        "heard_at": {**_TEXT, "description": "When it was heard last, empty if never directly."},
+        "lag_frames": {**_COUNT, "description": "Frames here that it had not confirmed then."},
+    }
+)
+
 _PEER: Final[Schema] = closed(
     {
         "name": _TEXT,
@@ -244,6 +261,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
         }
     ),
     "Peers": closed({"peers": listed(_PEER)}),
+    "Replicas": closed({"replicas": listed(_REPLICA)}),
+    "RemovedReplica": closed({"name": _TEXT, "state": {"const": "removed"}}),
     "Status": closed(
         {
             "name": _TEXT,
@@ -257,6 +276,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
                 (
                     "profiles",
                     "frames",
+                    "origins_active",
+                    "origins_resting",
                     "journal_bytes",
                     "storage_bytes",
                     "disk_free_bytes",
@@ -265,9 +286,13 @@ COMPONENTS: Final[dict[str, Schema]] = {
                     "held_bytes",
                     "waiting_writers",
                     "quarantined",
+                    "write_sessions",
                 ),
                 _COUNT,
             ),
+            "event_loop": {**_TEXT, "description": "The library of the event loop."},
+            "loop_delay_p99_ms": {"type": "number", "minimum": 0},
+            "loop_delay_max_ms": {"type": "number", "minimum": 0},
             "counters": {"type": "object", "additionalProperties": _COUNT},
             "peers": listed(_PEER),
         }

@@ -23,15 +23,19 @@ class RequestStatistics:
 
 
 class Admission:
-    """A budget of request bytes held in memory at one time, over all connections."""
+    """A budget of request bytes held in memory at one time, over all connections.
 
-    def __init__(self, bytes_max: int = limits.BODIES_BYTES_MAX) -> None:
-        self.bytes_max = bytes_max
+    Bytes count when they arrive, not when they are announced, and large bodies leave a part of the
+    budget to small ones.
+    """
+
+    def __init__(self) -> None:
         self.held_bytes = 0
 
-    def hold(self, size: int) -> None:
-        """Take bytes from the budget; raises the 503 problem when it is spent."""
-        if self.held_bytes + size > self.bytes_max:
+    def hold(self, size: int, *, is_small: bool) -> None:
+        """Take bytes of a body from the budget; raises the 503 problem when it is spent."""
+        reserved_bytes = 0 if is_small else limits.BODIES_SMALL_BYTES
+        if self.held_bytes + size > limits.BODIES_BYTES_MAX - reserved_bytes:
             raise Problem(
                 503,
                 "busy",
@@ -64,6 +68,7 @@ class Service:
     statistics: RequestStatistics = field(default_factory=RequestStatistics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     links: set[web.WebSocketResponse] = field(default_factory=set)
+    streams: set[web.WebSocketResponse] = field(default_factory=set)
     followers: int = 0
     is_backing_up: bool = False
 

@@ -175,9 +175,11 @@ class MemoryStorage(MemoryReader):
             )
 
     @classmethod
-    def of_copy(cls, packed: bytes, *, fingerprint: str = "memory") -> "MemoryStorage":
+    def of_copy(
+        cls, packed: bytes, *, fingerprint: str = "memory", machine: MachineMemory | None = None
+    ) -> "MemoryStorage":
         """Return a new storage that holds what a copy held."""
-        return cls(fingerprint=fingerprint, _tables=_unpacked(packed))
+        return cls(fingerprint=fingerprint, machine=machine, _tables=_unpacked(packed))
 
     def image(self) -> bytes:
         """Return all that was committed, and how often, as one image of the disk."""
@@ -206,7 +208,7 @@ class MemoryStorage(MemoryReader):
             machine=machine or self._machine,
         )
 
-    def fail_next_commit(self, error: StorageError) -> None:
+    def fail_next_commit(self, error: StorageError | None) -> None:
         """Let the next commit raise ``error`` and keep nothing; any but StorageFull is final."""
         self._next_failure = error
 

@@ -9,7 +9,7 @@ from typing import Any
 from crdtstore import limits
 from crdtstore.names import is_profile_id
 from crdtstore.sync.frame import HASH_BYTES
-from crdtstore.sync.vector import Heads, Vector
+from crdtstore.sync.vector import Heads, Names, Vector
 
 
 def checked_number(value: object) -> int:
@@ -49,14 +49,29 @@ def checked_bytes(value: object) -> bytes:
     return value
 
 
+def checked_digest(value: object) -> bytes:
+    """Return a digest or hash of 128 bits."""
+    digest = checked_bytes(value)
+    if len(digest) != HASH_BYTES:
+        raise ValueError("a digest has a wrong length")
+    return digest
+
+
+def checked_flag(value: object) -> bool:
+    """Return a truth value."""
+    if type(value) is not bool:
+        raise ValueError("a flag is none")
+    return value
+
+
 def flat(mapping: Mapping[int, Any]) -> list[Any]:
     """Return a map with number keys as a flat list, in key order."""
     return [part for pair in sorted(mapping.items()) for part in pair]
 
 
-def flat_heads(heads: Heads) -> list[Any]:
-    """Return heads as a flat list, in the order of the origins."""
-    return [part for origin, head in sorted(heads.items()) for part in (origin, *head)]
+def flat_pairs(mapping: Mapping[int, tuple[Any, Any]]) -> list[Any]:
+    """Return heads, or names and births, as a flat list, in the order of the origins."""
+    return [part for origin, pair in sorted(mapping.items()) for part in (origin, *pair)]
 
 
 def groups(flat: object, size: int) -> Iterable[tuple[Any, ...]]:
@@ -73,16 +88,24 @@ def checked_vector(flat: object) -> Vector:
     }
 
 
-def checked_names(flat: object) -> dict[int, str]:
-    """Return the names of origins that a flat array is."""
-    return {checked_number(origin): checked_name(name) for origin, name in groups(flat, 2)}
+def checked_names(flat: object) -> Names:
+    """Return the names and births of origins that a flat array is."""
+    return {
+        checked_number(origin): (checked_name(name), checked_number(born_ms))
+        for origin, name, born_ms in groups(flat, 3)
+    }
+
+
+def checked_removed(names: object) -> tuple[str, ...]:
+    """Return the names of removed replicas."""
+    if type(names) is not tuple or len(names) > 2 * limits.REMOVED_REPLICAS_MAX:
+        raise ValueError("the removed names are not a list, or too many")
+    return tuple(checked_name(name) for name in names)
 
 
 def checked_heads(flat: object) -> Heads:
     """Return the heads that a flat array is."""
     heads: Heads = {}
     for origin, sequence, digest in groups(flat, 3):
-        if len(checked_bytes(digest)) != HASH_BYTES:
-            raise ValueError("a hash has a wrong length")
-        heads[checked_number(origin)] = (checked_number(sequence), digest)
+        heads[checked_number(origin)] = (checked_number(sequence), checked_digest(digest))
     return heads

@@ -59,7 +59,9 @@ class Interest:
             if origin != own_origin
         }
         for origin in [origin for origin in self._providers if origin not in origins]:
-            del self._providers[origin]
+            provider = self._providers.pop(origin)
+            if provider.link in links:
+                requests.prunes.setdefault(provider.link, []).append(origin)
         self._load = Counter(provider.link for provider in self._providers.values())
         for origin in sorted(origins):
             self._evaluate_origin(origin, links, vector.get(origin, 0), now_ms, requests)

@@ -15,15 +15,18 @@ from crdtstore import limits
 from crdtstore.errors import FrameCorrupt, MessageInvalid
 from crdtstore.sync.checks import (
     checked_bytes,
+    checked_digest,
+    checked_flag,
     checked_heads,
     checked_name,
     checked_names,
     checked_number,
     checked_place,
+    checked_removed,
     checked_text,
     checked_vector,
     flat,
-    flat_heads,
+    flat_pairs,
     groups,
 )
 from crdtstore.sync.frame import HASH_BYTES, decode_packed, refuse_map, split_frames
@@ -36,9 +39,9 @@ from crdtstore.sync.repair_messages import (
     checked_documents,
     repair_fields_of,
 )
-from crdtstore.sync.vector import Heads, Vector
+from crdtstore.sync.vector import Heads, Names, Vector
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -49,7 +52,9 @@ class Hello:
 
     ``heads`` says what we have of every origin, of the receiver's too. ``floor`` is the vector
     below which our journal was trimmed: a peer that does not cover it needs a snapshot. ``nonce``
-    is drawn at each start. ``clock_ms`` is our wall clock.
+    is drawn at each start. ``clock_ms`` is our wall clock. ``removed`` are the names of replicas
+    that were removed for good. ``heads``, ``floor`` and ``names`` leave out the origins at rest:
+    ``resting`` is their number, and the digest that of their heads.
     """
 
     space: str
@@ -61,7 +66,10 @@ class Hello:
     profiles: int
     heads: Heads
     floor: Vector
-    names: dict[int, str]
+    names: Names
+    removed: tuple[str, ...] = ()
+    resting: int = 0
+    resting_digest: bytes = bytes(HASH_BYTES)
     version: int = PROTOCOL_VERSION
 
 
@@ -74,11 +82,27 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Gossip:
-    """What the sender has made durable; an acknowledgement and an advertisement at once."""
+    """What the sender has made durable; an acknowledgement and an advertisement at once.
+
+    All but ``clock_ms`` is what is new since HELLO and the last one.
+    """
 
     vector: Vector
     clock_ms: int
-    names: dict[int, str] = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """Origins at rest at the sender: it has these heads of them, and their frames no longer.
+
+    Several messages make the whole of them; the last says so.
+    """
+
+    heads: Heads
+    names: Names
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +140,10 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotBegin:
-    """The documents that follow contain at least these heads."""
+    """The documents that follow contain at least these heads, and those at rest told before."""
 
     heads: Heads
-    names: dict[int, str]
+    names: Names
     profiles: int
 
 
@@ -128,16 +152,20 @@ class SnapshotChunk:
     """Documents, or parts of large ones, as a packed array of [profile id, epoch, cells].
 
     All documents up to ``last_id`` have now been sent. No cell is newer than ``timestamp``.
+    ``number`` counts the chunks of this snapshot from 1: one out of its turn is refused.
     """
 
     last_id: str
     timestamp: int
     entries: bytes
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEnd:
-    """The last document was sent."""
+    """The last document was sent, with the last of so many chunks."""
+
+    chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +177,7 @@ class Refuse:
 
 
 Message: TypeAlias = (
-    Hello | Frames | Gossip | Want | Prune | Credit | Trimmed | SnapshotRequest
+    Hello | Frames | Gossip | Resting | Want | Prune | Credit | Trimmed | SnapshotRequest
     | SnapshotBegin | SnapshotChunk | SnapshotEnd | Refuse | Compare | Differences | Fetch
     | Documents
 )  # fmt: skip
@@ -160,8 +188,8 @@ def encode(message: Message, tag: bytes) -> bytes:
     match message:
         case Frames(frames):
             return b"\x02" + b"".join(frames)
-        case SnapshotChunk(last_id, timestamp, entries):
-            content = _pack([last_id, timestamp, entries])
+        case SnapshotChunk(last_id, timestamp, entries, number):
+            content = _pack([last_id, timestamp, entries, number])
             return b"\x09" + _chunk_hash(content, tag) + content
         case Documents(role, timestamp, entries):
             content = _pack([role, timestamp, entries])
@@ -175,11 +203,14 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
         case Hello() as hello:
             return 1, [
                 hello.version, hello.space, hello.name, hello.origin, hello.nonce, hello.schema,
-                hello.clock_ms, hello.profiles, flat_heads(hello.heads), flat(hello.floor),
-                flat(hello.names),
+                hello.clock_ms, hello.profiles, flat_pairs(hello.heads), flat(hello.floor),
+                flat_pairs(hello.names), sorted(hello.removed),
+                hello.resting, hello.resting_digest,
             ]  # fmt: skip
-        case Gossip(vector, clock_ms, names):
-            return 3, [flat(vector), clock_ms, flat(names)]
+        case Gossip(vector, clock_ms, names, removed):
+            return 3, [flat(vector), clock_ms, flat_pairs(names), sorted(removed)]
+        case Resting(heads, names, is_last):
+            return 17, [flat_pairs(heads), flat_pairs(names), is_last]
         case Want(after):
             return 4, [flat(after)]
         case Prune(origins):
@@ -191,9 +222,9 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
         case SnapshotRequest(after):
             return 7, [after]
         case SnapshotBegin(heads, names, profiles):
-            return 8, [flat_heads(heads), flat(names), profiles]
-        case SnapshotEnd():
-            return 11, []
+            return 8, [flat_pairs(heads), flat_pairs(names), profiles]
+        case SnapshotEnd(chunks):
+            return 11, [chunks]
         case Refuse(code, reason):
             return 12, [code, reason]
         case Compare() | Differences() | Fetch():
@@ -230,13 +261,15 @@ def _decode_chunk(data: bytes, tag: bytes) -> SnapshotChunk | Documents:
     if _chunk_hash(content, tag) != data[1 : 1 + HASH_BYTES]:
         raise FrameCorrupt(f"{what} does not match its hash: damaged, or of another space")
     try:
-        first, timestamp, entries = msgpack.unpackb(
-            content, use_list=False, max_array_len=3, object_hook=refuse_map
-        )
+        fields = msgpack.unpackb(content, use_list=False, max_array_len=4, object_hook=refuse_map)
         if data[0] == 16:
-            return checked_documents(first, timestamp, entries)
+            return checked_documents(*fields)
+        last_id, timestamp, entries, number = fields
         return SnapshotChunk(
-            checked_place(first), checked_number(timestamp), checked_bytes(entries)
+            checked_place(last_id),
+            checked_number(timestamp),
+            checked_bytes(entries),
+            checked_number(number),
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise FrameCorrupt(f"{what} cannot be read: {error}") from error
@@ -249,21 +282,26 @@ def _chunk_hash(content: bytes, tag: bytes) -> bytes:
 def _decode_hello(version: object, *rest: Any) -> Hello:
     if version != PROTOCOL_VERSION:
         return Hello("?", "?", 1, 0, "", 0, 0, {}, {}, {}, version=checked_number(version))
-    space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names = rest
+    space, name, origin, nonce, schema, clock_ms, profiles, heads, floor, names, *more = rest
+    removed, resting, resting_digest = more
     if not checked_number(origin):
         raise ValueError("an origin is 0")
     return Hello(
         checked_name(space), checked_name(name), origin, checked_number(nonce),
         checked_text(schema), checked_number(clock_ms), checked_number(profiles),
         checked_heads(heads), checked_vector(floor), checked_names(names),
+        checked_removed(removed), checked_number(resting), checked_digest(resting_digest),
     )  # fmt: skip
 
 
 _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     **REPAIR_DECODERS,
     1: _decode_hello,
-    3: lambda vector, clock_ms, names: Gossip(
-        checked_vector(vector), checked_number(clock_ms), checked_names(names)
+    3: lambda vector, clock_ms, names, removed: Gossip(
+        checked_vector(vector),
+        checked_number(clock_ms),
+        checked_names(names),
+        checked_removed(removed),
     ),
     4: lambda after: Want(checked_vector(after)),
     5: lambda origins: Prune(tuple(checked_number(origin) for (origin,) in groups(origins, 1))),
@@ -272,7 +310,10 @@ _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     8: lambda heads, names, profiles: SnapshotBegin(
         checked_heads(heads), checked_names(names), checked_number(profiles)
     ),
+    17: lambda heads, names, is_last: Resting(
+        checked_heads(heads), checked_names(names), checked_flag(is_last)
+    ),
     10: lambda: Trimmed(),
-    11: lambda: SnapshotEnd(),
+    11: lambda chunks: SnapshotEnd(checked_number(chunks)),
     12: lambda code, reason: Refuse(checked_text(code)[:100], checked_text(reason)[:1000]),
 }

@@ -8,7 +8,7 @@ Which message may come when is a table. A missing row is a refusal:
 
     state     may come                                                     leads to
     opening   HELLO                                                        open
-    open      FRAMES GOSSIP WANT PRUNE CREDIT TRIMMED SNAPSHOT_REQUEST     open
+    open      FRAMES GOSSIP RESTING WANT PRUNE CREDIT TRIMMED SNAPSHOT_REQUEST     open
               SNAPSHOT_BEGIN SNAPSHOT_CHUNK SNAPSHOT_END
               COMPARE DIFFERENCES FETCH DOCUMENTS
     either    REFUSE                                                       closed
@@ -20,7 +20,8 @@ for they may hold many small documents. Nothing else is counted; it is bounded b
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 from typing import Final
 
 from crdtstore import limits
@@ -41,6 +42,7 @@ from crdtstore.sync.messages import (
     Message,
     Prune,
     Refuse,
+    Resting,
     SnapshotBegin,
     SnapshotChunk,
     SnapshotEnd,
@@ -51,12 +53,12 @@ from crdtstore.sync.messages import (
     encode,
 )
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
-from crdtstore.sync.vector import Vector, missing_count
+from crdtstore.sync.vector import Heads, Names, Vector, missing_count, vector_of
 
 ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "opening": (Hello, Refuse),
     "open": (
-        Frames, Gossip, Want, Prune, Credit, Trimmed, SnapshotRequest, SnapshotBegin,
+        Frames, Gossip, Resting, Want, Prune, Credit, Trimmed, SnapshotRequest, SnapshotBegin,
         SnapshotChunk, SnapshotEnd, Refuse, Compare, Differences, Fetch, Documents,
     ),
 }  # fmt: skip
@@ -72,14 +74,17 @@ class Session:
     """The state of one link.
 
     ``state`` is "opening", "open" or "closed". ``peer`` is the peer's HELLO, ``claimed`` the vector
-    that it says it has, ``subscriptions`` what it wants of us (origin to the last sequence sent),
-    ``position`` up to where in our journal this link has been served.
+    that it says it has (of origins at rest here, only what is above), ``subscriptions`` what it
+    wants of us (origin to the last sequence sent), ``position`` up to where in our journal this
+    link has been served. ``told`` is what the peer was told that we have, of origins that matter.
+    ``awaits_resting``: the peer has yet to tell its origins at rest.
     """
 
     def __init__(self, hello: Hello, now_ms: int, *, clock_skew_ms_max: int) -> None:
         self.state = "opening"
         self.peer: Hello | None = None
         self.claimed: Vector = {}
+        self.awaits_resting = False
         self.subscriptions: Vector = {}
         self.position = 0
         self.clock_skew_ms = 0
@@ -92,8 +97,13 @@ class Session:
         self._credit_bytes = limits.CREDIT_BYTES
         self._owed_bytes = 0
         self._received_bytes = 0
+        self._chunks_sent = 0
+        self._chunks_received: int | None = None
         self._gossiped_ms = now_ms
+        self._resting_count = 0
+        self.told = vector_of(hello.heads)
         self._gossiped_names = dict(hello.names)
+        self._gossiped_removed = set(hello.removed)
         self._queue(hello)
 
     # --- incoming -----------------------------------------------------------------------------
@@ -114,13 +124,23 @@ class Session:
         match message:
             case Hello():
                 self._open(message, now_ms)
+            case SnapshotBegin():
+                self._chunks_received = 0
+            case SnapshotEnd(chunks):
+                self._check_turn(chunks)
+                self._chunks_received = None
             case Frames() | SnapshotChunk() | Documents():
+                if isinstance(message, SnapshotChunk):
+                    self._check_turn(message.number - 1)
+                    self._chunks_received = message.number
                 self._received_bytes += cost_bytes(message, len(data))
                 if self._received_bytes > limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX:
                     raise MessageInvalid("the peer sends more than it was given credit for")
-            case Gossip(vector, clock_ms, _):
+            case Gossip(vector, clock_ms):
                 self.clock_skew_ms = clock_ms - now_ms
-                self.claimed = vector
+                self.claim(vector)
+            case Resting():
+                self._take_resting(message)
             case Credit(granted_bytes):
                 self._credit_bytes = min(self._credit_bytes + granted_bytes, limits.CREDIT_BYTES)
                 return None
@@ -131,6 +151,11 @@ class Session:
             case Refuse():
                 self.state = "closed"
         return message
+
+    def _check_turn(self, chunks: int) -> None:
+        """A link keeps the order of messages; if one does not, no part may go missing by it."""
+        if chunks != self._chunks_received:
+            raise MessageInvalid("a part of a snapshot came out of its turn")
 
     def _open(self, peer: Hello, now_ms: int) -> None:
         mine = self._hello
@@ -159,8 +184,31 @@ class Session:
                 f"{mine.name!r}; the limit is {self._clock_skew_ms_max:,} ms: correct the clocks"
             )
         self.peer = peer
-        self.claimed = {origin: head[0] for origin, head in peer.heads.items()}
+        self.claimed = vector_of(peer.heads)
+        self.awaits_resting = (peer.resting, peer.resting_digest) != (
+            mine.resting,
+            mine.resting_digest,
+        )
         self.state = "open"
+
+    def claim(self, vector: Mapping[int, int]) -> None:
+        """Take note that the peer claims to have these frames too.
+
+        Raises MessageInvalid if those are more origins than there can be.
+        """
+        claimed = self.claimed
+        for origin, sequence in vector.items():
+            claimed[origin] = max(sequence, claimed.get(origin, 0))
+        if len(claimed) > limits.ORIGINS_MAX + limits.RESTING_MAX:
+            raise MessageInvalid(f"the peer claims frames of {len(claimed):,} origins")
+
+    def _take_resting(self, message: Resting) -> None:
+        self._resting_count += len(message.heads)
+        if self._resting_count > limits.RESTING_MAX:
+            raise MessageInvalid(f"the peer tells of {self._resting_count:,} origins at rest")
+        if message.is_last:
+            self._resting_count = 0
+            self.awaits_resting = False
 
     # --- outgoing -----------------------------------------------------------------------------
 
@@ -197,12 +245,32 @@ class Session:
 
     def send_chunk(self, chunk: SnapshotChunk | Documents) -> int:
         """Queue a snapshot chunk or documents, count it against the credit; return its bytes."""
+        if isinstance(chunk, SnapshotChunk):
+            self._chunks_sent += 1
+            chunk = replace(chunk, number=self._chunks_sent)
         size = self._queue(chunk)
         self._credit_bytes -= cost_bytes(chunk, size)
         return size
 
+    def send_resting(self, heads: Heads, names: Names) -> None:
+        """Queue all our origins at rest, in messages of so many; one at least."""
+        origins = sorted(heads)
+        for start in range(0, len(origins) or 1, limits.RESTING_CHUNK):
+            part = origins[start : start + limits.RESTING_CHUNK]
+            self.send(
+                Resting(
+                    {origin: heads[origin] for origin in part},
+                    {origin: names[origin] for origin in part if origin in names},
+                    start + limits.RESTING_CHUNK >= len(origins),
+                )
+            )
+
     def send(self, message: Message) -> int:
         """Queue any other message; return its bytes."""
+        if isinstance(message, SnapshotBegin):
+            self._chunks_sent = 0
+        elif isinstance(message, SnapshotEnd):
+            message = SnapshotEnd(self._chunks_sent)
         return 0 if self.state == "closed" else self._queue(message)
 
     def refuse(self, code: str, reason: str) -> None:
@@ -224,21 +292,32 @@ class Session:
             self._received_bytes -= self._owed_bytes
             self._owed_bytes = 0
 
+    def is_due(self, now_ms: int) -> bool:
+        """Say whether ``gossip`` is due, as it is about every second."""
+        return self.state == "open" and now_ms - self._gossiped_ms >= limits.GOSSIP_INTERVAL_MS
+
     def gossip(
-        self, vector: Mapping[int, int], names: Mapping[int, str], clock_ms: int, now_ms: int
+        self,
+        vector: Mapping[int, int],
+        names: Names,
+        removed: Set[str],
+        clock_ms: int,
+        now_ms: int,
     ) -> None:
-        """Queue our durable vector, when it is due: about every second."""
-        if self.state != "open" or now_ms - self._gossiped_ms < limits.GOSSIP_INTERVAL_MS:
-            return
+        """Queue what is new of our durable vector, names and removed names; see ``is_due``."""
+        changed = {o: number for o, number in vector.items() if self.told.get(o) != number}
+        self.told.update(changed)
         news = {
             origin: name
             for origin, name in names.items()
             if self._gossiped_names.get(origin) != name
         }
-        self._gossiped_names.update(news)
+        removed_news = removed - self._gossiped_removed
+        self._gossiped_names = dict(names)
+        self._gossiped_removed |= removed_news
         self._gossiped_ms = now_ms
         self.flush_credit()
-        self._queue(Gossip(dict(vector), clock_ms, news))
+        self._queue(Gossip(changed, clock_ms, news, tuple(sorted(removed_news))))
 
     def lag_frames(self, vector: Mapping[int, int]) -> int:
         """Return how many of our frames the peer has not confirmed."""

@@ -10,6 +10,8 @@ from typing import TypeAlias
 Vector: TypeAlias = dict[int, int]
 Head: TypeAlias = tuple[int, bytes]
 Heads: TypeAlias = dict[int, Head]
+Names: TypeAlias = dict[int, tuple[str, int]]
+"""Origin to the name of its replica, and the Unix milliseconds when it was born (0: not known)."""
 
 
 def covers(mine: Mapping[int, int], theirs: Mapping[int, int]) -> bool:

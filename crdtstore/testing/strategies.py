@@ -148,7 +148,7 @@ def cell_maps(
     return {key: draw(cells_at(key)) for key in chosen}
 
 
-def _usual_key(letter: str) -> str:
+def usual_key(letter: str) -> str:
     """Return the key of a kind that most documents have."""
     slots = [FIELDS[0], SOURCES[0], f"{ORIGINS[0]:016x}", encode_element("a")]
     return letter + SEPARATOR.join(slots[: 1 + SLOT_PARTS[letter]])
@@ -157,7 +157,7 @@ def _usual_key(letter: str) -> str:
 @cache
 def _key_lists(letters: tuple[str, ...], min_size: int, max_size: int) -> SearchStrategy[list[str]]:
     """Return lists of keys, of which the usual ones stand in every second list."""
-    usual = [_usual_key(letter) for letter in letters]
+    usual = [usual_key(letter) for letter in letters]
     some = st.tuples(*(st.sampled_from([key, None]) for key in usual))
     others = st.lists(st.one_of(*(keys(letter) for letter in letters)), max_size=max_size)
     return (
@@ -177,13 +177,28 @@ def documents(draw: st.DrawFn, max_epoch: int = 3) -> Document:
 @cache
 def claims() -> SearchStrategy[list[Claim]]:
     """One or more claims to a field, of which any two sources may say the same at one time."""
-    present = cell_values().filter(lambda value: value is not None)
+    return st.lists(_claim_of(st.sampled_from(SOURCES), _present()), min_size=1, max_size=6)
+
+
+def rival_claims(
+    sources: Sequence[str], values: SearchStrategy[CellValue] | None = None
+) -> SearchStrategy[list[Claim]]:
+    """Two or more claims to a field, at most one of each source and profile of a person."""
+    claim = _claim_of(st.sampled_from(sources), _present() if values is None else values)
+    return st.lists(claim, min_size=2, max_size=6, unique_by=lambda claim: (claim[2], claim[4]))
+
+
+def _present() -> SearchStrategy[CellValue]:
+    return cell_values().filter(lambda value: value is not None)
+
+
+def _claim_of(
+    sources: SearchStrategy[str], values: SearchStrategy[CellValue]
+) -> SearchStrategy[Claim]:
     moment = st.one_of(st.integers(1, 4), st.integers(0, 400).map(lambda days: (days + 1) * _DAY))
-    profile_id = st.sampled_from(PROFILE_IDS)
-    claim = st.tuples(
-        moment, st.sampled_from(ORIGINS), st.sampled_from(SOURCES), present, profile_id
+    return st.tuples(
+        moment, st.sampled_from(ORIGINS), sources, values, st.sampled_from(PROFILE_IDS)
     )
-    return st.lists(claim, min_size=1, max_size=6)
 
 
 @st.composite

@@ -1,38 +1,94 @@
 """The benchmarks run, in their small size, and say what a reader needs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as program
+from benchmarks.suite import SUBJECTS
 
 ROOT = Path(__file__).parents[2]
-TINY = program.Size(
-    profiles_in_memory=2_000, profiles_on_disk=2_000, edits=2_000, runs=1, persons=2
-)
 
 
-def test_every_figure_is_measured(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(program, "SMOKE", TINY)
-    monkeypatch.chdir(tmp_path)
-    assert program.main(["--smoke", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["machine"]["cores"]
-    figures = {each["name"]: each for each in report["figures"]}
-    assert set(figures) >= {"apply", "store", "durable batches", "floor: fdatasync", "person"}
-    for each in figures.values():
-        assert 0 < each["lowest"] <= each["median"] <= each["highest"]
-    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
-    assert program.main(["--smoke"]) == 0
-    assert "edits/s" in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("results") / "smoke.json"
+    assert program.main(["--smoke", "--json", str(path)]) == 0
+    return dict(json.loads(path.read_text("utf-8")))
+
+
+def test_every_subject_is_measured_or_left_out_by_name(result: dict[str, Any]) -> None:
+    named = set(result["subjects"]) | set(result["left_out"])
+    assert named == {subject.name for subject in SUBJECTS}
+    assert {"crdtstore", "crdtstore (library)", "floors"} <= set(result["subjects"])
+    for reason in result["left_out"].values():
+        assert "needs" in reason or "not installed" in reason, reason
+
+
+def test_the_figures_are_figures(result: dict[str, Any]) -> None:
+    for name, subject in result["subjects"].items():
+        for metric, figure in subject["figures"].items():
+            assert 0 <= figure["lowest"] <= figure["median"] <= figure["highest"], (name, metric)
+            assert figure["median"] > 0 or metric == "lost", (name, metric)
+        if subject["kind"] != "floor":
+            assert set(subject["figures"]) >= {"durable", "load", "latency_p99"}
+            assert subject["differs"]
+
+
+def test_ours_loses_nothing_when_killed(result: dict[str, Any]) -> None:
+    assert result["subjects"]["crdtstore"]["figures"]["lost"]["highest"] == 0
+
+
+def test_ratios_name_what_they_compare_with(result: dict[str, Any]) -> None:
+    durable = result["ratios"]["crdtstore"]["durable"]
+    subjects = result["subjects"]
+    ours = subjects["crdtstore"]["figures"]["durable"]["median"]
+    floor = subjects["floors"]["figures"]["durable"]["median"]
+    assert durable["of_floor"] == pytest.approx(ours / floor, rel=0.01)
+    peers = [name for name, subject in subjects.items() if subject["kind"] == "peer"]
+    if peers:
+        rates = {name: subjects[name]["figures"]["durable"]["median"] for name in peers}
+        assert durable["best_peer"] == max(rates, key=lambda name: rates[name])
+        assert durable["to_best_peer"] == pytest.approx(ours / max(rates.values()), rel=0.01)
+
+
+def test_the_machine_and_the_versions_are_recorded(result: dict[str, Any]) -> None:
+    assert result["machine"]["cores"] > 0
+    assert result["machine"]["fsync_ms"] > 0
+    assert result["machine"]["file_system"] != "unknown"
+    assert "lmdb" in result["subjects"]["crdtstore"]["versions"]
+
+
+def test_the_parts_are_measured(result: dict[str, Any]) -> None:
+    parts = result["parts"]
+    assert set(parts) == {"apply", "stream", "persons", "growth", "fleet"}
+    assert parts["apply"]["store"]["edits_per_s"] > 0
+    assert all(row["read_ms"] > 0 and row["find_ms"] > 0 for row in parts["persons"].values())
+    (growth,) = parts["growth"].values()
+    assert growth["differing"] == 0
+    assert growth["cold_sync_per_s"] > 0
+    for row in parts["fleet"].values():
+        assert row["writer_us_per_edit"] > 0
+
+
+def test_nothing_is_left_behind(result: dict[str, Any]) -> None:
+    assert list((ROOT / ".bench").glob(f"run-{os.getpid()}-*")) == []
+    assert not (ROOT / ".bench" / "sync-probe").exists()
 
 
 def test_help_says_how_to_run_it() -> None:
     command = [sys.executable, "-m", "benchmarks", "--help"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "--smoke" in shown
+    assert "redis" in shown
+
+
+def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--only", "nothing"])
+    assert "there is no nothing" in capsys.readouterr().err

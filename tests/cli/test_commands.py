@@ -150,6 +150,26 @@ def test_verify_compares_replicas(start: Start, run: Any, tmp_path: Path) -> Non
     assert "the replicas are equal" in output
 
 
+def test_replicas_are_listed_and_removed(start: Start, run: Any, tmp_path: Path) -> None:
+    _, eu = start()
+    _, us = start("--name", "us", "--data", str(tmp_path / "us"), "--peer", eu)
+    run("put", "ann", "--url", us, "--source", "crm", "x=1")
+    run("verify", "--url", eu, "--peer", us, "--wait", "10")
+    code, output, _ = run("replicas", "--url", eu)
+    assert code == 0
+    assert output.splitlines()[0].split()[:3] == ["REPLICA", "ORIGIN", "STATE"]
+    assert output.splitlines()[1].split()[::2][:2] == ["us", "live"]
+    code, output, _ = run("replicas", "--json", "--url", eu, "remove", "us")
+    assert (code, json.loads(output)) == (0, {"name": "us", "state": "removed"})
+    code, output, _ = run("replicas", "remove", "us", "--url", eu)
+    assert (code, output.split()[:2]) == (0, ["us:", "removed;"])
+    code, output, _ = run("replicas", "--json", "--url", eu)
+    assert [entry["state"] for entry in json.loads(output)["replicas"]] == ["removed"]
+    code, _, errors = run("replicas", "remove", "sa", "--url", eu)
+    assert code == 1
+    assert "no replica 'sa' is known here" in errors
+
+
 def test_refusals_are_one_line_on_standard_error(start: Start, run: Any) -> None:
     _, url = start()
     for words, text in (

@@ -99,7 +99,7 @@ def test_the_replicas_converge(report: dict[str, Any]):
 
 
 def test_everything_acknowledged_is_counted(report: dict[str, Any]):
-    rounds = limits.CUT_ROUNDS
+    rounds = limits.DEMO_CUT_ROUNDS
     assert report["persons"] == report["audit"]["profiles"] == RECORDS
     assert report["writes_acknowledged"] == {
         "eu": RECORDS + 2 * rounds * CONTESTED,
@@ -118,7 +118,7 @@ def test_the_golden_record_of_the_cut_is_explained(report: dict[str, Any]):
     fields = {explained["field"]: explained for explained in record["fields"]}
     number = int(record["profile_id"].removeprefix("person-"))
     assert fields["tags"]["value"] == ["lead", "newsletter", "vip"]
-    assert fields["logins"]["value"] == number % 7 + 1 + 3 * limits.CUT_ROUNDS
+    assert fields["logins"]["value"] == number % 7 + 1 + 3 * limits.DEMO_CUT_ROUNDS
     assert fields["marketing"]["value"] is False
     emails = {one["replica"]: one for one in fields["email"]["candidates"]}
     assert set(emails) == {"eu", "ap"}
@@ -224,7 +224,7 @@ def test_no_replica_outlives_a_demo_that_was_killed(
     urls = urls_told(demo)
     demo.kill()
     finish(demo)
-    deadline_s = time.monotonic() + limits.STOP_TIMEOUT_S + 5
+    deadline_s = time.monotonic() + limits.DEMO_STOP_TIMEOUT_S + 5
     while any(is_listening(url) for url in urls.values()):
         assert time.monotonic() < deadline_s, "a replica lives on without its demo"
         time.sleep(0.1)

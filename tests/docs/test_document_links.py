@@ -12,7 +12,7 @@ IDS = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 
 def test_the_documents_are_there() -> None:
     names = {path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
-    for name in ("architecture", "protocol", "operations", "limitations", "glossary"):
+    for name in ("architecture", "protocol", "operations", "limitations", "glossary", "testing"):
         assert f"docs/{name}.md" in names
     assert len([name for name in names if name.startswith("docs/decisions/0")]) >= 11
     assert sum(len(documents.links(path.read_text("utf-8"))) for path in DOCUMENTS) > 80

@@ -18,6 +18,7 @@ from crdtstore.policy import POLICY_OPTIONS
 from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.problems import status_of
+from crdtstore.stream import bounds
 from tests.docs import documents
 from tests.docs.documents import DOCUMENTS, ROOT
 
@@ -106,7 +107,7 @@ def test_limits_have_the_values_that_are_told() -> None:
     rows = documents.table_of("docs/limitations.md", "Limits")
     assert len(rows) > 20
     for name, (value, _) in rows.items():
-        assert number(value) == getattr(limits, name), name
+        assert number(value) == getattr(limits, name, getattr(bounds, name, None)), name
 
 
 def test_constants_that_are_named_exist() -> None:
@@ -114,7 +115,9 @@ def test_constants_that_are_named_exist() -> None:
         for word in documents.code_words(path.read_text("utf-8")):
             is_constant = re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word) and "SNAPSHOT_" not in word
             if is_constant and not word.startswith("CRDTSTORE_"):
-                assert hasattr(limits, word), f"{path.relative_to(ROOT)}: {word}"
+                assert hasattr(limits, word) or hasattr(bounds, word), (
+                    f"{path.relative_to(ROOT)}: {word}"
+                )
 
 
 def test_numbers_of_operations_are_the_limits() -> None:
@@ -130,6 +133,9 @@ def test_numbers_of_operations_are_the_limits() -> None:
     assert f"at most {limits.BODY_BYTES_MAX:,} bytes" in page
     assert f"a space takes {limits.ORIGINS_MAX:,}" in page
     assert f"up to {limits.CHECKPOINT_DOCUMENTS:,} dirty documents" in page
+    assert f"by name, up to {limits.KNOWN_REPLICAS_MAX}." in page
+    assert f"every {limits.WAYPOINT_RECORDS} records and at least" in page
+    assert limits.FEED_NOTE_MS == limits.ACKNOWLEDGED_RETENTION_MS_DEFAULT == 3_600_000
     assert limits.FULL_RETRY_MS == 1_000
 
 
@@ -187,7 +193,8 @@ def test_every_error_has_its_row_and_status() -> None:
         numbers = [int(way) for way in ways if way.isdigit()]
         status = status_of(kind.__new__(kind))
         assert numbers in ([], [status]), code
-        assert set(ways) - {str(status)} <= {"start", "link"}, code
+        assert set(ways) - {str(status)} <= {"start", "link", "client"}, code
+        assert ("client" in ways) == issubclass(kind, errors.ClientError), code
         assert ("link" in ways) == (code in refusal_codes()), code
 
 
@@ -258,6 +265,6 @@ def test_the_changelog_names_every_policy_and_command() -> None:
 def test_dependencies_are_those_of_the_record() -> None:
     record = documents.read("docs/decisions/0011-dependencies.md")
     project = documents.read("pyproject.toml")
-    for library in ("aiohttp", "lmdb", "msgpack", "prometheus-client", "rich", "pycrdt"):
+    for library in ("aiohttp", "lmdb", "msgpack", "prometheus-client", "rich", "pycrdt", "uvloop"):
         assert f"`{library}`" in record
         assert f'"{library}>=' in project

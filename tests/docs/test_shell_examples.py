@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from crdtstore.cli.main import build_parser, main
+from crdtstore.testing.simulation import __main__ as simulation
+from crdtstore.testing.simulation import scenario
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
 from tests.processes.servers import Server
@@ -101,11 +103,12 @@ def test_make_targets_and_extras_exist() -> None:
             match = re.fullmatch(r"\.\[(\w+)\]", words[2])
             assert match is not None, place
             assert match[1] in project["optional-dependencies"], place
-    assert project["scripts"] == {"crdtstore": "crdtstore.cli.main:main"}
+    assert project["scripts"] == {"crdtstore": "crdtstore_script:main"}
 
 
 def test_every_flag_that_is_named_exists() -> None:
-    known = _flags(build_parser()) | {"--help"}
+    known = _flags(build_parser()) | _flags(simulation.build_parser()) | {"--help"}
+    known |= _flags(scenario.build_parser())
     for path in documents.DOCUMENTS:
         for word in documents.code_words(path.read_text("utf-8")):
             for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", word):

@@ -6,7 +6,7 @@ from typing import Any
 from crdtstore.errors import StorageError
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation import copy_storage
 
 WALL_MS = 1_700_000_000_000
 

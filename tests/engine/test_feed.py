@@ -169,7 +169,7 @@ def test_the_feed_goes_on_over_a_snapshot():
     full, fresh = open_store(), open_store(name="us")
     written(full, 20)
     full.commit(checkpoint=True)
-    fresh.replication.snapshot_begun(full.replication.snapshot_begin())
+    fresh.replication.snapshot_begun(*full.replication.snapshot_begin())
     for chunk in full.replication.snapshot_chunks("")[0]:
         fresh.replication.snapshot_chunk(chunk, fresh.now_ms() + 60_000)
     fresh.replication.snapshot_ended()

@@ -137,6 +137,52 @@ def test_what_came_for_a_damaged_document_is_joined_with_what_heals_it():
     assert dict(two.read("p007")) == {"n": 7, "c": 2}
 
 
+@pytest.mark.parametrize("lives", [1, 2])
+def test_what_came_for_a_damaged_document_outlives_checkpoint_and_process(lives):
+    """The peer that heals it lacks what came, so nobody else could bring it back."""
+    one, two = pair()
+    three = open_store(name="ap")
+    send(one, three)
+    damage(two, "p007")
+    three.write("p007", {"c": increment(2)}, source="cdp")
+    three.commit()
+    send(three, two)
+    two.commit(checkpoint=True)
+    for _ in range(lives):
+        two = reopened(two)
+        two.write("p001", {"later": True}, source="crm")
+        two.commit(checkpoint=True)
+    three.write("p007", {"d": increment(3)}, source="cdp")
+    three.commit()
+    send(three, two)
+    give(one, two, "p007")
+    two.commit(checkpoint=True)
+    assert dict(two.read("p007")) == {"n": 7, "c": 2, "d": 3}
+    assert not two.storage.metas("damaged/")
+    two = reopened(two)
+    assert dict(two.read("p007")) == {"n": 7, "c": 2, "d": 3}
+    assert two.verify().is_sound
+
+
+def test_what_came_is_not_forgotten_when_healing_fails():
+    one, two = pair()
+    three = open_store(name="ap")
+    send(one, three)
+    damage(two, "p007")
+    three.write("p007", {"c": increment(2)}, source="cdp")
+    three.commit()
+    send(three, two)
+    two.commit(checkpoint=True)
+    give(one, two, "p007")
+    fail(two, StorageFull("full"))
+    with pytest.raises(StorageFull):
+        two.commit()
+    two = reopened(two)
+    give(one, two, "p007")
+    two.commit(checkpoint=True)
+    assert dict(two.read("p007")) == {"n": 7, "c": 2}
+
+
 def test_a_store_opens_whose_journal_writes_to_a_damaged_document():
     one, two = pair()
     one.write("p007", {"m": "new"}, source="crm")

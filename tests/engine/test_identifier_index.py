@@ -17,7 +17,7 @@ from crdtstore.engine.identifiers import (
     profile_of,
 )
 from crdtstore.engine.snapshots import read_chunks
-from crdtstore.errors import Refused, StorageFull
+from crdtstore.errors import Refused, StorageCorrupt, StorageFull
 from crdtstore.model.document import from_record
 from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Batch
@@ -178,6 +178,19 @@ def test_verify_finds_a_key_too_many_or_too_few_and_a_start_mends_it(is_there: b
     assert not report.damaged
     store.commit()
     again = reopened(store)
+    assert again.verify().is_sound
+    check(again)
+
+
+def test_a_damaged_note_has_the_index_built_anew() -> None:
+    store = filled()
+    storage = store.storage
+    assert isinstance(storage, MemoryStorage)
+    record = storage._tables.meta[INDEX_NOTE]
+    storage._tables.meta[INDEX_NOTE] = bytes((record[0] ^ 1,)) + record[1:]
+    with pytest.raises(StorageCorrupt):
+        storage.meta(INDEX_NOTE)
+    again = open_store(storage.reopen())
     assert again.verify().is_sound
     check(again)
 

@@ -10,7 +10,7 @@ from crdtstore.model.operations import Increment
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import frames, open_store, reopened, send, state
 
 

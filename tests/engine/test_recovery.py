@@ -11,7 +11,7 @@ from crdtstore.errors import ProfileErased, StorageCorrupt, StorageFull
 from crdtstore.model.operations import add, increment, remove
 from crdtstore.settings import Settings
 from crdtstore.sync.messages import SnapshotBegin, SnapshotChunk
-from tests.engine.stores import Clock, frames, journal, open_store, reopened, state
+from tests.engine.stores import Clock, frames, journal, open_store, reopened, send, state
 
 PROFILES = st.sampled_from(["ann", "bob", "cleo", "dan", "eve"])
 
@@ -175,6 +175,20 @@ def test_a_recovered_store_goes_on_with_its_own_history():
     assert state(other) == {"ann": {"x": 2}}
 
 
+def test_what_was_seen_before_a_restart_is_a_cause_of_what_is_written_after():
+    eu, us, ap = open_store(name="eu"), open_store(name="us"), open_store(name="ap")
+    us.write("ann", {"plan": "gold"}, source="crm")
+    us.commit()
+    send(us, eu)
+    eu = reopened(eu)
+    eu.write("ann", {"note": "saw gold"}, source="cdp")
+    eu.commit()
+    own = [frame for frame in frames(eu) if frame not in frames(us)]
+    assert ap.replication.receive_frames(own, ap.now_ms()) == 0  # its cause is not here yet
+    assert ap.replication.receive_frames(frames(us), ap.now_ms()) == 2
+    assert state(ap) == state(eu)
+
+
 def test_a_clock_that_went_back_over_a_restart_makes_no_older_writes():
     store = open_store()
     store.write("ann", {"x": "before"}, source="crm")
@@ -240,7 +254,7 @@ def test_a_journal_record_that_was_damaged_later_is_never_served(monkeypatch, pl
 @pytest.mark.parametrize("place", [2, 5, -1])
 def test_a_damaged_note_of_a_snapshot_is_found_at_opening(kind, place):
     store = open_store()
-    store.replication.snapshot_begun(SnapshotBegin({7: (3, bytes(16))}, {}, 0))
+    store.replication.snapshot_begun({}, SnapshotBegin({7: (3, bytes(16))}, {}, 0))
     store.replication.snapshot_chunk(SnapshotChunk("a", store.now_ms(), b"\x90"), store.now_ms())
     store.replication.snapshot_ended()
     commit = store.begin_commit()

@@ -21,7 +21,7 @@ def written(store, value, profile_id="ann"):
 def snapshot(source, target, *, begin=True, after="", chunks_max=None):
     """Give a store a snapshot of another, or a part of one; return the number of chunks."""
     if begin:
-        target.replication.snapshot_begun(source.replication.snapshot_begin())
+        target.replication.snapshot_begun(*source.replication.snapshot_begin())
     given = 0
     while chunks_max is None or given < chunks_max:
         chunks, has_ended = source.replication.snapshot_chunks(after)
@@ -85,7 +85,7 @@ def test_a_snapshot_goes_on_after_a_crash_and_from_another_peer(monkeypatch):
 def test_a_store_that_came_by_snapshot_can_give_one_at_once():
     full, middle, last = full_store(), open_store(name="us"), open_store(name="ap")
     snapshot(full, middle)
-    assert middle.replication.snapshot_begin().heads == full.replication.heads
+    assert middle.replication.snapshot_begin()[1].heads == full.replication.heads
     snapshot(middle, last)
     assert last.replication.vector == full.replication.vector
     assert last.digest().digest == full.digest().digest
@@ -93,7 +93,7 @@ def test_a_store_that_came_by_snapshot_can_give_one_at_once():
 
 def test_a_store_that_adopted_a_vector_owes_a_checkpoint_over_a_crash_too():
     full, middle = full_store(), open_store(name="us")
-    middle.replication.snapshot_begun(full.replication.snapshot_begin())
+    middle.replication.snapshot_begun(*full.replication.snapshot_begin())
     for chunk in full.replication.snapshot_chunks("")[0]:
         middle.replication.snapshot_chunk(chunk, middle.now_ms())
     middle.write("own", {"x": 1}, source="crm")
@@ -104,7 +104,7 @@ def test_a_store_that_adopted_a_vector_owes_a_checkpoint_over_a_crash_too():
     again = reopened(middle)
     assert again.replication.floor == full.replication.vector
     again.commit()
-    heads = again.replication.snapshot_begin().heads
+    heads = again.replication.snapshot_begin()[1].heads
     assert full.replication.heads.items() <= heads.items()
 
 
@@ -112,7 +112,7 @@ def test_a_clock_that_a_snapshot_set_stands_over_a_crash():
     ahead = Clock()
     ahead.ms += 30_000
     full, fresh = full_store(now_ms=ahead), open_store(name="us")
-    fresh.replication.snapshot_begun(full.replication.snapshot_begin())
+    fresh.replication.snapshot_begun(*full.replication.snapshot_begin())
     for chunk in full.replication.snapshot_chunks("")[0]:
         fresh.replication.snapshot_chunk(chunk, fresh.now_ms())
     fresh.commit()
@@ -182,7 +182,7 @@ def test_a_failed_commit_puts_a_snapshot_back_to_what_is_durable(monkeypatch):
 )
 def test_a_chunk_with_bad_content_changes_nothing(entries):
     store = open_store()
-    store.replication.snapshot_begun(SnapshotBegin({5: (9, bytes(16))}, {5: "us"}, 1))
+    store.replication.snapshot_begun({}, SnapshotBegin({5: (9, bytes(16))}, {5: ("us", 1)}, 1))
     before = (store.digest(), store.replication.progress)
     with pytest.raises(FrameCorrupt):
         store.replication.snapshot_chunk(SnapshotChunk("zoe", STAMP, entries), store.now_ms())
@@ -191,7 +191,7 @@ def test_a_chunk_with_bad_content_changes_nothing(entries):
 
 def test_a_chunk_from_the_future_is_refused():
     store = open_store(settings=Settings(clock_skew_ms_max=1_000))
-    store.replication.snapshot_begun(SnapshotBegin({}, {}, 1))
+    store.replication.snapshot_begun({}, SnapshotBegin({}, {}, 1))
     stamp = store.now_ms() + 1_001 << 16
     with pytest.raises(ClockSkew):
         store.replication.snapshot_chunk(SnapshotChunk("a", stamp, b"\x90"), store.now_ms())

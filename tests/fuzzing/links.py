@@ -155,7 +155,10 @@ def examples_of_links() -> list[bytes]:
     """Conversations in which every kind of message comes when it may."""
     said = {name: encode(message, TAG) for name, (_, message) in examples.messages().items()}
     hello = said["hello"]
-    plain = replace(examples.messages()["hello"][1], heads={}, floor={}, names={EU: "eu"})
+    plain = replace(
+        examples.messages()["hello"][1], heads={}, floor={}, names={EU: ("eu", 1)}, resting=0,
+        resting_digest=bytes(16),
+    )  # fmt: skip
     eager = replace(plain, floor={US: 1})
     greeting = (MESSAGE, encode(plain, TAG))
     everything = [(MESSAGE, data) for data in said.values()]

@@ -32,6 +32,7 @@ from tests.sync.examples import EU, STAMP, US, WALL_MS
 # --- records --------------------------------------------------------------------------------------
 
 TABLES = ("meta", "journal", "waypoints", "documents")
+AP = 0x3344556677889900
 EDIT_BYTES = 6
 EDITS_MAX = 4
 
@@ -54,14 +55,19 @@ def _packed_storage() -> bytes:
             store.write(f"p{number % 4}", fields, source="crm", cursors={"feed": str(number)})
             store.commit(checkpoint=number % 4 == 3)
         replication = store.replication
-        replication.snapshot_begun(SnapshotBegin({EU: (5, b"e" * 16)}, {EU: "eu", US: "us"}, 2))
+        replication.snapshot_begun(
+            {AP: (7, b"a" * 16)},
+            SnapshotBegin({EU: (5, b"e" * 16)}, {EU: ("eu", 1), US: ("us", 2)}, 2),
+        )
         chunk = SnapshotChunk("ann", STAMP + (1 << 16), entry_lists()[2])
         replication.snapshot_chunk(chunk, store.now_ms())
         replication.snapshot_ended()
         store.erase("p3")
         store.commit(checkpoint=True)
         store.write("p0", {"after": 1}, source="cdp")
-        replication.snapshot_begun(SnapshotBegin({US: (9, b"u" * 16)}, {}, 2))
+        replication.snapshot_begun({AP: (8, b"a" * 16)}, SnapshotBegin({US: (9, b"u" * 16)}, {}, 2))
+        replication.removal.learn(["old"])
+        store.retention.known.heard("us", US, {EU: 3}, WALL_MS)
         replication.snapshot_chunk(SnapshotChunk("p", STAMP, b"\x90"), store.now_ms())
         replication._quarantine(b"bad", REFUSED)
         store.commit()
@@ -79,6 +85,10 @@ def _observed(store: Store) -> dict[str, Any]:
     asked = {
         "identity": lambda: replication.identity,
         "names": lambda: replication.names,
+        "births": lambda: replication.origins.named(list(replication.names)),
+        "resting": lambda: (replication.resting, replication.resting_summary),
+        "removed": lambda: sorted(replication.removal.names),
+        "known": lambda: [known.pack() for known in store.retention.known.present()],
         "heads": lambda: ledger.heads,
         "floor": lambda: ledger.floor,
         "bytes": lambda: (ledger.bytes_total, ledger.bytes_trimmed, ledger.first_position),

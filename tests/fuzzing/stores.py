@@ -10,7 +10,7 @@ from crdtstore.server.forms import JSON, MSGPACK
 from crdtstore.server.profiles import candidate_document, profile_document
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
-from crdtstore.testing.lockstep import copy_storage
+from crdtstore.testing.simulation.disk import copy_storage
 from tests.fuzzing.target import Broken
 from tests.sync.examples import WALL_MS
 

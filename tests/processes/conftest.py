@@ -18,5 +18,4 @@ def server(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
 
     yield make
     for each in made:
-        if each.process is not None and each.process.poll() is None:
-            each.kill()
+        each.end()

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,24 +25,40 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host = "127.0.0.1"
+        self.url = f"http://{self.host}:{self.port}"
+        self.token: str | None = None
+        self.module = "crdtstore.cli"
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *peers: "Server") -> "Server":
-        command = [sys.executable, "-m", "crdtstore.cli", "serve", "--name", self.name]
-        command += ["--data", str(self.directory), "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.prefix(), sys.executable, "-m", self.module, "serve"]
+        command += ["--name", self.name, "--data", str(self.directory), "--listen", self.listen()]
         for peer in peers:
-            command += ["--peer", peer.url]
+            command += ["--peer", self.peer_url(peer)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
             )
         wait_until(self.answers, f"{self.name} to answer", self.log)
         return self
+
+    def prefix(self) -> list[str]:
+        """Return the words of a command that runs the server."""
+        return []
+
+    def listen(self) -> str:
+        """Return where the server listens."""
+        return f"{self.host}:{self.port}"
+
+    def peer_url(self, peer: "Server") -> str:
+        """Return the address by which the server reaches a peer."""
+        return peer.url
 
     def answers(self) -> bool:
         assert self.process is not None
@@ -55,10 +69,12 @@ class Server:
             return False
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
             data = None if body is None else json.dumps(body)
             headers = {} if body is None else {"Content-Type": "application/json"}
+            if self.token is not None:
+                headers["Authorization"] = f"Bearer {self.token}"
             connection.request(method, path, data, headers)
             response = connection.getresponse()
             content = response.read()
@@ -77,6 +93,11 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
+    def end(self) -> None:
+        """Kill the server if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -89,7 +110,8 @@ def wait_until(
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds} s for {what}\n{log.read_text()[-4000:] if log else ''}")
+            shown = log.read_text()[-4000:] if log else ""
+            raise AssertionError(f"waited {seconds} s for {what}\n{shown}")
         time.sleep(0.02)
 
 

@@ -236,18 +236,27 @@ def test_too_many_bodies_at_one_time_are_refused(serve: Any) -> None:
             f"PATCH {PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {limits.BODY_BYTES_MAX}\r\n\r\n"
         )
+        large = patch_of("1") + b" " * (limits.SMALL_BODY_BYTES + 1)
         writers = []
-        for _ in range(limits.BODIES_BYTES_MAX // limits.BODY_BYTES_MAX):
+        room_bytes = limits.BODIES_BYTES_MAX - limits.BODIES_SMALL_BYTES
+        for _ in range(room_bytes // limits.BODY_BYTES_MAX):
             _, writer = await asyncio.open_connection(host, port)
             writer.write(head.encode())
             writers.append(writer)
         await asyncio.sleep(0.2)
-        problem = await api.problem(503, "busy", "PATCH", PATH, data=patch_of("1"), headers=AS_JSON)
+        assert (await api.call("PATCH", PATH, data=large, headers=AS_JSON)).status == 200
+        for writer in writers:
+            writer.write(b" " * (limits.BODY_BYTES_MAX - 1))
+            await writer.drain()
+        await asyncio.sleep(0.5)
+        problem = await api.problem(503, "busy", "PATCH", PATH, data=large, headers=AS_JSON)
         assert "try again" in problem["detail"]
+        response = await api.call("PATCH", PATH, data=patch_of("2"), headers=AS_JSON)
+        assert response.status == 200, "a small body finds room"
         for writer in writers:
             writer.close()
         for _ in range(100):
-            response = await api.call("PATCH", PATH, data=patch_of("1"), headers=AS_JSON)
+            response = await api.call("PATCH", PATH, data=large, headers=AS_JSON)
             if response.status == 200:
                 return
             await asyncio.sleep(0.05)

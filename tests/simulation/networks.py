@@ -1,7 +1,6 @@
 """Networks for the scenarios: how they are made, written to, and found equal."""
 
-from crdtstore.testing.lockstep import Network
-from crdtstore.testing.wires import topology
+from crdtstore.testing.simulation import Network, topology
 
 NAMES = ["ap", "eu", "sa", "us"]
 
@@ -12,7 +11,7 @@ def network_of(names=NAMES, shape="mesh", seed=1, **options):
         network.add(name)
     for one, two in topology(shape, list(names)):
         network.wire(one, two)
-    network.step(3)
+    network.advance(3)
     return network
 
 
@@ -29,7 +28,7 @@ def wire(network, one, two):
 
 
 def settled(network):
-    network.step()
+    network.advance()
     network.settle()
     digests = {network.store(name).digest().digest for name in network.running()}
     assert len(digests) == 1, network.describe()

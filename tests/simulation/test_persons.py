@@ -9,7 +9,7 @@ import pytest
 from crdtstore import IdentityRules, Schema, add, remove
 from crdtstore.errors import InvalidInput, Refused
 from crdtstore.store import Store
-from crdtstore.testing.lockstep import Network
+from crdtstore.testing.simulation import Network
 
 NAMES = ("eu", "us", "ap")
 IDS = [f"p{number}" for number in range(10)]
@@ -46,13 +46,13 @@ def disturb(network: Network, draw: random.Random) -> None:
         case 2:
             network.drop(wire)
         case 3:
-            wire.delay_steps = draw.randrange(4)
+            wire.delay_ms = draw.choice((1, 150, 400))
         case 4:
             name = draw.choice(NAMES)
             network.crash(name, persists=draw.random() < 0.5)
             network.restart(name)
         case 5:
-            network.nodes[draw.choice(NAMES)].checkpoint()
+            network.checkpoint(draw.choice(NAMES))
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -70,7 +70,8 @@ def test_replicas_that_converge_find_the_same_persons(seed: int) -> None:
         network.ticket(name)
         if draw.random() < 0.2:
             disturb(network, draw)
-        network.step(draw.randrange(3))
+        network.pump(name)
+        network.advance(draw.randrange(3))
     for wire in network.wires.values():
         network.heal(wire)
     for name in ("eu", "ap"):

@@ -111,3 +111,10 @@ def test_no_link_is_asked_for_more_origins_than_there_can_be():
         for link, wants in requests.wants.items():
             asked[link] |= wants.keys()
             assert len(asked[link]) <= limits.ORIGINS_MAX
+
+
+def test_what_nobody_claims_any_more_is_sent_no_more():
+    interest = Interest()
+    ask(interest, [Neighbour(1, A, {B: 1, C: 5})], {})
+    assert ask(interest, [Neighbour(1, A, {B: 1})], {C: 5}) == ({}, {1: [C]})
+    assert ask(interest, [Neighbour(1, A, {B: 1, C: 6})], {C: 5}) == ({1: {C: 5}}, {})

@@ -13,6 +13,7 @@ from crdtstore import limits
 from crdtstore.errors import FrameCorrupt, MessageInvalid, ProtocolError
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import (
+    PROTOCOL_VERSION,
     Frames,
     Gossip,
     Hello,
@@ -35,7 +36,7 @@ def test_the_bytes_are_those_of_the_vectors(name):
 
 def test_there_is_a_vector_for_every_kind():
     kinds = {stored()[name][0] for name in NAMES}
-    assert kinds == set(range(1, 17))
+    assert kinds == set(range(1, 18))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +83,7 @@ def test_a_message_of_a_wrong_size_is_refused(size):
         decode(b"\x02" * size, TAG)
 
 
-@pytest.mark.parametrize("kind", [0, 17, 67, 255])
+@pytest.mark.parametrize("kind", [0, 18, 67, 255])
 def test_an_unknown_kind_is_refused(kind):
     with pytest.raises(MessageInvalid, match="unknown kind"):
         decode(bytes((kind,)) + b"\x90", TAG)
@@ -90,8 +91,9 @@ def test_an_unknown_kind_is_refused(kind):
 
 def hello_fields(**changes):
     fields = {
-        "version": 1, "space": "default", "name": "eu", "origin": EU, "nonce": 7, "schema": "",
-        "clock_ms": 1, "profiles": 0, "heads": [], "floor": [], "names": [],
+        "version": PROTOCOL_VERSION, "space": "default", "name": "eu", "origin": EU, "nonce": 7,
+        "schema": "", "clock_ms": 1, "profiles": 0, "heads": [], "floor": [], "names": [],
+        "removed": [], "resting": 0, "resting_digest": bytes(16),
     }  # fmt: skip
     return b"\x01" + msgpack.packb(list({**fields, **changes}.values()))
 
@@ -122,8 +124,16 @@ def hello_fields(**changes):
         {"floor": [1]},
         {"floor": {}},
         {"floor": [1, 1 << 63]},
-        {"names": [1, ""]},
-        {"names": ["a", "b"]},
+        {"names": [1, "", 1]},
+        {"names": ["a", "b", 1]},
+        {"names": [1, "eu"]},
+        {"names": [1, "eu", -1]},
+        {"resting": -1},
+        {"resting_digest": bytes(15)},
+        {"resting_digest": 0},
+        {"removed": [""]},
+        {"removed": "old"},
+        {"removed": ["old"] * (2 * limits.REMOVED_REPLICAS_MAX + 1)},
     ],
 )
 def test_a_hello_with_a_wrong_field_is_refused(changes):
@@ -175,12 +185,14 @@ def chunk_of(fields):
     [
         [],
         ["a", 1],
-        ["a", 1, b"", 1],
-        [1, 1, b""],
-        ["a", -1, b""],
-        ["a", 1, "text"],
-        ["x" * 256, 1, b""],
-        ["a\nb", 1, b""],
+        ["a", 1, b""],
+        ["a", 1, b"", 1, 1],
+        ["a", 1, b"", -1],
+        [1, 1, b"", 1],
+        ["a", -1, b"", 1],
+        ["a", 1, "text", 1],
+        ["x" * 256, 1, b"", 1],
+        ["a\nb", 1, b"", 1],
         {"a": 1, "b": 2, "c": 3},
         "abc",
         7,
@@ -204,7 +216,8 @@ def test_a_hello_may_name_as_many_origins_as_there_may_be():
         space="default", name="eu", origin=EU, nonce=7, schema="", clock_ms=1, profiles=1,
         heads={origin: (1 << 62, bytes(16)) for origin in origins},
         floor=dict.fromkeys(origins, 1 << 62),
-        names=dict.fromkeys(origins, "replica-eu-west-1"),
+        names=dict.fromkeys(origins, ("replica-eu-west-1", 1 << 62)),
+        removed=tuple(f"{number:064}" for number in range(2 * limits.REMOVED_REPLICAS_MAX)),
     )  # fmt: skip
     data = encode(hello, TAG)
     assert len(data) < limits.MESSAGE_BYTES_MAX

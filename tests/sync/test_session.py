@@ -19,7 +19,10 @@ from crdtstore.sync.messages import (
     Hello,
     Prune,
     Refuse,
+    Resting,
+    SnapshotBegin,
     SnapshotChunk,
+    SnapshotEnd,
     Want,
     decode,
     encode,
@@ -34,7 +37,7 @@ SKEW = 60_000
 def hello(**changes):
     fields = {
         "space": "default", "name": "eu", "origin": EU, "nonce": 1, "schema": "", "clock_ms": NOW,
-        "profiles": 0, "heads": {}, "floor": {}, "names": {EU: "eu"},
+        "profiles": 0, "heads": {}, "floor": {}, "names": {EU: ("eu", 1)},
     }  # fmt: skip
     return Hello(**{**fields, **changes})
 
@@ -82,7 +85,7 @@ def test_the_vector_of_a_hello_is_what_the_peer_claims():
     ("changes", "error", "reason"),
     [
         ({"space": "other", "origin": US}, WrongSpace, "'other'.*'default'"),
-        ({"version": 2, "origin": US}, WrongProtocolVersion, "version 2.*upgrade the older"),
+        ({"version": 1, "origin": US}, WrongProtocolVersion, "version 1.*upgrade the older"),
         ({"nonce": 1}, IdentityClash, "linked to itself"),
         ({"nonce": 2, "name": "twin"}, IdentityClash, "'twin'.*live clone"),
         ({"origin": US, "clock_ms": NOW + SKEW + 1}, ClockSkew, "60,001 ms ahead of"),
@@ -127,6 +130,8 @@ def test_on_an_open_link_everything_may_come_but_a_second_hello(name):
         with pytest.raises(MessageInvalid, match="while the link is open"):
             session.receive(stored()[name], NOW)
         return
+    if name in ("snapshot-chunk", "snapshot-end"):
+        session.receive(stored()["snapshot-begin"], NOW)
     session.receive(stored()[name], NOW)
     assert session.state == ("closed" if name == "refuse" else "open")
 
@@ -149,7 +154,7 @@ def test_a_refusal_is_the_last_thing_said():
     session.refuse("idle", "silent")
     session.send(Want({US: 1}))
     session.refuse("again", "no")
-    session.gossip({}, {}, NOW, NOW + 10_000)
+    assert not session.is_due(NOW + 10_000)
     assert said(session) == [Refuse("idle", "silent")]
 
 
@@ -174,7 +179,8 @@ def test_what_the_session_settles_itself_is_not_handed_on():
 def test_gossip_tells_what_the_peer_has_and_how_its_clock_stands():
     session = opened()
     session.receive(encode(Gossip({US: 7}, NOW + 40), TAG), NOW)
-    assert session.claimed == {US: 7}
+    session.receive(encode(Gossip({5: 1}, NOW + 40), TAG), NOW)
+    assert session.claimed == {US: 7, 5: 1}
     assert session.clock_skew_ms == 40
     assert session.lag_frames({US: 9, EU: 1}) == 3
 
@@ -184,15 +190,19 @@ def test_gossip_tells_what_the_peer_has_and_how_its_clock_stands():
 
 def test_gossip_is_due_every_second_and_names_only_what_is_new():
     session = opened()
-    names = {EU: "eu", US: "us"}
-    session.gossip({EU: 1}, names, NOW, NOW + limits.GOSSIP_INTERVAL_MS - 1)
-    assert said(session) == []
+    names = {EU: ("eu", 1), US: ("us", 2)}
     due = NOW + limits.GOSSIP_INTERVAL_MS
-    session.gossip({EU: 1}, names, NOW, due)
-    session.gossip({EU: 1}, names, NOW, due)
-    assert said(session) == [Gossip({EU: 1}, NOW, {US: "us"})]
-    session.gossip({EU: 2}, names, NOW, due + limits.GOSSIP_INTERVAL_MS)
-    assert said(session) == [Gossip({EU: 2}, NOW, {})]
+    assert not session.is_due(due - 1)
+    assert session.is_due(due)
+    session.gossip({EU: 1}, names, {"old"}, NOW, due)
+    assert not session.is_due(due)
+    assert said(session) == [Gossip({EU: 1}, NOW, {US: ("us", 2)}, ("old",))]
+    session.gossip({EU: 1, US: 2}, names, {"old"}, NOW, due + limits.GOSSIP_INTERVAL_MS)
+    assert said(session) == [Gossip({US: 2}, NOW, {})]
+    session.gossip({EU: 1}, names, {"old"}, NOW, due + 2 * limits.GOSSIP_INTERVAL_MS)
+    assert said(session) == [Gossip({}, NOW, {})]
+    session.gossip({EU: 1, US: 3}, names, {"old"}, NOW, due + 3 * limits.GOSSIP_INTERVAL_MS)
+    assert said(session) == [Gossip({US: 3}, NOW, {})]
 
 
 def test_a_record_is_offered_only_if_it_is_the_next_one_that_the_peer_wants():
@@ -263,8 +273,35 @@ def test_credit_is_given_back_in_quarters_and_with_gossip():
     session.release(1)
     assert said(session) == [Credit(limits.CREDIT_BYTES // 4)]
     session.release(5)
-    session.gossip({}, {}, NOW, NOW + limits.GOSSIP_INTERVAL_MS)
+    session.gossip({}, {}, set(), NOW, NOW + limits.GOSSIP_INTERVAL_MS)
     assert said(session) == [Credit(5), Gossip({}, NOW, {})]
+
+
+def chunks(count):
+    """What a session sends of a snapshot with so many chunks, and the end of it."""
+    giver = opened()
+    giver.send(SnapshotBegin({}, {}, count))
+    for number in range(count):
+        giver.send_chunk(SnapshotChunk(f"p{number}", 1, b""))
+    giver.send(SnapshotEnd())
+    return giver.take_outgoing()
+
+
+def test_the_chunks_of_a_snapshot_are_counted_anew_in_each():
+    session = opened()
+    for message in [*chunks(3), *chunks(0), *chunks(2)]:
+        session.receive(message, NOW)
+    assert session.state == "open"
+
+
+@pytest.mark.parametrize("order", [(0, 2), (0, 1, 3), (1,), (3,), (0, 1, 1), (0, 3)])
+def test_a_chunk_that_does_not_come_in_its_turn_is_refused(order):
+    messages = chunks(2)
+    session = opened()
+    for place in order[:-1]:
+        session.receive(messages[place], NOW)
+    with pytest.raises(MessageInvalid, match="out of its turn"):
+        session.receive(messages[order[-1]], NOW)
 
 
 def test_a_chunk_costs_a_whole_frame_at_least():
@@ -301,3 +338,60 @@ def test_both_ends_count_the_same(monkeypatch):
         for data in two.take_outgoing():
             one.receive(data, NOW)
     assert delivered > 100
+
+
+# --- origins at rest ------------------------------------------------------------------------------
+
+
+def test_a_peer_with_the_same_origins_at_rest_has_nothing_to_tell():
+    for changes, awaits in (
+        ({}, False),
+        ({"resting": 4}, True),
+        ({"resting_digest": b"x" * 16}, True),
+    ):
+        session = opening(resting=3)
+        session.receive(encode(hello(origin=US, **{"resting": 3, **changes}), TAG), NOW)
+        assert session.awaits_resting == awaits
+
+
+def test_origins_at_rest_are_told_in_parts_and_the_last_says_so(monkeypatch):
+    monkeypatch.setattr(limits, "RESTING_CHUNK", 2)
+    session = opened()
+    heads = {origin: (origin, bytes(16)) for origin in range(1, 6)}
+    session.send_resting(heads, {2: ("eu", 1)})
+    parts = said(session)
+    assert [(sorted(part.heads), part.names, part.is_last) for part in parts] == [
+        ([1, 2], {2: ("eu", 1)}, False), ([3, 4], {}, False), ([5], {}, True),
+    ]  # fmt: skip
+    session.send_resting({}, {})
+    assert said(session) == [Resting({}, {}, True)]
+    peer = opening()
+    peer.receive(encode(hello(origin=US, resting=5), TAG), NOW)
+    for part in parts:
+        assert peer.awaits_resting
+        assert peer.receive(encode(part, TAG), NOW) == part
+    assert not peer.awaits_resting
+
+
+def test_a_peer_that_claims_origins_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(limits, "ORIGINS_MAX", 5)
+    monkeypatch.setattr(limits, "RESTING_MAX", 0)
+    session = opened()
+    for origin in range(1, 6):
+        session.receive(encode(Gossip({origin: 1}, NOW), TAG), NOW)
+    session.receive(encode(Gossip({5: 2, 4: 0}, NOW), TAG), NOW)
+    assert session.claimed == {1: 1, 2: 1, 3: 1, 4: 1, 5: 2}
+    with pytest.raises(MessageInvalid, match="claims frames of 6 origins"):
+        session.receive(encode(Gossip({6: 1}, NOW), TAG), NOW)
+
+
+def test_a_peer_that_tells_of_origins_at_rest_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(limits, "RESTING_MAX", 3)
+    session = opened()
+    for _ in range(5):
+        session.receive(encode(Resting({1: (1, bytes(16)), 2: (1, bytes(16))}, {}, True), TAG), NOW)
+    session.receive(encode(Resting({1: (1, bytes(16)), 2: (1, bytes(16))}, {}, False), TAG), NOW)
+    with pytest.raises(MessageInvalid, match="tells of 4 origins at rest"):
+        session.receive(
+            encode(Resting({3: (1, bytes(16)), 4: (1, bytes(16))}, {}, False), TAG), NOW
+        )

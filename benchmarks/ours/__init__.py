@@ -1,0 +1,1 @@
+"""crdtstore itself: as a library, and as servers that follow each other."""

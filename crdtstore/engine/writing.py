@@ -1,0 +1,78 @@
+"""Writing: what a source says, checked and applied to the document of its profile."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from crdtstore import limits
+from crdtstore.clock import HybridClock
+from crdtstore.engine.documents import Documents
+from crdtstore.engine.drafting import Drafting
+from crdtstore.errors import ProfileErased, VersionMismatch
+from crdtstore.model.document import Document
+from crdtstore.model.write import WriteContext, plan_write
+from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.schema import Schema
+
+
+class Writing:
+    """The local writes of one store. ``noops`` counts those that repeated what was there."""
+
+    def __init__(
+        self, documents: Documents, drafting: Drafting, clock: HybridClock, schema: Schema
+    ) -> None:
+        self.noops = 0
+        self._documents = documents
+        self._drafting = drafting
+        self._clock = clock
+        self._schema = schema
+        self._known_sources: set[str] = set()
+
+    def apply(
+        self,
+        profile_id: str,
+        fields: Mapping[str, Any],
+        source: str,
+        if_version: str | None,
+        now_ms: int,
+    ) -> tuple[Document, tuple[str, ...]]:
+        """Apply a write; return the document, and the fields that it changed.
+
+        Raises InvalidInput, Refused or StorageCorrupt with nothing changed.
+        """
+        check_profile_id(profile_id)
+        if type(source) is not str or source not in self._known_sources:
+            self._check_source(source)
+        document = self._documents.get(profile_id)
+        check_state(profile_id, document, if_version)
+        timestamp = self._clock.tick(now_ms)
+        context = WriteContext(document, self._schema, source, timestamp, self._drafting.origin)
+        delta, changed = plan_write(context, fields)
+        if delta:
+            self._drafting.record(profile_id, document, document.epoch, delta)
+        else:
+            self.noops += 1
+        return document, changed
+
+    def _check_source(self, source: str) -> None:
+        check_source_name(source)
+        self._schema.check_source(source)
+        if len(self._known_sources) < limits.SOURCES_PER_DOCUMENT_MAX:
+            self._known_sources.add(source)
+
+
+def check_state(profile_id: str, document: Document, if_version: str | None) -> None:
+    """Refuse a write that the document's state does not allow.
+
+    Raises ProfileErased or VersionMismatch.
+    """
+    if document.is_erased:
+        raise ProfileErased(profile_id)
+    if if_version is not None:
+        check_version(profile_id, document, if_version)
+
+
+def check_version(profile_id: str, document: Document, if_version: str) -> None:
+    """Refuse what was meant for another version; raises VersionMismatch."""
+    actual = None if document.is_absent else document.version
+    if actual != if_version:
+        raise VersionMismatch(profile_id, if_version, actual)

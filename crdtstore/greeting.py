@@ -1,0 +1,44 @@
+"""Greeting: what a replica says of itself when a link begins, and whom it links with at all."""
+
+from crdtstore.engine.removal import Removal
+from crdtstore.errors import ReplicaRemoved
+from crdtstore.serving import LinkState
+from crdtstore.store import Store
+from crdtstore.sync.messages import Hello
+
+
+def hello_of(store: Store, nonce: int) -> Hello:
+    """Return the HELLO of a store as it is now."""
+    replication = store.replication
+    identity = replication.identity
+    resting, resting_digest = replication.resting_summary
+    return Hello(
+        space=identity.space,
+        name=identity.name,
+        origin=identity.origin,
+        nonce=nonce,
+        schema=store.schema.digest,
+        clock_ms=store.now_ms(),
+        profiles=replication.profiles_at_rest,
+        heads=replication.heads,
+        floor=dict(replication.floor),
+        names=replication.told_names,
+        removed=tuple(replication.removal.names),
+        resting=resting,
+        resting_digest=resting_digest.to_bytes(16, "big"),
+    )
+
+
+def check_membership(removal: Removal, *names: str) -> None:
+    """Check that none of the replicas at the ends of a link was removed; raises ReplicaRemoved."""
+    for name in names:
+        if name in removal.names:
+            raise ReplicaRemoved(name)
+
+
+def note_heard(store: Store, link: LinkState) -> None:
+    """Take note of what a peer says that it has made durable: we need not keep it for it."""
+    session = link.session
+    if session.state == "open" and session.peer is not None:
+        peer = session.peer
+        store.retention.known.heard(peer.name, peer.origin, session.claimed, store.now_ms())

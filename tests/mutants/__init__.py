@@ -1,0 +1,1 @@
+"""Deliberate bugs, put in one at a time: the checkers must catch each."""
