@@ -1,4 +1,4 @@
-"""What is measured beside the stores: our own parts, growth, and the number of replicas.
+"""What is measured beside the stores: our own parts, persons, growth, and the number of replicas.
 
 Each part gives a table: a row per case, figures with names that carry their units.
 """
@@ -6,7 +6,7 @@ Each part gives a table: a row per case, figures with names that carry their uni
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apply, fleet, growth, stream
+from benchmarks import apply, fleet, growth, persons, stream
 
 Table = dict[str, dict[str, float]]
 
@@ -34,6 +34,12 @@ PARTS = (
         "Write streams: one client process, one server process",
         lambda: stream.measure(10_000, 100_000, 5),
         lambda: stream.measure(500, 2_000, 1),
+    ),
+    Part(
+        "persons",
+        "Persons: found by an e-mail address, and read by the id of a profile",
+        lambda: persons.measure(20, 500, 5),
+        lambda: persons.measure(2, 10, 1),
     ),
     Part(
         "growth",

@@ -2,10 +2,13 @@
 
 from crdtstore.client import Client, SyncClient
 from crdtstore.engine.feed import Change
+from crdtstore.engine.persons import Person
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
+from crdtstore.identity_rules import IdentityRules, TypeRules
 from crdtstore.model.candidates import Candidate
+from crdtstore.model.identifiers import identifier
 from crdtstore.model.operations import (
     add,
     decrement,
@@ -31,7 +34,9 @@ __all__ = [
     "CrdtstoreError",
     "Field",
     "Group",
+    "IdentityRules",
     "PeerStatus",
+    "Person",
     "Profile",
     "RepairReport",
     "Replica",
@@ -41,6 +46,7 @@ __all__ = [
     "Store",
     "StoreDigest",
     "SyncClient",
+    "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
@@ -48,6 +54,7 @@ __all__ = [
     "decrement",
     "edit_set",
     "grant",
+    "identifier",
     "increment",
     "remove",
     "revoke",

@@ -6,7 +6,7 @@ CrdtstoreError
     LimitExceeded  SchemaError
   Refused             the caller: the input is well formed, but the state does not allow it
     ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired  PeerNotLinked
-    RepairUnderWay  ReplicaUnknown  ReplicaRemoved
+    RepairUnderWay  ReplicaUnknown  ReplicaRemoved  PersonNotFound  MergeRefused
   StorageError        the operator: the disk, the directory, the file
     StorageFull  StorageFailed  StorageCorrupt  DirectoryInUse  FormatTooNew  SpaceMismatch
     BackupInvalid  TargetExists  ReplicaFenced
@@ -149,6 +149,29 @@ class RepairUnderWay(Refused):
     """A repair runs already, or a snapshot is being received; wait for its end."""
 
     code = "repair-under-way"
+
+
+class PersonNotFound(Refused, LookupError):
+    """No profile here holds this identifier, or it is one that points to nobody."""
+
+    code = "person-not-found"
+
+    def __init__(self, identifier: str, reason: str = "no profile here holds it") -> None:
+        super().__init__(f"{identifier!r} leads to no person: {reason}")
+        self.identifier = identifier
+
+
+class MergeRefused(Refused):
+    """The rules keep two profiles apart, whatever a steward says; nothing was changed."""
+
+    code = "merge-refused"
+
+    def __init__(self, profile_id: str, other_id: str, reason: str) -> None:
+        super().__init__(
+            f"profiles {profile_id!r} and {other_id!r} cannot be of one person: {reason}"
+        )
+        self.profile_id = profile_id
+        self.other_id = other_id
 
 
 class ReplicaUnknown(Refused, LookupError):

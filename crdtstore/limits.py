@@ -1,6 +1,6 @@
 """Every bound of crdtstore, in one place: each with its unit and the reason for its size.
 
-The demo's are in ``crdtstore.demo.limits``.
+Those of the demo alone are in ``crdtstore.demo.limits``.
 """
 
 from typing import Final
@@ -68,6 +68,37 @@ DECAY_DAYS_MAX: Final = 36_500
 
 EPOCH_MAX: Final = 2**31
 """Erasures and revivals of one profile: a bound that only a fault can reach."""
+
+# --- persons -----------------------------------------------------------------------------------
+IDENTIFIER_BYTES_MAX: Final = 320
+"""UTF-8 bytes of an identifier: an e-mail address of 254, as RFC 5321 allows, and its type."""
+
+MAILBOX_BYTES_MAX: Final = 64
+"""Bytes before the @ of an e-mail address (RFC 5321, 4.5.3.1.1)."""
+
+HOST_BYTES_MAX: Final = 253
+"""Bytes of a host name in text (RFC 1035, 2.3.4)."""
+
+NORMALISED_IDENTIFIERS_MAX: Final = 4_096
+"""Identifiers whose normal form is remembered: services send the same ones again and again."""
+
+PERSON_PROFILES_MAX: Final = 1_000
+"""Profiles that the rules may allow one person to have: a read resolves all of them."""
+
+PERSON_IDENTIFIERS_MAX: Final = 1_000
+"""Identifiers that the rules may allow one person to have: Segment's number."""
+
+IDENTIFIER_PROFILES_MAX: Final = 1_000
+"""Profiles that hold an identifier beyond which it links nobody: no person has more profiles."""
+
+COMPONENT_PROFILES_MAX: Final = 5_000
+"""Profiles that hang together beyond which each is a person of its own: a read looks at all."""
+
+LINK_ATTEMPTS_MAX: Final = 32
+"""Persons that share an identifier and must stay apart: a further profile tries so many of them."""
+
+DROPPED_LINKS_MAX: Final = 1_000
+"""Dropped links in the report of one person, the first by identifier."""
 
 # --- writes, frames, messages ------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 256 * KIBIBYTE
@@ -253,6 +284,12 @@ TRIM_RECORDS_MAX: Final = 2_000
 
 BATCH_DOCUMENTS_MAX: Final = 50_000
 """Documents in one batch: each may touch pages of its own, and LMDB holds 131,071 of them."""
+
+BATCH_INDEX_KEYS: Final = 20_000
+"""Index keys of a batch beyond which it takes no further documents: each may touch a page."""
+
+INDEX_PAGE_KEYS: Final = 64
+"""Index keys read at a time: few profiles share an identifier."""
 
 CACHE_BYTES_DEFAULT: Final = 256 * MEBIBYTE
 """Estimated memory of documents held unpacked."""

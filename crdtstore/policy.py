@@ -189,9 +189,10 @@ def fill_only(*fillers: str) -> Policy:
 def custom(name: str, choose: Chooser, *, version: int = 1) -> Policy:
     """Return a policy of your own: ``choose`` gets the candidates and returns the survivor.
 
-    It gets a tuple of two or more ``crdtstore.Candidate``, at most one of each source, and returns
-    one of these objects. The survivor must depend on nothing but them: not on their order, nor on
-    a clock, on chance, or on what was asked before. ``crdtstore.testing.check_policy`` proves that.
+    It gets a tuple of two or more ``crdtstore.Candidate``, at most one of each source (in a person:
+    of each source and profile), and returns one of these objects. The survivor must depend on
+    nothing but them: not on their order, nor on a clock, on chance, or on what was asked before.
+    ``crdtstore.testing.check_policy`` proves that.
     In a group, a candidate's value is the map of what its source says about the members.
 
     Name and version stand for the function in the digest of the schema, by which replicas find

@@ -45,6 +45,7 @@ from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
+from crdtstore.stewardship import ReplicaPersons
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
 from crdtstore.streams import Streams
@@ -186,6 +187,12 @@ class Replica:
         self._check_open()
         return self._replicas
 
+    @property
+    def persons(self) -> ReplicaPersons:
+        """Which profiles are of one person, their golden records, and stewards' decisions."""
+        self._check_open()
+        return ReplicaPersons(self._store, self._commits)
+
     # --- writing ------------------------------------------------------------------------------
 
     async def write(
@@ -202,11 +209,10 @@ class Replica:
         Raises InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
         self._check_open()
-        return await self._kept(
-            self._store.write(
-                profile_id, fields, source=source, if_version=if_version, cursors=cursors
-            )
+        result = self._store.write(
+            profile_id, fields, source=source, if_version=if_version, cursors=cursors
         )
+        return await self._kept(result)
 
     async def write_many(self, writes: Iterable[Write]) -> list[WriteResult | CrdtstoreError]:
         """Make several writes durable together; return a result or an error for each, in order.
@@ -219,13 +225,10 @@ class Replica:
             raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
         store_write = self._store.write
         results: list[WriteResult | CrdtstoreError] = []
-        for write in batch:
+        for profile_id, source, fields, if_version in batch:
             try:
-                results.append(
-                    store_write(
-                        write.id, write.fields, source=write.source, if_version=write.if_version
-                    )
-                )
+                result = store_write(profile_id, fields, source=source, if_version=if_version)
+                results.append(result)
             except (InvalidInput, Refused, StorageCorrupt) as error:
                 results.append(error)
         await self._commits.durable()
@@ -242,7 +245,6 @@ class Replica:
         return await self._kept(self._store.revive(profile_id, if_version=if_version))
 
     async def _kept(self, result: WriteResult) -> str:
-        """Return the version that a write made, once it is durable."""
         await self._commits.durable()
         return result.version
 
@@ -354,11 +356,10 @@ class Replica:
             self._wake_links()
 
     def _check_open(self) -> None:
-        if self._is_closing or not self._tasks:
-            raise ReplicaClosed(
-                "the replica was closed" if self._is_closing
-                else "the replica is not running: use `async with Replica.open(...)`"
-            )  # fmt: skip
+        if self._is_closing:
+            raise ReplicaClosed("the replica was closed")
+        if not self._tasks:
+            raise ReplicaClosed("the replica is not running: use `async with Replica.open(...)`")
 
     async def close(self) -> None:
         """End the links, make everything durable, and let the data directory go."""

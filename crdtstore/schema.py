@@ -22,9 +22,13 @@ A schema is a plain value. It may be written in Python or in TOML:
     fields = ["address.city", "address.street"]
     policy = "recency"
 
+    [identity]
+    phone_region = "DE"
+    types.email = { limit = 3 }
+
 A field that no schema names takes any one kind, and as a register survives by recency. Replicas
 with different schemas converge all the same: a schema decides how cells are read, never how they
-join.
+join. What stands under ``[identity]`` is told in ``crdtstore.identity_rules``.
 """
 
 import hashlib
@@ -37,6 +41,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from crdtstore.errors import SchemaError, UnknownSource
+from crdtstore.identity_rules import RESERVED_KINDS, IdentityRules, identity_rules_of
 from crdtstore.names import check_field_name, check_source_name
 from crdtstore.policy import (
     Policy,
@@ -55,12 +60,14 @@ from crdtstore.policy import (
     trust_decay,
 )
 from crdtstore.toml import parse_toml
+from crdtstore.toml_tables import check_keys, checked_table
 
 __all__ = [
     "GROUP_POLICIES",
     "KINDS",
     "Field",
     "Group",
+    "IdentityRules",
     "Policy",
     "Schema",
     "Trust",
@@ -89,6 +96,7 @@ A policy of your own can, too.
 
 
 _RECENCY: Final = recency()
+_DEFAULT_IDENTITY: Final = IdentityRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +141,15 @@ class Group:
 class Schema:
     """The declared fields, sources and groups of a space. ``sources`` None allows any source.
 
-    A member of a group that ``fields`` does not name is a register. Raises SchemaError, which says
-    what is wrong, where, and what is allowed.
+    ``identity`` are the rules by which profiles are found to be of one person. A member of a group
+    that ``fields`` does not name is a register. Raises SchemaError, which says what is wrong,
+    where, and what is allowed.
     """
 
     fields: Mapping[str, Field] = field(default_factory=dict, hash=False)
     sources: tuple[str, ...] | None = None
     groups: Mapping[str, Group] = field(default_factory=dict, hash=False)
+    identity: IdentityRules = _DEFAULT_IDENTITY
 
     def __post_init__(self) -> None:
         for name, kind in (("fields", Field), ("groups", Group)):
@@ -156,6 +166,9 @@ class Schema:
             object.__setattr__(self, "sources", declared)
             if not self.sources:
                 raise SchemaError("schema: sources names none; leave it out to allow any source")
+        if not isinstance(self.identity, IdentityRules):
+            raise SchemaError(f"schema: identity is an IdentityRules, not {self.identity!r}")
+        self._check_reserved()
         self._check_groups()
         self._check_policies()
 
@@ -184,7 +197,7 @@ class Schema:
     def digest(self) -> str:
         """32 hex digits: the same for schemas that mean the same, however they were written."""
         kinds = {name: self.kind_of(name) for name in [*self.fields, *self.group_of_field]}
-        content = {
+        content: dict[str, Any] = {
             "fields": {
                 name: [kind, None if name in self.group_of_field else self.policy_of(name).content]
                 for name, kind in kinds.items()
@@ -195,6 +208,8 @@ class Schema:
                 for name, group in self.groups.items()
             },
         }
+        if self.identity != _DEFAULT_IDENTITY:
+            content["identity"] = self.identity.content
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
         return hashlib.blake2b(canonical, digest_size=16, person=b"crdtstore.schema").hexdigest()
 
@@ -210,7 +225,7 @@ class Schema:
         declared = self.fields.get(field)
         if declared is not None:
             return declared.kind
-        return "register" if field in self.group_of_field else None
+        return "register" if field in self.group_of_field else RESERVED_KINDS.get(field)
 
     def policy_of(self, field: str) -> Policy:
         """Return the policy by which a register survives: its own, its group's, or recency."""
@@ -228,7 +243,13 @@ class Schema:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Schema, (dict(self.fields), self.sources, dict(self.groups))
+        return Schema, (dict(self.fields), self.sources, dict(self.groups), self.identity)
+
+    def _check_reserved(self) -> None:
+        for name, kind in RESERVED_KINDS.items():
+            declared = self.kind_of(name)
+            if declared != kind:
+                raise SchemaError(f"schema: field {name!r} is a {kind}, not a {declared}")
 
     def _check_groups(self) -> None:
         homes: dict[str, str] = {}
@@ -265,11 +286,12 @@ _POLICY_KEYS: Final = ("policy", "sources", "trust", "default")
 
 
 def _schema_of(table: dict[str, Any]) -> Schema:
-    _check_keys(table, ("sources", "fields", "groups"), "schema")
+    check_keys(table, ("sources", "fields", "groups", "identity"), "schema")
     return Schema(
         fields=_members(table, "fields", _field_of),
         sources=table.get("sources"),
         groups=_members(table, "groups", _group_of),
+        identity=identity_rules_of(checked_table(table.get("identity", {}), "schema: identity")),
     )
 
 
@@ -278,22 +300,22 @@ def _members(
 ) -> dict[str, Any]:
     """Return the fields or the groups of a table; every error says in which one it arose."""
     members = {}
-    for key, body in _table(table.get(name, {}), f"schema: {name}").items():
+    for key, body in checked_table(table.get(name, {}), f"schema: {name}").items():
         where = f"schema: {name}.{key}"
         try:
-            members[key] = member_of(_table(body, "its body"))
+            members[key] = member_of(checked_table(body, "its body"))
         except SchemaError as error:
             raise SchemaError(f"{where}: {error}") from None
     return members
 
 
 def _field_of(body: dict[str, Any]) -> Field:
-    _check_keys(body, ("kind", *_POLICY_KEYS), "a field")
+    check_keys(body, ("kind", *_POLICY_KEYS), "a field")
     return Field(kind=body.get("kind", "register"), policy=_policy_of(body))
 
 
 def _group_of(body: dict[str, Any]) -> Group:
-    _check_keys(body, ("fields", *_POLICY_KEYS), "a group")
+    check_keys(body, ("fields", *_POLICY_KEYS), "a group")
     return Group(fields=body.get("fields", ()), policy=_policy_of(body) or _RECENCY)
 
 
@@ -304,7 +326,7 @@ def _policy_of(body: dict[str, Any]) -> Policy | None:
             raise SchemaError(f"the option {next(iter(options))!r} needs a policy that takes it")
         return None
     if "trust" in options:
-        trusts = _table(options["trust"], "trust")
+        trusts = checked_table(options["trust"], "trust")
         options["trust"] = {source: _trust_of(trust) for source, trust in trusts.items()}
     if "default" in options:
         options["default"] = _trust_of(options["default"])
@@ -312,24 +334,10 @@ def _policy_of(body: dict[str, Any]) -> Policy | None:
 
 
 def _trust_of(body: object) -> Trust:
-    numbers = _table(body, "the trust of a source")
+    numbers = checked_table(body, "the trust of a source")
     keys = ("start", "floor", "decay_days")
-    _check_keys(numbers, keys, "trust")
+    check_keys(numbers, keys, "trust")
     for key in keys:
         if key not in numbers:
             raise SchemaError(f"trust: {key} is missing; it takes {', '.join(keys)}")
     return Trust(**numbers)
-
-
-def _table(value: object, what: str) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise SchemaError(f"{what}: is a table, not {value!r}")
-    return value
-
-
-def _check_keys(table: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
-    for key, value in table.items():
-        if key not in allowed:
-            dotted = type(value) is dict and what == "a field"
-            hint = '; quote a name with a dot, as in [fields."address.city"]' if dotted else ""
-            raise SchemaError(f"{key!r} is unknown; {what} takes {', '.join(allowed)}{hint}")

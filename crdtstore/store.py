@@ -23,9 +23,11 @@ from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.feed import Change, end_cursor, read_changes
+from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import living_document, living_documents
+from crdtstore.engine.listing import check_page, living_document, living_documents
+from crdtstore.engine.persons import Persons
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
@@ -41,7 +43,6 @@ from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing, check_version
 from crdtstore.errors import (
     CrdtstoreError,
-    InvalidInput,
     LimitExceeded,
     ReplicaClosed,
     ReplicaFenced,
@@ -52,7 +53,8 @@ from crdtstore.errors import (
 )
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
-from crdtstore.model.profile import Profile, explain, resolve
+from crdtstore.model.golden import explain, resolve
+from crdtstore.model.profile import Profile
 from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
@@ -87,6 +89,7 @@ class Store:
         self.random_bits = random_bits
         identity = settle_identity(storage, name, space, random_bits)
         tag = space_tag(space)
+        has_index = ensure_index(storage)
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
         self.ledger = Ledger(storage, tag)
@@ -118,6 +121,7 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
+        self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
@@ -324,10 +328,7 @@ class Store:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        if not 0 < limit <= limits.PAGE_PROFILES_MAX:
-            raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_PROFILES_MAX:,}")
-        if after:
-            check_profile_id(after)
+        check_page(after, limit)
         living = living_documents(self.storage, self.documents, after, limit)
         return [
             resolve(profile_id, document, self.schema)
@@ -358,6 +359,13 @@ class Store:
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
         return self.cursors.get(name)
+
+    @property
+    def persons(self) -> Persons:
+        """The persons of the store: which profiles are one, and their golden records."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        return self._persons
 
     @property
     def profile_count(self) -> int:

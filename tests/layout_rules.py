@@ -14,9 +14,13 @@ FUNCTION_LINES_MAX: Final = 70
 PUBLIC_METHODS_MAX: Final = 15
 
 _GROUND: Final = frozenset({"limits", "errors"})
-_MODEL_GROUND: Final = _GROUND | {"clock", "names", "packing", "policy", "schema"}
-_ENGINE: Final = _GROUND | {"clock", "names", "packing", "model", "sync", "storage", "engine"}
-_HEART: Final = _ENGINE | {"policy", "schema", "settings", "store", "exchange"}
+_MODEL_GROUND: Final = _GROUND | {
+    "clock", "names", "packing", "identity_rules", "policy", "schema",
+}  # fmt: skip
+_ENGINE: Final = _GROUND | {
+    "clock", "names", "packing", "identity_rules", "schema", "model", "sync", "storage", "engine",
+}  # fmt: skip
+_HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
     "repairing",
     "serving",
@@ -25,6 +29,7 @@ _BODY: Final = _HEART | {
     "retiring",
     "group_commit",
     "backups",
+    "stewardship",
     "stream",
     "streams",
     "loop_delay",
@@ -43,15 +48,17 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "packing": frozenset(),
     "policy": _GROUND | {"names"},
     "toml": frozenset({"limits"}),
-    "schema": _GROUND | {"names", "policy", "toml"},
+    "toml_tables": _GROUND,
+    "identity_rules": _GROUND | {"toml_tables"},
+    "schema": _GROUND | {"names", "policy", "identity_rules", "toml", "toml_tables"},
     "settings": _GROUND,
     "loop_delay": _GROUND,
     "logs": _GROUND,
     "model": _MODEL_GROUND,
     "sync": _GROUND | {"names", "packing"},
     "storage": _GROUND,
-    "engine": (_ENGINE - {"engine"}) | {"schema", "stream"},
-    "store": _ENGINE | {"schema", "settings"},
+    "engine": (_ENGINE - {"engine"}) | {"stream"},
+    "store": _ENGINE | {"settings"},
     "repairing": _GROUND | {"engine", "sync"},
     "serving": _GROUND | {"engine", "repairing", "sync"},
     "greeting": _GROUND | {"engine", "serving", "store", "sync"},
@@ -61,6 +68,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
+    "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
     "client": _GROUND | {"model", "stream"},
@@ -93,6 +101,8 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "prometheus_client": ("server",),
     "uvloop": ("cli",),
     "rich": ("cli", "demo"),
+    "phonenumbers": ("model",),
+    "idna": ("model",),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

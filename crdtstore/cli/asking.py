@@ -85,11 +85,18 @@ def run_explain(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answer)
         return 0
+    print_candidates(answer)
+    return 0
+
+
+def print_candidates(answer: Mapping[str, Any], *, with_profile: bool = False) -> None:
+    """Print the candidates of a profile or a person, with the profile of each if asked."""
     rows = [
         (
             candidate["field"],
             "*" if candidate["survives"] else "",
             show_value(candidate["value"]),
+            *((candidate["profile"],) if with_profile else ()),
             candidate["source"],
             candidate["at"][:23],
             candidate["replica"] or candidate["origin"],
@@ -97,9 +104,9 @@ def run_explain(arguments: argparse.Namespace) -> int:
         )
         for candidate in answer["candidates"]
     ]
-    columns = ("FIELD", "SURVIVES", "VALUE", "SOURCE", "AT (UTC)", "REPLICA", "RULE")
+    profile = ("PROFILE",) if with_profile else ()
+    columns = ("FIELD", "SURVIVES", "VALUE", *profile, "SOURCE", "AT (UTC)", "REPLICA", "RULE")
     print_table(columns, rows, f"{answer['id']}  version {answer['version']}")
-    return 0
 
 
 def run_changes(arguments: argparse.Namespace) -> int:
@@ -202,6 +209,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
         f"{report['documents']:,} records at rest at {client.url} checked: "
         f"{'all sound' if report['is_sound'] else 'damage found'}"
     )
+    if report["index_faults"]:
+        print(f"{report['index_faults']:,} faults in the index: restart, and it is built anew")
     for profile_id in report["damaged"]:
         print_line(f"  damaged: {profile_id}")
     rows = [

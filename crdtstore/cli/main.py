@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from crdtstore.cli import asking, backing, membership, serve
+from crdtstore.cli import asking, backing, membership, serve, stewarding
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -19,6 +19,7 @@ examples:
   crdtstore put ann --source crm email=ann@example.com --add tags=vip
   crdtstore get ann
   crdtstore explain ann --field email
+  crdtstore person find email:ann@example.com
   crdtstore changes --follow
   crdtstore verify --peer http://127.0.0.1:8402
   crdtstore verify --repair us                       heal what differs from replica us
@@ -92,6 +93,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_reading(commands)
     _add_put(commands)
+    _add_person(commands)
     _add_watching(commands)
     _add_membership(commands)
     _add_backing(commands)
@@ -155,6 +157,13 @@ def _add_put(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--source", help="the system that says so (CRDTSTORE_SOURCE)")
     command.add_argument("--if-version", metavar="VERSION", help="write only at this version")
     command.set_defaults(run=asking.run_put)
+
+
+def _add_person(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "find, show, merge and part persons"
+    command = _asking(commands, "person", text, stewarding.EPILOG)
+    stewarding.add_person_arguments(command)
+    command.set_defaults(run=stewarding.run_person)
 
 
 def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -6,7 +6,7 @@ dirty at the start of a checkpoint rest, the journal position of that start beco
 a recovery begins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -16,18 +16,20 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.identity import RESTORED
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
 from crdtstore.model.document import Document
+from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads, covers, vector_of
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-_KEPT: Final = frozenset({"identity", "names", "births", REMOVED, RESTORED})
+_KEPT: Final = frozenset({"identity", "names", "births", REMOVED, RESTORED, INDEX_NOTE})
 """Named records that are committed again when the commit with them failed."""
 
 
@@ -63,6 +65,7 @@ class Rested(NamedTuple):
     epoch: int
     stamp: int
     digest: int
+    identifiers: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class Committing:
     ``digest`` is the XOR of the digests of all documents at rest, ``profiles`` counts the living
     ones among them. ``owes_checkpoint`` makes the next commit start a checkpoint: a snapshot that
     we give stands for the last one, so it must cover what we can no longer serve as frames.
+    ``is_indexed`` says that the index of identifiers stands for the documents at rest.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class Committing:
         self._clock = clock
         self._retention = retention
         self.owes_checkpoint = self._is_floor_above_mark()
+        self.is_indexed = is_current(storage)
         self._pending: list[str] = []
         self._next_mark: Mark | None = None
         self._started_ms = 0
@@ -192,31 +197,48 @@ class Committing:
         self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
 
     def _rest_documents(self, commit: Commit, whole: bool) -> None:
-        taken = list(commit.draft.resting)
+        commit.digest, commit.profiles = self.digest, self.profiles
+        taken = set(commit.draft.resting)
+        self._rest(commit, taken)
         if self._next_mark is not None:
             size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
-            size = min(limits.BATCH_DOCUMENTS_MAX // 2 if whole else size, len(self._pending))
-            size = min(size, max(0, limits.BATCH_DOCUMENTS_MAX - len(taken)))
-            if size:
-                taken.extend(reversed(self._pending[-size:]))
-                del self._pending[-size:]
+            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
+            size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
+            while size > 0 and self._pending and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
+                part = self._pending[-min(size, limits.CHECKPOINT_SLICE_DOCUMENTS) :]
+                del self._pending[-len(part) :]
+                self._rest(commit, set(part) - taken)
+                size -= len(part)
             if not self._pending:
                 commit.completed = self._next_mark
                 commit.batch.meta["checkpoint"] = self._next_mark.pack()
                 commit.batch.meta.update(self._documents.hidden())
-        commit.digest, commit.profiles = self.digest, self.profiles
-        taken = sorted(set(taken), key=str.encode)
-        for profile_id, record, document, digest in self._documents.rest(taken):
+        if commit.draft.healed:
+            self.is_indexed = False  # nobody knows what the index had of a damaged document
+        if commit.rested:
+            totals = _pack([commit.digest.to_bytes(16, "big"), commit.profiles])
+            commit.batch.meta["totals"] = totals
+            commit.batch.meta[INDEX_NOTE] = note_of(totals) if self.is_indexed else None
+
+    def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
+        """Put documents, and what they change in the index, into a commit."""
+        ordered = sorted(profile_ids, key=str.encode)
+        for profile_id, record, document, digest in self._documents.rest(ordered):
+            identifiers = identifiers_in(document.cells)
             commit.batch.documents.append((profile_id.encode(), record))
+            commit.batch.index += changes_between(
+                profile_id, document.stored_identifiers, identifiers
+            )
             commit.rested.append(
-                Rested(profile_id, document, document.epoch, document.stamp, digest)
+                Rested(profile_id, document, document.epoch, document.stamp, digest, identifiers)
             )
             commit.digest ^= document.stored_digest ^ digest
             commit.profiles += (1 - (document.epoch & 1)) - document.stored_living
-        if commit.rested:
-            commit.batch.meta["totals"] = _pack(
-                [commit.digest.to_bytes(16, "big"), commit.profiles]
-            )
+
+    def doubt_index(self) -> None:
+        """Have the index of identifiers built anew when the store is opened the next time."""
+        self.is_indexed = False
+        self._drafting.draft.meta[INDEX_NOTE] = None
 
     def finish(self, commit: Commit) -> None:
         """Take note that a commit is durable."""
@@ -228,11 +250,12 @@ class Committing:
             self._ledger.waypoint_committed(commit.waypoint)
         if commit.trim is not None:
             self._ledger.trimmed(commit.trim)
-        for profile_id, document, epoch, stamp, digest in commit.rested:
+        for profile_id, document, epoch, stamp, digest, identifiers in commit.rested:
             document.stored_digest = digest
             document.stored_living = 1 - (epoch & 1)
+            document.stored_identifiers = identifiers
             if document.stamp == stamp and document.epoch == epoch:
-                self._documents.dirty.pop(profile_id, None)
+                self._documents.settle(profile_id)
         self.digest, self.profiles = commit.digest, commit.profiles
         if commit.completed is not None:
             self.mark = commit.completed

@@ -5,11 +5,13 @@ when that is full it becomes the old one and the old one is dropped. Dirty docum
 apart and are never dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crdtstore import limits
+from crdtstore.engine.identifiers import FreshIdentifiers
 from crdtstore.errors import StorageCorrupt
+from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
 from crdtstore.storage.contract import Storage
 
@@ -22,9 +24,10 @@ _DOCUMENT_OVERHEAD_BYTES: Final = 700
 class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
-    ``dirty`` are those that differ from their stored record. ``damaged`` are those whose stored
-    record cannot be read: what peers send of them is joined here, out of sight of readers, until a
-    peer sends the whole document. A checkpoint keeps it apart from the documents, under HIDDEN.
+    ``dirty`` are those that differ from their stored record, ``fresh`` the identifiers that these
+    may have beyond the index at rest. ``damaged`` are those whose stored record cannot be read:
+    what peers send of them is joined here, out of sight of readers, until a peer sends the whole
+    document. A checkpoint keeps it apart from the documents, under HIDDEN.
     """
 
     def __init__(self, storage: Storage, bytes_max: int) -> None:
@@ -35,6 +38,7 @@ class Documents:
         self._young_bytes = 0
         self._old_bytes = 0
         self.dirty: dict[str, Document] = {}
+        self.fresh = FreshIdentifiers()
         self.damaged: dict[str, Document] = {}
 
     @property
@@ -72,10 +76,16 @@ class Documents:
             self.damaged[profile_id] = document
             return document
 
-    def note_change(self, profile_id: str, document: Document) -> None:
-        """Take note that a document has cells which its stored record lacks."""
+    def note_change(self, profile_id: str, document: Document, cells: Cells) -> None:
+        """Take note that a document was given cells which its stored record lacks."""
         if profile_id not in self.damaged:
             self.dirty[profile_id] = document
+            self.fresh.note(profile_id, cells)
+
+    def settle(self, profile_id: str) -> None:
+        """Take note that the record of a document has all its cells."""
+        self.dirty.pop(profile_id, None)
+        self.fresh.forget(profile_id)
 
     def make_whole(self, profile_id: str) -> bool:
         """Have a document written anew, all of it having come; return whether it was damaged."""
@@ -84,7 +94,7 @@ class Documents:
             self.dirty[profile_id] = self.get(profile_id)
             return False
         self._admit(profile_id, document)
-        self.dirty[profile_id] = document
+        self.note_change(profile_id, document, document.cells)
         return True
 
     def hidden(self) -> Iterator[tuple[str, bytes]]:
@@ -95,7 +105,8 @@ class Documents:
 
     def unmake_whole(self, profile_id: str) -> None:
         """Take that back for a damaged document: the commit that should keep it has failed."""
-        self.damaged[profile_id] = self.dirty.pop(profile_id)
+        self.damaged[profile_id] = self.dirty[profile_id]
+        self.settle(profile_id)
         self._young.pop(profile_id, None)
         self._old.pop(profile_id, None)
 
@@ -108,7 +119,7 @@ class Documents:
             self._old, self._old_bytes = self._young, self._young_bytes
             self._young, self._young_bytes = {}, 0
 
-    def rest(self, profile_ids: list[str]) -> list[tuple[str, bytes, Document, int]]:
+    def rest(self, profile_ids: Iterable[str]) -> list[tuple[str, bytes, Document, int]]:
         """Return (id, record, document, digest) of dirty documents, as storage shall keep them.
 
         One that is not dirty rests already. It is left out: the cache may drop it while its commit
@@ -120,7 +131,7 @@ class Documents:
             if document is None:
                 continue
             if document.is_absent:
-                self.dirty.pop(profile_id, None)
+                self.settle(profile_id)
             else:
                 record, digest = to_record(profile_id, document)
                 rested.append((profile_id, record, document, digest))

@@ -121,7 +121,7 @@ class Drafting:
         ):
             self.seal_frame()
         absorb(document, epoch, delta, self.draft.undo)
-        self._documents.dirty[profile_id] = document
+        self._documents.note_change(profile_id, document, delta)
         self._entries.append(entry)
         self._entries_bytes += len(entry)
         self.draft.writes += 1
@@ -253,7 +253,7 @@ class Drafting:
             document = documents.get_to_join(profile_id)
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
-                documents.note_change(profile_id, document)
+                documents.note_change(profile_id, document, cells)
 
     def _advance(self, frame: Frame) -> None:
         self._set_head(frame.origin, frame.head)

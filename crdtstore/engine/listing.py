@@ -5,10 +5,18 @@ from collections.abc import Iterator
 
 from crdtstore import limits
 from crdtstore.engine.documents import Documents
-from crdtstore.errors import ProfileErased, ProfileNotFound
+from crdtstore.errors import InvalidInput, ProfileErased, ProfileNotFound
 from crdtstore.model.document import Document
 from crdtstore.names import check_profile_id
 from crdtstore.storage.contract import Storage
+
+
+def check_page(after: str, limit: int) -> None:
+    """Check where a page begins, and how long it may be; raises InvalidInput."""
+    if not 0 < limit <= limits.PAGE_PROFILES_MAX:
+        raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_PROFILES_MAX:,}")
+    if after:
+        check_profile_id(after)
 
 
 def living_documents(

@@ -69,7 +69,7 @@ def _bring_hidden(storage: Storage, documents: Documents) -> None:
             kept = from_record(profile_id, record)
             document = documents.get_to_join(profile_id)
             if absorb(document, kept.epoch, kept.cells, []):
-                documents.note_change(profile_id, document)
+                documents.note_change(profile_id, document, kept.cells)
 
 
 def _replay(
@@ -94,6 +94,6 @@ def _replay(
         document = documents.get_to_join(profile_id)
         if absorb(document, epoch, cells, undo):
             document.size_bytes += 64 * len(cells)
-            documents.note_change(profile_id, document)
+            documents.note_change(profile_id, document, cells)
     ledger.heads[frame.origin] = frame.head
     clock.observe(frame.timestamp)

@@ -24,6 +24,7 @@ class Candidate:
     known. ``rule`` says why it survives or does not. A set has a candidate for every source and
     origin of an element, whose ``timestamp`` is that of the last addition or removal. Before a
     policy of one's own, nothing is decided: ``replica`` and ``rule`` are empty, ``survives`` False.
+    In a person, there is a candidate for every source of every profile.
     """
 
     field: str
@@ -43,17 +44,13 @@ class Candidate:
         return datetime_of(self.timestamp)
 
     @property
-    def recency(self) -> tuple[int, int, str]:
-        """The place in the order of time, which no other source shares: it breaks every tie."""
-        return self.timestamp, self.origin, self.source
+    def recency(self) -> tuple[int, int, str, str]:
+        """The place in the order of time, which no other candidate shares: it breaks every tie."""
+        return self.timestamp, self.origin, self.source, self.profile_id
 
 
 def own_survivor(
-    claims: Sequence[Claim],
-    policy: Policy,
-    profile_id: str,
-    field: str,
-    members: Sequence[str] = (),
+    claims: Sequence[Claim], policy: Policy, field: str, members: Sequence[str] = ()
 ) -> Claim:
     """Return the claim that a policy of one's own chooses; raises PolicyFailed if it does not.
 
@@ -63,24 +60,31 @@ def own_survivor(
     if len(claims) == 1:
         return claims[0]
     ordered = sorted(claims, key=claim_order, reverse=True)
-    candidates = tuple(undecided(claim, profile_id, field, members) for claim in ordered)
+    candidates = tuple(undecided(claim, field, members) for claim in ordered)
     try:
         chosen = policy.choose(candidates)
     except BaseException as error:
-        error.add_note(f"in policy {policy.name!r}, for {field!r} of profile {profile_id!r}")
+        error.add_note(f"in policy {policy.name!r}, for {_place(field, claims)}")
         raise
     for claim, candidate in zip(ordered, candidates, strict=True):
         if candidate is chosen:
             return claim
     raise PolicyFailed(
-        f"policy {policy.name!r} returned {chosen!r} for {field!r} of profile {profile_id!r}; "
+        f"policy {policy.name!r} returned {chosen!r} for {_place(field, claims)}; "
         "it returns one of the candidates that it was given"
     )
 
 
-def undecided(claim: Claim, profile_id: str, field: str, members: Sequence[str] = ()) -> Candidate:
+def _place(field: str, claims: Sequence[Claim]) -> str:
+    """Say what was asked about; of the profiles of a person, the first by id stands for all."""
+    profile_ids = sorted({claim[4] for claim in claims})
+    others = f" and {len(profile_ids) - 1:,} more" if len(profile_ids) > 1 else ""
+    return f"{field!r} of profile {profile_ids[0]!r}{others}"
+
+
+def undecided(claim: Claim, field: str, members: Sequence[str] = ()) -> Candidate:
     """Return the candidate that a policy of one's own is shown for a claim."""
-    timestamp, origin, source, value = claim
+    timestamp, origin, source, value, profile_id = claim
     return Candidate(
         field=field,
         kind="register",

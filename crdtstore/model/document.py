@@ -16,6 +16,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, StorageCorrupt
 from crdtstore.model.cells import Cell, Cells, cell_stamp, check_cells, join_cells, supersedes
+from crdtstore.model.identity import identifiers_in
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 
@@ -36,9 +37,13 @@ class Document:
     ``stamp`` is 64 bits over keys and timestamps, kept up to date by every change. ``size_bytes``
     is an upper estimate of the packed size. ``stored_digest`` is the digest of the record that
     storage holds, 0 if none, and ``stored_living`` is 1 if that record is of a living profile.
+    ``stored_identifiers`` are those that the index at rest has of it.
     """
 
-    __slots__ = ("cells", "epoch", "size_bytes", "stamp", "stored_digest", "stored_living")
+    __slots__ = (
+        "cells", "epoch", "size_bytes", "stamp",
+        "stored_digest", "stored_identifiers", "stored_living",
+    )  # fmt: skip
 
     def __init__(self, epoch: int = 0, cells: Cells | None = None) -> None:
         self.epoch = epoch
@@ -47,6 +52,7 @@ class Document:
         self.size_bytes = 0
         self.stored_digest = 0
         self.stored_living = 0
+        self.stored_identifiers: frozenset[str] = frozenset()
 
     @property
     def is_erased(self) -> bool:
@@ -214,6 +220,7 @@ def from_record(profile_id: str, record: bytes) -> Document:
     document.size_bytes = len(record)
     document.stored_digest = record_digest(record)
     document.stored_living = 1 - (epoch & 1)
+    document.stored_identifiers = identifiers_in(cells)
     return document
 
 

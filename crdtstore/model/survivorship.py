@@ -2,8 +2,8 @@
 
 A policy is a pure function that narrows claims to the best by its own measure; among those that
 are left the newest survives. "Newest" is the total order of (timestamp, origin, source, packed
-value), so a survivor depends on the claims alone: not on their order, their repetition, a wall
-clock or the replica that asks.
+value, profile id), so a survivor depends on the claims alone: not on their order, their
+repetition, a wall clock or the replica that asks.
 
 | policy          | what is best                                                              |
 |-----------------|---------------------------------------------------------------------------|
@@ -36,8 +36,8 @@ from crdtstore.clock import wall_ms_of
 from crdtstore.model.values import CellValue, pack
 from crdtstore.policy import Policy, Trust
 
-Claim: TypeAlias = tuple[int, int, str, Any]
-"""What a source asserts: (timestamp, origin, source, cell value, never None)."""
+Claim: TypeAlias = tuple[int, int, str, Any, str]
+"""What a source asserts: (timestamp, origin, source, cell value, never None, profile id)."""
 
 Claims: TypeAlias = Sequence[Claim]
 
@@ -118,9 +118,9 @@ def _age_ms(claim: Claim, claims: Claims) -> int:
     return wall_ms_of(max(other[0] for other in claims)) - wall_ms_of(claim[0])
 
 
-def claim_order(claim: Claim) -> tuple[int, int, str, bytes]:
+def claim_order(claim: Claim) -> tuple[int, int, str, bytes, str]:
     """Return the place of a claim in the order of time, which no two different claims share."""
-    return claim[0], claim[1], claim[2], pack(claim[3])
+    return claim[0], claim[1], claim[2], pack(claim[3]), claim[4]
 
 
 def _recency(claims: Claims, policy: Policy) -> Claims:
@@ -141,10 +141,11 @@ def _frequency(claims: Claims, policy: Policy) -> Claims:
     return [claim for claim in claims if len(sources[pack(claim[3])]) == most]
 
 
-def _sources_by_value(claims: Claims) -> dict[bytes, set[str]]:
-    sources: dict[bytes, set[str]] = {}
+def _sources_by_value(claims: Claims) -> dict[bytes, set[tuple[str, str]]]:
+    """Return who asserts each value; the records that a source has of a person count each."""
+    sources: dict[bytes, set[tuple[str, str]]] = {}
     for claim in claims:
-        sources.setdefault(pack(claim[3]), set()).add(claim[2])
+        sources.setdefault(pack(claim[3]), set()).add((claim[2], claim[4]))
     return sources
 
 
@@ -208,7 +209,7 @@ def _priority_measure(claim: Claim, claims: Claims, policy: Policy) -> str:
 
 def _frequency_measure(claim: Claim, claims: Claims, policy: Policy) -> str:
     agreeing = len(_sources_by_value(claims)[pack(claim[3])])
-    return f"asserted by {agreeing} of {len({other[2] for other in claims})} sources"
+    return f"asserted by {agreeing} of {len({(other[2], other[4]) for other in claims})} sources"
 
 
 def _oldest_measure(claim: Claim, claims: Claims, policy: Policy) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from crdtstore import limits
 from crdtstore.errors import InvalidOperation, InvalidValue, KindConflict, LimitExceeded
+from crdtstore.identity_rules import IDENTIFIERS
 from crdtstore.model.cells import (
     DENIAL,
     KIND_OF_LETTER,
@@ -25,6 +26,7 @@ from crdtstore.model.cells import (
     set_key,
 )
 from crdtstore.model.document import Document
+from crdtstore.model.identifiers import normalised
 from crdtstore.model.operations import EditSet, Grant, Increment, Operation, Revoke, SetValue
 from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
 from crdtstore.names import check_name
@@ -139,6 +141,10 @@ def _plan_set(
 ) -> None:
     if not isinstance(added, tuple | list) or not isinstance(removed, tuple | list):
         raise InvalidOperation(f"field {field!r}: elements to add or remove come as a tuple")
+    if field == IDENTIFIERS:
+        region = context.schema.identity.phone_region
+        added = tuple(normalised(element, region) for element in added)
+        removed = tuple(_normalised_if_any(element, region) for element in removed)
     adds = {_element_name(field, element) for element in added}
     removes = {_element_name(field, element) for element in removed}
     if adds & removes:
@@ -158,6 +164,14 @@ def _plan_set(
         delta[key] = (context.timestamp, old[1])
     if len(context.document.cells) + len(delta) > limits.ELEMENTS_PER_SET_MAX:
         _check_set_size(context.document, delta, field)
+
+
+def _normalised_if_any(element: Value, region: str) -> Value:
+    """Return the identifier to remove; one that other rules let in is removed as it stands."""
+    try:
+        return normalised(element, region)
+    except InvalidValue:
+        return element
 
 
 def _plan_grant(context: WriteContext, field: str, delta: Cells) -> None:

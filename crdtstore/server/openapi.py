@@ -6,69 +6,25 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.server.bodies import answer
+from crdtstore.server.describing import (
+    ETAG,
+    ID,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    NAME,
+    READ_PROBLEMS,
+    UNLESS_MATCH,
+    WRITE_PROBLEMS,
+    answered,
+    body_of,
+    limit,
+    operation,
+    query,
+)
 from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, OCTETS
 from crdtstore.server.parameters import query_of
-from crdtstore.server.problems import PROBLEM_MEDIA_TYPE
-from crdtstore.server.schemas import COMPONENTS, CURSOR, PROFILE_ID, REPLICA_NAME, Schema, ref
-
-_BODY_FORMS: Final = ("application/json", "application/msgpack")
-
-_PROBLEM_TEXTS: Final[dict[int, str]] = {
-    400: "The request cannot be understood: body, path or header is malformed.",
-    401: "The token is missing or wrong.",
-    403: "No token is configured, and the caller is not on this machine or is a foreign web page.",
-    404: "The profile, peer or replica is not known here.",
-    406: "None of the media types asked for is on offer.",
-    408: "The body did not arrive in time.",
-    409: "The operation does not fit the field's kind, a repair runs, or we were removed.",
-    410: "The profile was erased, or the cursor has expired.",
-    412: "The profile is not at the version that If-Match names.",
-    413: "The body or the batch is too large.",
-    415: "The body is in no media type that is understood.",
-    422: "The input is wrong; nothing was changed.",
-    426: "This endpoint is a websocket.",
-    501: "prometheus-client is not installed.",
-    503: "The replica cannot answer now; the problem says why.",
-    507: "The disk is full; nothing of the write was kept.",
-}
-
-_READ_PROBLEMS: Final = (400, 401, 403, 406, 422, 503)
-_WRITE_PROBLEMS: Final = (400, 401, 403, 406, 408, 413, 415, 422, 503, 507)
-
-_ID: Final[Schema] = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": PROFILE_ID,
-    "description": "The profile id, percent-encoded as UTF-8; slashes too (%2F).",
-}
-_NAME: Final[Schema] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "schema": REPLICA_NAME,
-    "description": "The replica's name, percent-encoded as UTF-8.",
-}
-_IF_MATCH: Final[Schema] = {
-    "name": "If-Match",
-    "in": "header",
-    "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]{1,100}")$'},
-    "description": "Do it only at this version (an ETag); * asks that the profile exists.",
-    "example": '"0-4f1d2c3b4a596877"',
-}
-_IF_NONE_MATCH: Final[Schema] = {
-    "name": "If-None-Match",
-    "in": "header",
-    "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]{1,100}")$'},
-    "description": "Answer 304 if the profile is still at this version.",
-}
-_UNLESS_MATCH: Final[Schema] = {
-    **_IF_NONE_MATCH,
-    "description": "Do it unless the profile is at this version; * asks that it does not exist.",
-}
-_ETAG: Final[Schema] = {
-    "ETag": {"schema": {"type": "string"}, "description": "The version in double quotes."}
-}
+from crdtstore.server.person_operations import person_paths
+from crdtstore.server.schemas import COMPONENTS, CURSOR, Schema, ref
 
 _PATCH_EXAMPLE: Final[Schema] = {
     "source": "salesforce",
@@ -134,16 +90,17 @@ def _paths() -> Schema:
     return {
         "/v1/profiles": {"get": _list_profiles()},
         profile: {
-            "parameters": [_ID],
+            "parameters": [ID],
             "get": _get_profile(),
             "patch": _patch_profile(),
             "delete": _epoch_operation("erase", "Erase a profile."),
         },
-        f"{profile}/explain": {"parameters": [_ID], "get": _explain()},
+        f"{profile}/explain": {"parameters": [ID], "get": _explain()},
         f"{profile}/revive": {
-            "parameters": [_ID],
+            "parameters": [ID],
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
+        **person_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},
@@ -155,7 +112,7 @@ def _paths() -> Schema:
         "/v1/verify": {"get": _read("verify", "Check every record at rest.", "VerifyReport")},
         "/v1/repair": {"post": _post_repair()},
         "/v1/replicas": {"get": _read("replicas", "The other replicas of the space.", "Replicas")},
-        "/v1/replicas/{name}": {"parameters": [_NAME], "delete": _remove_replica()},
+        "/v1/replicas/{name}": {"parameters": [NAME], "delete": _remove_replica()},
         "/v1/backup": {"get": _backup()},
         "/v1/link": {"get": _link()},
         "/healthz": {"get": _open("health", "Whether the process lives.", "Health", (406, 422))},
@@ -171,149 +128,91 @@ def _paths() -> Schema:
     }
 
 
-def _operation(
-    name: str,
-    summary: str,
-    responses: Schema,
-    problems: tuple[int, ...],
-    *,
-    parameters: tuple[Schema, ...] = (),
-    body: Schema | None = None,
-) -> Schema:
-    operation: Schema = {
-        "operationId": name,
-        "summary": summary,
-        "responses": {
-            **responses,
-            **{str(status): _problem(_PROBLEM_TEXTS[status]) for status in sorted(problems)},
-        },
-    }
-    if parameters:
-        operation["parameters"] = list(parameters)
-    if body is not None:
-        operation["requestBody"] = body
-    return operation
-
-
-def _problem(text: str) -> Schema:
-    return {"description": text, "content": {PROBLEM_MEDIA_TYPE: {"schema": ref("Problem")}}}
-
-
-def _answer(text: str, schema: Schema, *, headers: Schema | None = None) -> Schema:
-    response: Schema = {
-        "description": text,
-        "content": {media_type: {"schema": schema} for media_type in _BODY_FORMS},
-    }
-    if headers:
-        response["headers"] = headers
-    return response
-
-
-def _body(schema: str, example: Schema) -> Schema:
-    return {
-        "required": True,
-        "description": f"At most {limits.BODY_BYTES_MAX:,} bytes.",
-        "content": {
-            media_type: {"schema": ref(schema), "examples": {"example": {"value": example}}}
-            for media_type in _BODY_FORMS
-        },
-    }
-
-
-def _query(name: str, schema: Schema, text: str) -> Schema:
-    return {"name": name, "in": "query", "schema": schema, "description": text}
-
-
-def _limit(default: int, maximum: int) -> Schema:
-    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}
-    return _query("limit", schema, "How many at the most.")
-
-
 def _list_profiles() -> Schema:
     after = {"type": "string", "maxLength": limits.PROFILE_ID_BYTES_MAX}
-    return _operation(
+    return operation(
         "list_profiles",
         "A page of living profiles, in id order.",
-        {"200": _answer("A page.", ref("ProfilePage"))},
-        _READ_PROBLEMS,
+        {"200": answered("A page.", ref("ProfilePage"))},
+        READ_PROBLEMS,
         parameters=(
-            _query("after", after, "Only ids above this one; the next of the page before."),
-            _limit(limits.PAGE_PROFILES_DEFAULT, limits.PAGE_PROFILES_MAX),
+            query("after", after, "Only ids above this one; the next of the page before."),
+            limit(limits.PAGE_PROFILES_DEFAULT, limits.PAGE_PROFILES_MAX),
         ),
     )
 
 
 def _get_profile() -> Schema:
-    return _operation(
+    return operation(
         "get_profile",
         "The golden record of a profile.",
         {
-            "200": _answer("The profile.", ref("Profile"), headers=_ETAG),
+            "200": answered("The profile.", ref("Profile"), headers=ETAG),
             "304": {"description": "It is still at the version of If-None-Match."},
         },
-        (*_READ_PROBLEMS, 404, 410),
-        parameters=(_IF_NONE_MATCH,),
+        (*READ_PROBLEMS, 404, 410),
+        parameters=(IF_NONE_MATCH,),
     )
 
 
 def _patch_profile() -> Schema:
-    return _operation(
+    return operation(
         "patch_profile",
         "Write what one source says about a profile; it is made if it is not known.",
-        {"200": _answer("It is durable.", ref("WriteResult"), headers=_ETAG)},
-        (*_WRITE_PROBLEMS, 409, 410, 412),
-        parameters=(_IF_MATCH, _UNLESS_MATCH),
-        body=_body("ProfilePatch", _PATCH_EXAMPLE),
+        {"200": answered("It is durable.", ref("WriteResult"), headers=ETAG)},
+        (*WRITE_PROBLEMS, 409, 410, 412),
+        parameters=(IF_MATCH, UNLESS_MATCH),
+        body=body_of("ProfilePatch", _PATCH_EXAMPLE),
     )
 
 
 def _epoch_operation(name: str, summary: str) -> Schema:
-    return _operation(
+    return operation(
         f"{name}_profile",
         summary,
-        {"200": _answer("It is durable.", ref("EpochResult"))},
-        (*_READ_PROBLEMS, 409, 412, 507),
-        parameters=(_IF_MATCH, _UNLESS_MATCH),
+        {"200": answered("It is durable.", ref("EpochResult"))},
+        (*READ_PROBLEMS, 409, 412, 507),
+        parameters=(IF_MATCH, UNLESS_MATCH),
     )
 
 
 def _explain() -> Schema:
     field = {"type": "string", "minLength": 1, "maxLength": limits.FIELD_NAME_BYTES_MAX}
-    return _operation(
+    return operation(
         "explain_profile",
         "Every candidate of every field, and the rule that chose.",
-        {"200": _answer("The candidates, survivors first.", ref("Explanation"))},
-        (*_READ_PROBLEMS, 404, 410),
-        parameters=(_query("field", field, "Only this field."),),
+        {"200": answered("The candidates, survivors first.", ref("Explanation"))},
+        (*READ_PROBLEMS, 404, 410),
+        parameters=(query("field", field, "Only this field."),),
     )
 
 
 def _post_writes() -> Schema:
-    return _operation(
+    return operation(
         "post_writes",
         "Many writes at one time: one result or error per item, in order.",
-        {"200": _answer("What became of each.", ref("BatchResult"))},
-        _WRITE_PROBLEMS,
-        body=_body("Batch", _BATCH_EXAMPLE),
+        {"200": answered("What became of each.", ref("BatchResult"))},
+        WRITE_PROBLEMS,
+        body=body_of("Batch", _BATCH_EXAMPLE),
     )
 
 
 def _post_repair() -> Schema:
-    return _operation(
+    return operation(
         "post_repair",
         "Compare all documents with a linked peer's, and heal those that differ, on both sides.",
-        {"200": _answer("It has ended; is_healed says how.", ref("RepairReport"))},
-        (*(status for status in _WRITE_PROBLEMS if status != 507), 404, 409),
-        body=_body("RepairRequest", {"peer": "us"}),
+        {"200": answered("It has ended; is_healed says how.", ref("RepairReport"))},
+        (*(status for status in WRITE_PROBLEMS if status != 507), 404, 409),
+        body=body_of("RepairRequest", {"peer": "us"}),
     )
 
 
 def _remove_replica() -> Schema:
-    return _operation(
+    return operation(
         "remove_replica",
         "Remove a replica from the space for good; what it wrote stays.",
-        {"200": _answer("It is durable.", ref("RemovedReplica"))},
-        (*_READ_PROBLEMS, 404, 507),
+        {"200": answered("It is durable.", ref("RemovedReplica"))},
+        (*READ_PROBLEMS, 404, 507),
     )
 
 
@@ -323,7 +222,7 @@ def _changes() -> Schema:
         "page is the end. With follow=true the answer goes on, with an empty line when nothing "
         "happens. As text/event-stream it always goes on: id is the cursor, data the Change."
     )
-    return _operation(
+    return operation(
         "changes",
         "The change feed, in local commit order, from a cursor.",
         {
@@ -335,11 +234,11 @@ def _changes() -> Schema:
                 },
             }
         },
-        (*_READ_PROBLEMS, 410),
+        (*READ_PROBLEMS, 410),
         parameters=(
-            _query("since", CURSOR, 'A cursor; empty for the start, "end" for later changes only.'),
-            _limit(limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX),
-            _query("follow", {"type": "boolean", "default": False}, "Go on with later changes."),
+            query("since", CURSOR, 'A cursor; empty for the start, "end" for later changes only.'),
+            limit(limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX),
+            query("follow", {"type": "boolean", "default": False}, "Go on with later changes."),
             {
                 "name": "Last-Event-ID",
                 "in": "header",
@@ -351,21 +250,21 @@ def _changes() -> Schema:
 
 
 def _read(name: str, summary: str, schema: str) -> Schema:
-    return _operation(name, summary, {"200": _answer(summary, ref(schema))}, _READ_PROBLEMS)
+    return operation(name, summary, {"200": answered(summary, ref(schema))}, READ_PROBLEMS)
 
 
 def _open(name: str, summary: str, schema: str | None, problems: tuple[int, ...]) -> Schema:
     content: Any = ref(schema) if schema else {"type": "object"}
-    operation = _operation(name, summary, {"200": _answer(summary, content)}, problems)
-    operation["security"] = []
-    return operation
+    opened = operation(name, summary, {"200": answered(summary, content)}, problems)
+    opened["security"] = []
+    return opened
 
 
 def _metrics() -> Schema:
     text = "Metrics in the Prometheus text format."
     content = {"text/plain": {"schema": {"type": "string"}}}
     responses = {"200": {"description": text, "content": content}}
-    return _operation("metrics", text, responses, (401, 403, 422, 501, 503))
+    return operation("metrics", text, responses, (401, 403, 422, 501, 503))
 
 
 def _backup() -> Schema:
@@ -374,7 +273,7 @@ def _backup() -> Schema:
         "line has the checksum. It is copied beside the data first, for which the disk needs room."
     )
     content = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
-    return _operation(
+    return operation(
         "backup",
         "A backup of the whole replica.",
         {"200": {"description": text, "content": content}},
@@ -383,14 +282,20 @@ def _backup() -> Schema:
 
 
 def _stream() -> Schema:
-    text = "A websocket on which a client sends numbered writes; docs/client.md describes it."
-    begun = {"101": {"description": "The write stream begins."}}
-    return _operation("stream", text, begun, (401, 403, 422, 426, 503))
+    return operation(
+        "stream",
+        "A websocket on which a client sends numbered writes; docs/client.md describes it.",
+        {"101": {"description": "The write stream begins."}},
+        (401, 403, 422, 426, 503),
+    )
 
 
 def _link() -> Schema:
-    text = "A websocket that links another replica; docs/protocol.md describes it."
-    begun = {"101": {"description": "The link begins."}}
-    operation = _operation("link", text, begun, (401, 403, 426, 503))
-    operation["security"] = [{"link_secret": []}, {}]
-    return operation
+    opened = operation(
+        "link",
+        "A websocket that links another replica; docs/protocol.md describes it.",
+        {"101": {"description": "The link begins."}},
+        (401, 403, 426, 503),
+    )
+    opened["security"] = [{"link_secret": []}, {}]
+    return opened

@@ -126,6 +126,20 @@ _PEER: Final[Schema] = closed(
     }
 )
 
+_DROPPED: Final[Schema] = closed(
+    {
+        "identifier": {**_TEXT, "description": "The identifier, or identity.match."},
+        "profile": PROFILE_ID,
+        "other": {**_TEXT, "description": "Empty where the identifier links nobody at all."},
+        "reason": _TEXT,
+    }
+)
+_FIELD_NAME: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": limits.FIELD_NAME_BYTES_MAX,
+}
+
 COMPONENTS: Final[dict[str, Schema]] = {
     "Value": {"description": _VALUE_TEXT},
     "Operation": {"description": _OPERATIONS_TEXT, "anyOf": _OPERATIONS},
@@ -219,6 +233,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "profiles": _COUNT,
             "digest": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
             "damaged": listed(_TEXT),
+            "index_keys": _COUNT,
+            "index_faults": _COUNT,
             "is_sound": _FLAG,
         }
     ),
@@ -300,3 +316,53 @@ COMPONENTS: Final[dict[str, Schema]] = {
         "required": ["type", "title", "status", "detail"],
     },
 }
+
+_PERSON: Final[Schema] = {
+    **COMPONENTS["Profile"]["properties"],
+    "profiles": {**listed(PROFILE_ID, minItems=1), "description": "The profiles, by id."},
+    "dropped": {**listed(_DROPPED), "description": "Links that the rules do not let hold."},
+}
+_DECISION: Final[Schema] = {"source": {**_SOURCE, "default": "steward"}}
+_ONE_CANDIDATE: Final[Schema] = {
+    "profile": PROFILE_ID,
+    "field": _FIELD_NAME,
+    "of": {**_SOURCE, "description": "The source of the candidate."},
+}
+
+COMPONENTS.update(
+    {
+        "Person": closed(_PERSON, optional=("conflicts",)),
+        "FoundPerson": closed(
+            {
+                **_PERSON,
+                "others": {
+                    **listed(PROFILE_ID),
+                    "description": "Others that hold it.",
+                },
+            },
+            optional=("conflicts",),
+        ),
+        "PersonExplanation": closed(
+            {
+                "id": PROFILE_ID,
+                "version": VERSION,
+                "candidates": listed(
+                    closed({**COMPONENTS["Candidate"]["properties"], "profile": PROFILE_ID})
+                ),
+            }
+        ),
+        "Pair": closed(
+            {"profiles": listed(PROFILE_ID, minItems=2, maxItems=2), **_DECISION},
+            optional=("source",),
+        ),
+        "OneOrPair": closed(
+            {"profiles": listed(PROFILE_ID, minItems=1, maxItems=2), **_DECISION},
+            optional=("source",),
+        ),
+        "Pin": closed(
+            {"profile": PROFILE_ID, "field": _FIELD_NAME, "value": ref("Value"), **_DECISION},
+            optional=("source",),
+        ),
+        "CandidateChoice": closed({**_ONE_CANDIDATE, **_DECISION}, optional=("source",)),
+    }
+)

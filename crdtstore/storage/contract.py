@@ -1,11 +1,12 @@
 """What the store asks of a storage: documents, a journal, waypoints and named records.
 
-A storage knows keys and bytes, never profiles. It has four tables:
+A storage knows keys and bytes, never profiles. It has five tables:
 
     documents    key -> bytes          rewritten by checkpoints, read in key order
     journal      position -> bytes     appended, read in position order, trimmed at the front
     waypoints    position -> bytes     notes about a place in the journal, trimmed with it
     meta         name -> bytes         small named records: identity, vector, cursors
+    index        keys alone            derived from documents; read by prefix, in key order
 
 One commit changes all of them together or none. Commits come one at a time; a commit may run in a
 worker thread while the owner's thread reads. All other calls belong to the owner's thread.
@@ -32,7 +33,8 @@ class Batch:
     """The changes of one commit.
 
     ``journal`` positions ascend and lie above every position committed before. In ``documents``
-    and ``meta`` the value None deletes; of two changes to one key the later one counts.
+    and ``meta`` the value None deletes, and so does False in ``index``; of two changes to one key
+    the later one counts.
     ``trim_before`` drops journal records and waypoints below that position: at most
     ``limits.TRIM_RECORDS_MAX`` of each per commit, oldest first, and never the last journal record,
     so the last position is always remembered. A batch that only deletes, trims and writes meta is
@@ -43,11 +45,13 @@ class Batch:
     documents: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     waypoints: list[tuple[int, bytes]] = field(default_factory=list)
     meta: dict[str, bytes | None] = field(default_factory=dict)
+    index: list[tuple[bytes, bool]] = field(default_factory=list)
     trim_before: int = 0
 
     def is_relief(self) -> bool:
-        """Tell whether the batch adds no journal record, no document and no waypoint."""
+        """Tell whether the batch adds no journal record, document, waypoint or index key."""
         puts = any(value is not None for _, value in self.documents)
+        puts = puts or any(is_there for _, is_there in self.index)
         return not (self.journal or self.waypoints or puts)
 
     def size_bytes(self) -> int:
@@ -57,6 +61,7 @@ class Batch:
             + sum(8 + len(value) for _, value in self.waypoints)
             + sum(len(key) + len(value or b"") for key, value in self.documents)
             + sum(len(name) + len(value or b"") for name, value in self.meta.items())
+            + sum(len(key) for key, _ in self.index)
         )
 
 
@@ -101,18 +106,13 @@ class StorageCopy(Protocol):
         ...
 
 
-class Storage(Protocol):
-    """Where a store rests.
+class StorageReader(Protocol):
+    """The reading half of a storage.
 
     Reads see whole commits only. ``limit`` is at least 1; ``bytes_max`` bounds the sum of the
     values of one answer, which has at least one record if any exists. Reads raise StorageCorrupt
     for a damaged file and StorageFailed when the storage cannot be read at all.
-
-    ``fingerprint`` is a text that stays the same as long as this is the same file: a copied or
-    restored one has another.
     """
-
-    fingerprint: str
 
     def document(self, key: bytes) -> bytes | None:
         """Return the document under a key, or None."""
@@ -147,6 +147,20 @@ class Storage(Protocol):
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         ...
+
+    def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
+        """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
+        ...
+
+
+class Storage(StorageReader, Protocol):
+    """Where a store rests.
+
+    ``fingerprint`` is a text that stays the same as long as this is the same file: a copied or
+    restored one has another.
+    """
+
+    fingerprint: str
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, whole; it is on the disk when this returns.

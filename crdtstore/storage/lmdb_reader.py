@@ -29,6 +29,7 @@ class LmdbReader(ABC):
     _journal: Table
     _waypoints: Table
     _meta: Table
+    _index: Table
 
     @abstractmethod
     def check_open(self) -> None:
@@ -103,6 +104,27 @@ class LmdbReader(ABC):
         found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
         records = {key.decode(): record for key, record in found}
         return {name: unsealed(meta_place(name), record) for name, record in records.items()}
+
+    def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
+        """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
+        assert limit > 0, "a scan needs a limit"
+        self.check_open()
+        found: list[bytes] = []
+        try:
+            with (
+                self._environment.begin(db=self._index) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                is_there = cursor.set_range(max(prefix, after + b"\x00" if after else prefix))
+                while is_there and len(found) < limit:
+                    key = cursor.key()
+                    if not key.startswith(prefix):
+                        break
+                    found.append(key)
+                    is_there = cursor.next()
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+        return found
 
     def _get(self, table: Table, key: bytes) -> bytes | None:
         self.check_open()

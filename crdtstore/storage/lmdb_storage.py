@@ -30,7 +30,7 @@ from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
-_TABLE_NAMES: Final = (b"documents", b"journal", b"waypoints", b"meta")
+_TABLE_NAMES: Final = (b"documents", b"journal", b"waypoints", b"meta", b"index")
 _MAP_STEP_BYTES: Final = 64 * limits.KIBIBYTE
 _META_PAGES: Final = 2
 _SPARE_PAGES: Final = 256
@@ -76,7 +76,7 @@ class LmdbStorage(LmdbReader):
                 self._tables = [
                     self._environment.open_db(name, txn=transaction) for name in _TABLE_NAMES
                 ]
-            self._documents, self._journal, self._waypoints, self._meta = self._tables
+            self._documents, self._journal, self._waypoints, self._meta, self._index = self._tables
             self._environment.reader_check()
             self._map_bytes = self._environment.info()["map_size"]
             self._page_bytes = self._environment.stat()["psize"]
@@ -239,6 +239,9 @@ class LmdbStorage(LmdbReader):
         for name, named in batch.meta.items():
             record = None if named is None else sealed(meta_place(name), named)
             _change(transaction, self._meta, name.encode(), record)
+        entries = dict(batch.index)
+        for key in sorted(entries):
+            _change(transaction, self._index, key, b"" if entries[key] else None)
         if batch.trim_before:
             self._trim(transaction, batch.trim_before)
 
@@ -285,7 +288,8 @@ class LmdbStorage(LmdbReader):
 
     def _extend_file(self, batch: Batch) -> None:
         """Keep the file longer than the pages that any next commit can name."""
-        records = len(batch.journal) + len(batch.documents) + len(batch.waypoints) + len(batch.meta)
+        records = len(batch.journal) + len(batch.documents) + len(batch.waypoints)
+        records += len(batch.meta) + len(batch.index)
         pages = batch.size_bytes() // self._page_bytes + 4 * records + _SPARE_PAGES
         needed_bytes = (self._environment.info()["last_pgno"] + 1 + pages) * self._page_bytes
         if needed_bytes > self._file_bytes:
@@ -320,7 +324,7 @@ def _change(transaction: _Writer, table: Table, key: bytes, value: bytes | None)
 
 def _check_batch(batch: Batch) -> None:
     assert len(batch.documents) <= limits.BATCH_DOCUMENTS_MAX, "a batch has too many documents"
-    for key, _ in batch.documents:
+    for key, _ in (*batch.documents, *batch.index):
         assert 0 < len(key) <= limits.DOCUMENT_KEY_BYTES_MAX, f"a key has {len(key)} bytes"
     assert all(batch.meta), "a meta record needs a name"
 

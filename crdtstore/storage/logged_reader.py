@@ -87,6 +87,10 @@ class LoggedReader:
         pending = list(self._pending.batch.waypoints)
         return sorted({**dict(self._lmdb.waypoints()), **dict(pending)}.items())
 
+    def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
+        """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
+        return self._lmdb.index(prefix, after, limit=limit)
+
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
         pending = self._pending.batch.meta

@@ -91,7 +91,12 @@ class LoggedStorage(LoggedReader):
     def _payload_of(self, batch: Batch) -> bytes | None:
         """Return a batch as a record of the log, None if it goes to LMDB at once."""
         size_bytes = batch.size_bytes()
-        if batch.documents or batch.trim_before or size_bytes > limits.LOGGED_BATCH_BYTES_MAX:
+        if (
+            batch.documents
+            or batch.index
+            or batch.trim_before
+            or size_bytes > limits.LOGGED_BATCH_BYTES_MAX
+        ):
             return None
         if not self._lmdb.has_room(self._pending.size_bytes + size_bytes):
             return None
@@ -115,6 +120,7 @@ class LoggedStorage(LoggedReader):
             documents=batch.documents,
             waypoints=pending.waypoints + batch.waypoints,
             meta={**pending.meta, **batch.meta, SEQUENCE: _pack(self._sequence + 1)},
+            index=batch.index,
             trim_before=batch.trim_before,
         )
         self._lmdb.commit(folded, is_relief=batch.is_relief())

@@ -4,10 +4,7 @@ It is deterministic, and it can be crashed: only commits make state, so ``reopen
 exception gives exactly what a disk would hold.
 """
 
-import threading
-from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import msgpack
@@ -21,166 +18,11 @@ from crdtstore.storage.contract import (
     StorageSize,
     map_reserve_bytes,
 )
-from crdtstore.storage.sealing import meta_place, sealed, unsealed, waypoint_place
+from crdtstore.storage.memory_tables import MemoryReader, MemoryTables
 from crdtstore.storage.witness import went_back
 
 DISK_BYTES_DEFAULT: Final = 1 << 50
 """A disk that no test fills unless it says so: one pebibyte."""
-
-
-class _Tables:
-    """What commits made: four tables, and a lock that keeps half a commit out of sight."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.documents: dict[bytes, bytes] = {}
-        self.keys: list[bytes] = []
-        self.journal: dict[int, bytes] = {}
-        self.positions: list[int] = []
-        self.waypoints: dict[int, bytes] = {}
-        self.meta: dict[str, bytes] = {}
-        self.used_bytes = 0
-        self.commit_number = 0
-
-    def seal(self, batch: Batch) -> Batch:
-        """Return a batch with its records as they rest."""
-        return replace(
-            batch,
-            waypoints=[(at, sealed(waypoint_place(at), value)) for at, value in batch.waypoints],
-            meta={
-                name: None if value is None else sealed(meta_place(name), value)
-                for name, value in batch.meta.items()
-            },
-        )
-
-    def apply(self, batch: Batch) -> None:
-        """Change all tables by one batch."""
-        self.commit_number += 1
-        for position, value in batch.journal:
-            self.positions.append(position)
-            self.journal[position] = value
-            self.used_bytes += 8 + len(value)
-        for key, document in batch.documents:
-            self._put_document(key, document)
-        for position, value in batch.waypoints:
-            self._drop_waypoint(position)
-            self.waypoints[position] = value
-            self.used_bytes += 8 + len(value)
-        for name, record in batch.meta.items():
-            old = self.meta.pop(name, None)
-            self.used_bytes -= 0 if old is None else len(name) + len(old)
-            if record is not None:
-                self.meta[name] = record
-                self.used_bytes += len(name) + len(record)
-        self._trim(batch.trim_before)
-
-    def used_bytes_after(self, batch: Batch) -> int:
-        """Return an upper bound of the bytes used once a batch is applied."""
-        freed_bytes = 0
-        for key in {key for key, _ in batch.documents}:
-            old = self.documents.get(key)
-            freed_bytes += 0 if old is None else len(key) + len(old)
-        return self.used_bytes + batch.size_bytes() - freed_bytes
-
-    def _put_document(self, key: bytes, document: bytes | None) -> None:
-        old = self.documents.pop(key, None)
-        if old is not None:
-            self.used_bytes -= len(key) + len(old)
-        if document is not None:
-            self.documents[key] = document
-            self.used_bytes += len(key) + len(document)
-        if old is None and document is not None:
-            insort(self.keys, key)
-        elif old is not None and document is None:
-            del self.keys[bisect_right(self.keys, key) - 1]
-
-    def _drop_waypoint(self, position: int) -> None:
-        old = self.waypoints.pop(position, None)
-        if old is not None:
-            self.used_bytes -= 8 + len(old)
-
-    def _trim(self, trim_before: int) -> None:
-        if not self.positions:
-            return
-        bound = min(trim_before, self.positions[-1])
-        count = min(limits.TRIM_RECORDS_MAX, bisect_right(self.positions, bound - 1))
-        for position in self.positions[:count]:
-            self.used_bytes -= 8 + len(self.journal.pop(position))
-        del self.positions[:count]
-        bound = min(bound, self.positions[0])
-        below = sorted(position for position in self.waypoints if position < bound)
-        for position in below[: limits.TRIM_RECORDS_MAX]:
-            self._drop_waypoint(position)
-
-
-class _Reader:
-    """The reading half of the contract, over the tables."""
-
-    def __init__(self, tables: _Tables) -> None:
-        self._tables = tables
-        self._is_closed = False
-
-    def document(self, key: bytes) -> bytes | None:
-        """Return the document under a key, or None."""
-        with (tables := self._open_tables()).lock:
-            return tables.documents.get(key)
-
-    def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
-        """Return the first documents in key order whose key is above ``after``."""
-        with (tables := self._open_tables()).lock:
-            start = bisect_right(tables.keys, after)
-            keys = tables.keys[start : start + limit]
-            found = [(key, tables.documents[key]) for key in keys]
-        return found[: _count_within([len(value) for _, value in found], bytes_max)]
-
-    def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
-        """Return the first journal records, in order, whose position is above ``after``."""
-        with (tables := self._open_tables()).lock:
-            start = bisect_right(tables.positions, after)
-            positions = tables.positions[start : start + limit]
-            found = [(position, tables.journal[position]) for position in positions]
-        return found[: _count_within([len(value) for _, value in found], bytes_max)]
-
-    def journal_headers(
-        self, after: int, *, limit: int, header_bytes: int
-    ) -> list[tuple[int, bytes]]:
-        """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
-        with (tables := self._open_tables()).lock:
-            start = bisect_right(tables.positions, after)
-            positions = tables.positions[start : start + limit]
-            return [(position, tables.journal[position][:header_bytes]) for position in positions]
-
-    def journal_bounds(self) -> tuple[int, int]:
-        """Return the first and the last position of the journal, (0, 0) when it is empty."""
-        with (tables := self._open_tables()).lock:
-            if not tables.positions:
-                return 0, 0
-            return tables.positions[0], tables.positions[-1]
-
-    def waypoints(self) -> list[tuple[int, bytes]]:
-        """Return all waypoints in position order."""
-        with (tables := self._open_tables()).lock:
-            found = sorted(tables.waypoints.items())
-        return [(at, unsealed(waypoint_place(at), record)) for at, record in found]
-
-    def meta(self, name: str) -> bytes | None:
-        """Return the named record, or None."""
-        with (tables := self._open_tables()).lock:
-            record = tables.meta.get(name)
-        return None if record is None else unsealed(meta_place(name), record)
-
-    def metas(self, prefix: str) -> dict[str, bytes]:
-        """Return all named records whose name starts with ``prefix``, in order of their bytes."""
-        with (tables := self._open_tables()).lock:
-            names = [name for name in tables.meta if name.startswith(prefix)]
-            names.sort(key=str.encode)
-            found = {name: tables.meta[name] for name in names}
-        return {name: unsealed(meta_place(name), record) for name, record in found.items()}
-
-    def _open_tables(self) -> _Tables:
-        if self._is_closed:
-            raise StorageFailed("the storage was closed")
-        return self._tables
 
 
 class MemoryCopy:
@@ -198,7 +40,7 @@ class MemoryCopy:
         if batch is None:
             raise CopyInterrupted("the copy was closed")
         tables = [batch.journal, batch.documents, batch.waypoints, list(batch.meta.items())]
-        packed: bytes = msgpack.packb([*tables, self._commit_number])
+        packed: bytes = msgpack.packb([*tables, batch.index, self._commit_number])
         yield packed
 
     def close(self) -> None:
@@ -229,7 +71,7 @@ class MachineMemory:
         self._records[file_name] = (self._records[file_name][0], commit_number)
 
 
-class MemoryStorage(_Reader):
+class MemoryStorage(MemoryReader):
     """A Storage in memory.
 
     ``map_bytes_initial`` and ``map_bytes_max`` bound it as a map does, ``disk_bytes_max`` as a disk
@@ -246,9 +88,9 @@ class MemoryStorage(_Reader):
         ballast_bytes: int = limits.BALLAST_BYTES,
         fingerprint: str = "memory",
         machine: MachineMemory | None = None,
-        _tables: _Tables | None = None,
+        _tables: MemoryTables | None = None,
     ) -> None:
-        super().__init__(_tables or _Tables())
+        super().__init__(_tables or MemoryTables())
         self.disk_bytes_max = disk_bytes_max
         self.fingerprint = self._file_name = fingerprint
         self._machine = machine
@@ -327,6 +169,7 @@ class MemoryStorage(_Reader):
                     documents=[(key, tables.documents[key]) for key in tables.keys],
                     waypoints=sorted(tables.waypoints.items()),
                     meta=dict(tables.meta),
+                    index=[(key, True) for key in tables.index],
                 ),
                 tables.commit_number,
             )
@@ -370,30 +213,22 @@ class MemoryStorage(_Reader):
         self._next_failure = error
 
 
-def _unpacked(packed: bytes) -> _Tables:
-    journal, documents, waypoints, meta, commit_number = msgpack.unpackb(packed, use_list=False)
-    tables = _Tables()
-    tables.apply(Batch(list(journal), list(documents), list(waypoints), dict(meta)))
+def _unpacked(packed: bytes) -> MemoryTables:
+    journal, documents, waypoints, meta, index, commit_number = msgpack.unpackb(
+        packed, use_list=False
+    )
+    tables = MemoryTables()
+    tables.apply(Batch(list(journal), list(documents), list(waypoints), dict(meta), list(index)))
     tables.commit_number = commit_number
     return tables
 
 
-def _check_order(tables: _Tables, batch: Batch) -> None:
+def _check_order(tables: MemoryTables, batch: Batch) -> None:
     last = tables.positions[-1] if tables.positions else 0
     for position, _ in batch.journal:
         assert position > last, f"journal position {position} does not follow {last}"
         last = position
     assert len(batch.documents) <= limits.BATCH_DOCUMENTS_MAX, "a batch has too many documents"
-    for key, _ in batch.documents:
+    for key, _ in (*batch.documents, *batch.index):
         assert 0 < len(key) <= limits.DOCUMENT_KEY_BYTES_MAX, f"a key has {len(key)} bytes"
     assert all(batch.meta), "a meta record needs a name"
-
-
-def _count_within(sizes_bytes: list[int], bytes_max: int) -> int:
-    """Return how many leading sizes fit into ``bytes_max``, at least one."""
-    total_bytes = 0
-    for count, size_bytes in enumerate(sizes_bytes):
-        total_bytes += size_bytes
-        if total_bytes > bytes_max and count > 0:
-            return count
-    return len(sizes_bytes)

@@ -25,7 +25,7 @@ from hypothesis.strategies import SearchStrategy
 from crdtstore import limits
 from crdtstore.model.cells import DENIAL, GRANT, KIND_OF_LETTER, Cell, join_cells, parse_key
 from crdtstore.model.document import Document
-from crdtstore.model.profile import resolve
+from crdtstore.model.golden import resolve
 from crdtstore.model.values import pack
 from crdtstore.schema import Schema
 from crdtstore.testing import strategies

@@ -74,7 +74,7 @@ def answer(task: bytes) -> bytes:
         choose = getattr(choose, part)
     places = []
     for claims in reversed(questions):
-        candidates = [undecided(claim, "ann", "field") for claim in claims]
+        candidates = [undecided(claim, "field") for claim in claims]
         chosen = choose(tuple(candidates))
         places.append([candidate is chosen for candidate in candidates].index(True))
     return pack(places[::-1])

@@ -1,7 +1,8 @@
 """The laws of a survivorship policy, and the proof that one keeps them.
 
 Replicas converge when they show the same profile for the same cells. A policy stands between the
-two, so it has to be a function of the set of candidates. Each law is one way in which it is not:
+two, so it has to be a function of the set of candidates, which may be of several profiles of one
+person. Each law is one way in which it is not:
 
 | law        | demands                                                                       |
 |------------|-------------------------------------------------------------------------------|
@@ -39,7 +40,7 @@ Claims: TypeAlias = Sequence[Claim]
 OwnFunction: TypeAlias = Callable[[tuple[Candidate, ...]], Candidate]
 
 _ELSEWHERE_MOST: Final = 100
-_PROFILE, _FIELD = "ann", "field"
+_FIELD: Final = "field"
 
 
 def check_policy(
@@ -79,7 +80,7 @@ def check_policy(
 def _claims(
     policy: Policy, values: SearchStrategy[Any] | None, sources: Sequence[str]
 ) -> SearchStrategy[list[Claim]]:
-    """Return two or more claims to a field, one of each source, among them those of the policy."""
+    """Return two or more claims to a field, the sources of the policy among theirs."""
     names = dict.fromkeys([*sources, *policy.sources, *policy.trust, *strategies.SOURCES])
     present = None if values is None else values.map(_cell_value).filter(_stands)
     return strategies.rival_claims(tuple(names), present)
@@ -178,7 +179,7 @@ def _chosen(policy: Policy, claims: Claims) -> Claim:
     """Return the claim that a policy chooses, with its candidates in just this order."""
     if policy.choose is None:
         return survivor(claims, policy)
-    candidates = tuple(undecided(claim, _PROFILE, _FIELD) for claim in claims)
+    candidates = tuple(undecided(claim, _FIELD) for claim in claims)
     try:
         chosen = policy.choose(candidates)
     except BaseException as error:
@@ -200,12 +201,12 @@ def _chosen(policy: Policy, claims: Claims) -> Claim:
 
 def unpack_claim(packed: bytes) -> Claim:
     """Return a claim from the bytes that ``pack`` made of it."""
-    timestamp, origin, source, value = msgpack.unpackb(packed, timestamp=3)
-    return timestamp, origin, source, value
+    timestamp, origin, source, value, profile_id = msgpack.unpackb(packed, timestamp=3)
+    return timestamp, origin, source, value, profile_id
 
 
 def _say(claim: Claim) -> str:
-    return f"{claim[2]}: {from_cell_value(claim[3])!r} at {claim[0]}"
+    return f"{claim[2]} of {claim[4]}: {from_cell_value(claim[3])!r} at {claim[0]}"
 
 
 def _list(claims: Claims) -> str:

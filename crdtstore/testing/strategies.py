@@ -41,6 +41,7 @@ from crdtstore.schema import GROUP_POLICIES, KINDS, Field, Group, Policy, Schema
 FIELDS: Final = ("name", "address.city", "größe")
 SOURCES: Final = ("cdp", "salesforce", "steward")
 ORIGINS: Final = (0x1F3A5C7E9B2D4F61, 0x6C8E1A3B5D7F9021)
+PROFILE_IDS: Final = ("p1", "p2")
 LETTERS: Final = (REGISTER, COUNTER, SET, DENIAL, GRANT)
 
 _DAY: Final = 86_400_000 << 16
@@ -182,9 +183,9 @@ def claims() -> SearchStrategy[list[Claim]]:
 def rival_claims(
     sources: Sequence[str], values: SearchStrategy[CellValue] | None = None
 ) -> SearchStrategy[list[Claim]]:
-    """Two or more claims to a field, at most one of each source, as a document holds them."""
+    """Two or more claims to a field, at most one of each source and profile of a person."""
     claim = _claim_of(st.sampled_from(sources), _present() if values is None else values)
-    return st.lists(claim, min_size=2, max_size=6, unique_by=lambda claim: claim[2])
+    return st.lists(claim, min_size=2, max_size=6, unique_by=lambda claim: (claim[2], claim[4]))
 
 
 def _present() -> SearchStrategy[CellValue]:
@@ -195,7 +196,9 @@ def _claim_of(
     sources: SearchStrategy[str], values: SearchStrategy[CellValue]
 ) -> SearchStrategy[Claim]:
     moment = st.one_of(st.integers(1, 4), st.integers(0, 400).map(lambda days: (days + 1) * _DAY))
-    return st.tuples(moment, st.sampled_from(ORIGINS), sources, values)
+    return st.tuples(
+        moment, st.sampled_from(ORIGINS), sources, values, st.sampled_from(PROFILE_IDS)
+    )
 
 
 @st.composite

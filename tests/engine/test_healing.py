@@ -3,8 +3,9 @@
 import pytest
 
 from crdtstore import limits
+from crdtstore.engine.identifiers import INDEX_NOTE
 from crdtstore.errors import FrameCorrupt, StorageCorrupt, StorageFull
-from crdtstore.model.operations import increment
+from crdtstore.model.operations import add, increment
 from crdtstore.model.values import pack
 from crdtstore.sync.ranges import ABSENT, Range, Summary
 from tests.engine.stores import fail, frames, open_store, reopened, send, state
@@ -303,3 +304,24 @@ def test_only_what_rests_is_given_away():
     assert b"new" in healing.entries_at_rest("p001")[0]
     assert healing.digest_at_rest("nobody") == ABSENT
     assert len(frames(store)) == 2
+
+
+def test_a_healed_document_is_indexed_and_the_index_is_built_anew_at_the_next_start():
+    one, two = pair()
+    for store in (one, two):
+        store.write("p007", {"identifiers": add("user_id:7")}, source="crm")
+        store.commit(checkpoint=True)
+    send(one, two)
+    send(two, one)
+    one.commit(checkpoint=True)
+    two.commit(checkpoint=True)
+    damage(two, "p007")
+    two = reopened(two)
+    give(one, two, "p007")
+    two.commit()
+    assert two.read("p007")["identifiers"] == ["user_id:7"]
+    assert two.verify().is_sound
+    assert two.storage.meta(INDEX_NOTE) is None
+    two = reopened(two)
+    assert two.storage.meta(INDEX_NOTE) is not None
+    assert two.verify().is_sound

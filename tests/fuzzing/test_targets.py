@@ -93,7 +93,7 @@ def test_a_target_finds_what_takes_too_much_memory_or_time() -> None:
 def test_a_target_finds_damage_that_makes_another_value(monkeypatch: pytest.MonkeyPatch) -> None:
     flip_in_meta = bytes((0, 1, 0, 0, 3, 3))
     stored.run_records(flip_in_meta)
-    module = "crdtstore.storage.memory_storage.unsealed"
+    module = "crdtstore.storage.memory_tables.unsealed"
     monkeypatch.setattr(module, lambda place, record: record[:-8])
     found = 0
     for record in range(12):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crdtstore.model.profile import explain, resolve
+from crdtstore.model.golden import explain, resolve
 from crdtstore.model.survivorship import (
     POLICIES,
     length_of,
@@ -77,7 +77,7 @@ def test_source_priority_keeps_the_best_source_and_its_newest_value(claims, poli
 @given(strategies.claims(), strategies.policies(["frequency"]))
 def test_frequency_keeps_a_value_that_no_other_is_asserted_by_more_sources_than(claims, policy):
     def sources_of(claim):
-        return len({other[2] for other in claims if pack(other[3]) == pack(claim[3])})
+        return len({(other[2], other[4]) for other in claims if pack(other[3]) == pack(claim[3])})
 
     chosen = survivor(claims, policy)
     assert sources_of(chosen) == max(sources_of(claim) for claim in claims)
@@ -85,10 +85,10 @@ def test_frequency_keeps_a_value_that_no_other_is_asserted_by_more_sources_than(
 
 def test_frequency_counts_types_apart():
     claims = [
-        (9, 1, "cdp", True),
-        (8, 1, "hubspot", 1.0),
-        (1, 1, "salesforce", 1),
-        (2, 1, "steward", 1),
+        (9, 1, "cdp", True, "p"),
+        (8, 1, "hubspot", 1.0, "p"),
+        (1, 1, "salesforce", 1, "p"),
+        (2, 1, "steward", 1, "p"),
     ]
     assert survivor(claims, frequency()) is claims[3]
 

@@ -13,7 +13,7 @@ from crdtstore.model.cells import (
     set_key,
 )
 from crdtstore.model.document import Document
-from crdtstore.model.profile import explain
+from crdtstore.model.golden import explain
 from crdtstore.model.values import to_cell_value
 from crdtstore.schema import (
     Field,

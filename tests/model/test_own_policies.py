@@ -76,7 +76,7 @@ def test_it_is_shown_candidates_newest_first_with_nothing_decided():
         rule="",
         profile_id="ann",
     )
-    assert newest.recency > oldest.recency == (oldest.timestamp, origin, "crm")
+    assert newest.recency > oldest.recency == (oldest.timestamp, origin, "crm", "ann")
     assert oldest.at < newest.at
     assert oldest.at.replace(second=0, microsecond=0) == AT.replace(second=0)
 

@@ -15,7 +15,8 @@ from crdtstore.model.cells import (
     set_key,
 )
 from crdtstore.model.document import Document
-from crdtstore.model.profile import FieldConflict, explain, resolve
+from crdtstore.model.golden import explain, resolve
+from crdtstore.model.profile import FieldConflict
 from crdtstore.model.values import to_cell_value
 from crdtstore.schema import (
     Field,

@@ -75,6 +75,7 @@ def test_empty_storage_has_nothing(storage: Storage) -> None:
     assert storage.waypoints() == []
     assert storage.meta("origin") is None
     assert storage.metas("") == {}
+    assert storage.index(b"", b"", limit=10) == []
 
 
 def test_committed_batch_is_there_after_reopening(place: Place) -> None:
@@ -83,6 +84,7 @@ def test_committed_batch_is_there_after_reopening(place: Place) -> None:
         documents=[(b"zoe", b"z"), (b"anna", b"")],
         waypoints=[(8, b"note")],
         meta={"origin": b"\x00", "cursor/crm": b""},
+        index=[(b"key", True)],
     )
     place.open().commit(batch)
     for is_reopened in (False, True, True):
@@ -96,6 +98,7 @@ def test_committed_batch_is_there_after_reopening(place: Place) -> None:
         assert storage.waypoints() == [(8, b"note")]
         assert storage.meta("origin") == b"\x00"
         assert storage.meta("cursor/crm") == b""
+        assert storage.index(b"", b"", limit=9) == [b"key"]
 
 
 def test_none_deletes_and_later_change_wins(storage: Storage) -> None:
@@ -154,6 +157,33 @@ def test_metas_are_found_by_prefix(storage: Storage) -> None:
     assert storage.metas("cursor/") == {"cursor/a": b"1", "cursor/é": b"2"}
     assert list(storage.metas("")) == ["a", "cursor", "cursor/a", "cursor/é", "cursos"]
     assert storage.metas("none") == {}
+
+
+def test_index_keys_are_found_by_prefix_in_pages(storage: Storage) -> None:
+    keys = [b"ia\x00p", b"ia\x00q", b"ia\x00r", b"ib\x00p", b"i", b"j", b"\xff"]
+    storage.commit(Batch(index=[(key, True) for key in keys]))
+    assert storage.index(b"", b"", limit=99) == sorted(keys)
+    assert storage.index(b"ia\x00", b"", limit=2) == [b"ia\x00p", b"ia\x00q"]
+    assert storage.index(b"ia\x00", b"ia\x00q", limit=2) == [b"ia\x00r"]
+    assert storage.index(b"ia\x00", b"ia\x00r", limit=2) == []
+    assert storage.index(b"ia\x00", b"a", limit=1) == [b"ia\x00p"]
+    assert storage.index(b"none", b"", limit=1) == []
+
+
+def test_index_keys_come_and_go(storage: Storage) -> None:
+    storage.commit(Batch(index=[(b"a", True), (b"b", True), (b"missing", False)]))
+    used_bytes = storage.size().used_bytes
+    storage.commit(Batch(index=[(b"a", False), (b"b", True), (b"c", False), (b"c", True)]))
+    assert storage.index(b"", b"", limit=9) == [b"b", b"c"]
+    assert storage.size().used_bytes == used_bytes
+    with pytest.raises(AssertionError):
+        storage.commit(Batch(index=[(b"", True)]))
+
+
+def test_taking_index_keys_away_is_relief(storage: Storage) -> None:
+    assert Batch(index=[(b"a", False)]).is_relief()
+    assert not Batch(index=[(b"a", False), (b"b", True)]).is_relief()
+    assert Batch(index=[(b"abc", True)]).size_bytes() == 3
 
 
 def test_positions_must_ascend(storage: Storage) -> None:
@@ -298,6 +328,7 @@ def test_closed_storage_refuses(storage: Storage) -> None:
         storage.waypoints,
         lambda: storage.meta("a"),
         lambda: storage.metas(""),
+        lambda: storage.index(b"", b"", limit=1),
         lambda: storage.commit(Batch()),
         storage.grow,
         storage.size,

@@ -49,6 +49,7 @@ class StorageMachine(RuleBasedStateMachine):
         documents=changes,
         notes=st.lists(st.tuples(st.integers(0, 900), sizes_bytes), max_size=3),
         meta=st.dictionaries(names, st.none() | sizes_bytes, max_size=4),
+        index=st.lists(st.tuples(keys, st.booleans()), max_size=6),
         trim=st.none() | st.integers(-5, 1_000),
     )
     def commit(
@@ -57,6 +58,7 @@ class StorageMachine(RuleBasedStateMachine):
         documents: list[tuple[bytes, int | None]],
         notes: list[tuple[int, int]],
         meta: dict[str, int | None],
+        index: list[tuple[bytes, bool]],
         trim: int | None,
     ) -> None:
         batch = Batch()
@@ -66,6 +68,7 @@ class StorageMachine(RuleBasedStateMachine):
         batch.documents = [(key, self.change(size_bytes)) for key, size_bytes in documents]
         batch.waypoints = [(max(0, self.last - back), self.value(size)) for back, size in notes]
         batch.meta = {name: self.change(size_bytes) for name, size_bytes in meta.items()}
+        batch.index = index
         batch.trim_before = 0 if trim is None else max(0, self.last - trim)
         self.model.commit(batch)
         while True:
@@ -104,6 +107,11 @@ class StorageMachine(RuleBasedStateMachine):
         assert self.real.journal(after, limit=limit, bytes_max=bytes_max) == expected
         headers = self.model.journal_headers(after, limit=limit, header_bytes=9)
         assert self.real.journal_headers(after, limit=limit, header_bytes=9) == headers
+
+    @rule(prefix=keys | st.just(b""), after=keys | st.just(b""), limit=st.integers(1, 9))
+    def read_index(self, prefix: bytes, after: bytes, limit: int) -> None:
+        expected = self.model.index(prefix, after, limit=limit)
+        assert self.real.index(prefix, after, limit=limit) == expected
 
     @rule(prefix=st.sampled_from(["", "c", "cursor/", "cursor/a", "é", "zz"]))
     def read_metas(self, prefix: str) -> None:

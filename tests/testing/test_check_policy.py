@@ -65,6 +65,11 @@ def most_said(candidates):
     return max(candidates, key=lambda one: (said.count(one.value), one.recency))
 
 
+def one_of_each_source(candidates):
+    by_source = {one.source: one for one in candidates}  # of a person there may be two
+    return newest(by_source.values())
+
+
 def in_turn(candidates):
     ordered = sorted(candidates, key=lambda one: one.recency)
     return ordered[next(counting) % len(ordered)]
@@ -98,6 +103,7 @@ TOKEN = "the one and only"
     [
         (first, None, "order"),
         (last_of_the_longest, st.text(max_size=3), "order"),
+        (one_of_each_source, None, "order"),
         (most_said, st.sampled_from("ab"), "repetition"),
         (in_turn, None, "order|repetition|memory"),
         (sticky, None, "memory"),
@@ -114,14 +120,16 @@ def test_a_policy_that_breaks_a_law_is_found(policy, values, law):
 
 
 def test_another_process_is_asked_in_the_opposite_order():
-    one = [(1, 7, "cdp", "a"), (2, 7, "crm", "b")]
-    two = [(1, 7, "crm", "c"), (2, 7, "cdp", "d")]
+    one = [(1, 7, "cdp", "a", "ann"), (2, 7, "crm", "b", "ann")]
+    two = [(1, 7, "crm", "c", "ann"), (2, 7, "cdp", "d", "ann")]
     assert survivors_elsewhere(loyal, [one, two]) == [1, 0]
     assert survivors_elsewhere(newest, [one, two, one]) == [1, 1, 1]
 
 
 def test_what_another_process_cannot_find_is_not_asked_there():
-    assert survivors_elsewhere(lambda candidates: candidates[0], [[(1, 7, "cdp", "a")]]) == []
+    assert (
+        survivors_elsewhere(lambda candidates: candidates[0], [[(1, 7, "cdp", "a", "ann")]]) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,8 +214,8 @@ def test_in_a_group_the_values_are_maps():
 
 
 @given(strategies.rival_claims(strategies.SOURCES))
-def test_rival_claims_are_of_different_sources(claims):
-    assert len({claim[2] for claim in claims}) == len(claims) >= 2
+def test_rival_claims_are_of_different_sources_or_profiles(claims):
+    assert len({(claim[2], claim[4]) for claim in claims}) == len(claims) >= 2
 
 
 def test_a_script_that_proves_its_policy_at_its_top_level_ends(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from crdtstore import Field, Schema, Write, add, increment, remove, revoke
 from crdtstore.errors import ProfileErased, VersionMismatch
-from crdtstore.model import profile as profiles
+from crdtstore.model import golden
 from crdtstore.schema import custom
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing import LawBroken, Trial, histories, schemas
@@ -158,7 +158,7 @@ def test_what_nobody_wrote_is_found():
 
 
 def test_a_wrong_sum_is_found(monkeypatch):
-    monkeypatch.setattr(profiles, "_sum_of", max)
+    monkeypatch.setattr(golden, "_sum_of", max)
     trial = trial_of()
     trial.run("visit", at="eu")
     trial.run("visit", at="us")

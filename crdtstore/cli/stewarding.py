@@ -1,0 +1,105 @@
+"""The command ``person``: finding and showing persons, and what stewards decide."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from crdtstore.cli.asking import client_of, print_candidates
+from crdtstore.cli.client import RequestFailed
+from crdtstore.cli.tables import print_json, print_line, print_table, show_value
+
+EPILOG = """\
+examples:
+  crdtstore person find email:ann@example.com
+  crdtstore person show crm-17
+  crdtstore person explain crm-17 --field name
+  crdtstore person merge crm-17 cdp-4711
+  crdtstore person unmerge crm-17 cdp-4711           and what is bound to each
+  crdtstore person unmerge crm-17                    from all others of its person
+  crdtstore person not-match crm-17 cdp-4711
+  crdtstore person pin crm-17 name=Ann               name:=null ends it
+  crdtstore person ignore crm-17 name --of crm
+"""
+
+_VERBS = ("find", "show", "explain", "merge", "unmerge", "not-match", "pin", "ignore", "regard")
+
+
+def add_person_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``crdtstore person``."""
+    command.add_argument("verb", choices=_VERBS, metavar="VERB", help=", ".join(_VERBS))
+    command.add_argument(
+        "words", nargs="+", metavar="WORD", help="an identifier, profile ids, or a field"
+    )
+    command.add_argument("--field", help="explain only this field")
+    command.add_argument("--of", metavar="SOURCE", help="the source of a candidate to ignore")
+    command.add_argument("--source", help="who decides (steward)")
+
+
+def run_person(arguments: argparse.Namespace) -> int:
+    """Find or show a person, or decide something about one."""
+    client, verb, words = client_of(arguments), arguments.verb, arguments.words
+    if verb == "find":
+        (identifier,) = _exactly(arguments, 1)
+        return _show(arguments, client.get("/v1/persons", identifier=identifier))
+    if verb in ("show", "explain"):
+        (profile_id,) = _exactly(arguments, 1)
+        path = f"/v1/persons/{quote(profile_id, safe='')}"
+        if verb == "show":
+            return _show(arguments, client.get(path))
+        answer = client.get(path + "/explain", field=arguments.field)
+        if arguments.json:
+            print_json(answer)
+        else:
+            print_candidates(answer, with_profile=True)
+        return 0
+    body: dict[str, Any]
+    if verb == "pin":
+        profile_id, assignment = _exactly(arguments, 2)
+        field, value = _assigned(assignment)
+        body = {"profile": profile_id, "field": field, "value": value}
+    elif verb in ("ignore", "regard"):
+        profile_id, field = _exactly(arguments, 2)
+        if arguments.of is None:
+            raise RequestFailed("whose candidate? give --of SOURCE")
+        body = {"profile": profile_id, "field": field, "of": arguments.of}
+    else:
+        body = {"profiles": words}
+    if arguments.source is not None:
+        body["source"] = arguments.source
+    return _show(arguments, client.post(f"/v1/persons/{verb}", body))
+
+
+def _show(arguments: argparse.Namespace, person: Mapping[str, Any]) -> int:
+    if arguments.json:
+        print_json(person)
+        return 0
+    rows = [(field, show_value(value)) for field, value in person["fields"].items()]
+    print_table(("FIELD", "VALUE"), rows, f"{person['id']}  version {person['version']}")
+    print_line(f"profiles: {', '.join(person['profiles'])}")
+    for link in person["dropped"]:
+        ends = " - ".join(filter(None, (link["profile"], link["other"])))
+        print_line(f"dropped: {link['identifier']} of {ends}: {link['reason']}")
+    for other in person.get("others", ()):
+        print_line(f"held by person {other} too")
+    return 0
+
+
+def _exactly(arguments: argparse.Namespace, count: int) -> list[str]:
+    words: list[str] = arguments.words
+    if len(words) != count:
+        raise RequestFailed(f"person {arguments.verb} takes {count} words; see person --help")
+    return words
+
+
+def _assigned(word: str) -> tuple[str, Any]:
+    field, separator, text = word.partition("=")
+    if not separator:
+        raise RequestFailed(f"{word!r} is not FIELD=TEXT or FIELD:=JSON")
+    if not field.endswith(":"):
+        return field, text
+    try:
+        return field[:-1], json.loads(text)
+    except ValueError as error:
+        raise RequestFailed(f"{word!r}: what follows := is not JSON ({error})") from error

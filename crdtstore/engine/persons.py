@@ -1,0 +1,290 @@
+"""Persons of a store: finding, reading and explaining them, and what stewards decide.
+
+Nothing about a person is stored but what the documents of its profiles say. So every replica with
+the same documents and rules finds the same persons, and what a steward takes back is as if it had
+never been.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from crdtstore import limits
+from crdtstore.engine.components import Component, Exploration
+from crdtstore.engine.documents import Documents
+from crdtstore.engine.edges import (
+    Edge,
+    edits,
+    planned_merge,
+    planned_not_match,
+    planned_parting,
+    planned_unmerge,
+)
+from crdtstore.engine.listing import living_document
+from crdtstore.engine.replication import Replication
+from crdtstore.engine.writes import WriteResult
+from crdtstore.errors import (
+    InvalidInput,
+    KindConflict,
+    LimitExceeded,
+    PersonNotFound,
+    StorageFull,
+)
+from crdtstore.identity_rules import (
+    IGNORED,
+    PIN_PREFIX,
+    RESERVED_PREFIX,
+)
+from crdtstore.model.candidates import Candidate
+from crdtstore.model.cells import SEPARATOR, decode_element, parse_key, register_key
+from crdtstore.model.document import Document
+from crdtstore.model.gathering import ignored_element
+from crdtstore.model.golden import explain_all, resolve_all
+from crdtstore.model.identifiers import identifier, profile_id_for
+from crdtstore.model.operations import EditSet, SetValue
+from crdtstore.model.persons import DroppedLink, PersonGroup
+from crdtstore.model.profile import Profile
+from crdtstore.model.values import Value
+from crdtstore.names import check_field_name, check_source_name
+from crdtstore.schema import Schema
+from crdtstore.storage.contract import Storage
+
+STEWARD: Final = "steward"
+"""The source under which decisions are stored unless the caller names another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person: the ids of its profiles, and the golden record over all of them.
+
+    ``id`` is the id of one of the profiles; the others lead to the same person. ``dropped`` are
+    links that the rules do not let hold: see ``crdtstore.model.persons``.
+    """
+
+    id: str
+    profiles: tuple[str, ...]
+    record: Profile
+    dropped: tuple[DroppedLink, ...]
+
+    @property
+    def version(self) -> str:
+        """An opaque token: changes whenever the person gains, loses or changes a profile."""
+        return self.record.version
+
+
+class Writer(Protocol):
+    """What takes the writes of stewards: a store."""
+
+    def write(self, profile_id: str, fields: Mapping[str, Any], *, source: str) -> WriteResult:
+        """Apply what a source says about a profile."""
+        ...
+
+
+class Persons:
+    """The persons of one store. ``read`` and ``explain`` take the id of any profile of a person.
+
+    A decision is applied at once, and durable after a commit, as any write; it is a write of
+    ``source`` to the profiles concerned, and replicates with them.
+    """
+
+    def __init__(
+        self,
+        store: Writer,
+        storage: Storage,
+        documents: Documents,
+        schema: Schema,
+        replication: Replication,
+        has_index: bool,
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._documents = documents
+        self._schema = schema
+        self._rules = schema.identity
+        self._replication = replication
+        self._has_index = has_index
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def find(self, kind: str, value: str, *, limit: int = 10) -> list[Person]:
+        """Return the persons with a profile that holds an identifier, at most ``limit`` of them.
+
+        The one that has held it for longest comes first; there are several only if a rule keeps
+        them apart. Raises PersonNotFound if there is none, or the identifier is blocked or held by
+        too many; InvalidValue for what is no identifier.
+        """
+        text = identifier(kind, value, region=self._rules.phone_region)
+        if self._rules.is_blocked(text):
+            raise PersonNotFound(text, "it is blocked")
+        exploration = self._exploration()
+        holders = exploration.holders(text)
+        if holders is None:
+            number = limits.IDENTIFIER_PROFILES_MAX
+            raise PersonNotFound(text, f"more than {number:,} profiles hold it")
+        if not holders:
+            raise PersonNotFound(text)
+        groups: list[PersonGroup] = []
+        for holder in sorted(holders, key=lambda each: exploration.since(each, text)):
+            if len(groups) < limit and not any(holder in group.profiles for group in groups):
+                groups.append(exploration.component([holder]).person(holder, self._rules))
+        return [self._person(group) for group in groups]
+
+    def read(self, profile_id: str) -> Person:
+        """Return the person of a profile; raises ProfileNotFound or ProfileErased."""
+        return self._person(self._group(profile_id))
+
+    def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
+        """Return every candidate of every field (or of one) of a person, with its profile."""
+        documents = self._cells(self._group(profile_id).profiles)
+        return explain_all(documents, self._schema, self._replication.names, field)
+
+    def profile_id_for(self, *identifiers: str) -> str:
+        """Return the id for a new profile with these identifiers: the same on every replica."""
+        return profile_id_for(self._replication.identity.space, identifiers, self._rules)
+
+    # --- which profiles are one person --------------------------------------------------------
+
+    def merge(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
+        """Say that two profiles are of one person; return it.
+
+        Limits of types do not count against a steward. Raises MergeRefused if the person would have
+        more profiles or identifiers than the rules allow.
+        """
+        self._check_source(source)
+        component = self._both(profile_id, other_id)
+        return self._apply(
+            planned_merge(component, self._rules, profile_id, other_id), profile_id, source
+        )
+
+    def unmerge(
+        self, profile_id: str, other_id: str | None = None, *, source: str = STEWARD
+    ) -> Person:
+        """Part two profiles, and what is bound to each; or one from all others of its person.
+
+        Return the person of the first. A merge that is taken back leaves both golden records as
+        they were before it.
+        """
+        self._check_source(source)
+        if other_id is None:
+            edges = planned_parting(self._sound_component(profile_id), self._rules, profile_id)
+        else:
+            component = self._both(profile_id, other_id)
+            edges = planned_unmerge(component, self._rules, profile_id, other_id)
+        return self._apply(edges, profile_id, source)
+
+    def not_match(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
+        """Say that two profiles are of two persons, now and later; return that of the first."""
+        self._check_source(source)
+        component = self._both(profile_id, other_id)
+        return self._apply(planned_not_match(component, profile_id, other_id), profile_id, source)
+
+    # --- what the golden record shows ---------------------------------------------------------
+
+    def pin(self, profile_id: str, field: str, value: Value, *, source: str = STEWARD) -> Person:
+        """Have a value survive in the golden record, whatever sources say; None ends that.
+
+        The pin is stored with the profile named. Raises KindConflict if the field is no register.
+        """
+        check_field_name(field)
+        self._check_source(source)
+        group = self._group(profile_id)
+        document = self._documents.get(profile_id)
+        kinds = {parse_key(key).letter for key in document.cells if parse_key(key).field == field}
+        is_register = self._schema.kind_of(field) in (None, "register") and kinds <= {"r"}
+        if not is_register or field.startswith(RESERVED_PREFIX):
+            raise KindConflict(f"field {field!r} is no register, and only a register is pinned")
+        pinned = group.profiles if value is None else (profile_id,)
+        for member in pinned:
+            self._store.write(member, {PIN_PREFIX + field: SetValue(value)}, source=source)
+        return self.read(profile_id)
+
+    def ignore(
+        self, profile_id: str, field: str, of_source: str, *, source: str = STEWARD
+    ) -> Person:
+        """Leave a profile's candidate out, for as long as its source says the same.
+
+        Raises InvalidInput if that source has no value there.
+        """
+        self._check_candidate(field, of_source, source)
+        cell = self._living(profile_id).cells.get(register_key(field, of_source))
+        if cell is None or cell[2] is None:
+            raise InvalidInput(
+                f"source {of_source!r} has no value for field {field!r} of profile {profile_id!r}"
+            )
+        element = ignored_element(field, of_source, cell[2])
+        self._store.write(profile_id, {IGNORED: EditSet(add=(element,))}, source=source)
+        return self.read(profile_id)
+
+    def regard(
+        self, profile_id: str, field: str, of_source: str, *, source: str = STEWARD
+    ) -> Person:
+        """Let a profile's candidates that were ignored count again."""
+        self._check_candidate(field, of_source, source)
+        beginning = SEPARATOR.join((field, of_source, ""))
+        elements = {
+            str(decode_element(parsed.element))
+            for parsed in map(parse_key, self._living(profile_id).cells)
+            if parsed.field == IGNORED and parsed.letter == "s"
+        }
+        gone = tuple(sorted(each for each in elements if each.startswith(beginning)))
+        if gone:
+            self._store.write(profile_id, {IGNORED: EditSet(remove=gone)}, source=source)
+        return self.read(profile_id)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _exploration(self) -> Exploration:
+        if not self._has_index:
+            raise StorageFull(
+                "there was no room to build the index of identifiers; make room, and open again"
+            )
+        return Exploration(self._storage, self._documents, self._rules)
+
+    def _check_source(self, source: str) -> None:
+        check_source_name(source)
+        self._schema.check_source(source)
+
+    def _check_candidate(self, field: str, of_source: str, source: str) -> None:
+        check_field_name(field)
+        check_source_name(of_source)
+        self._check_source(source)
+
+    def _living(self, profile_id: str) -> Document:
+        return living_document(self._documents, profile_id)
+
+    def _component(self, *profile_ids: str) -> Component:
+        for profile_id in profile_ids:
+            self._living(profile_id)
+        return self._exploration().component(profile_ids)
+
+    def _group(self, profile_id: str) -> PersonGroup:
+        return self._component(profile_id).person(profile_id, self._rules)
+
+    def _sound_component(self, *profile_ids: str) -> Component:
+        component = self._component(*profile_ids)
+        if component.is_too_large:
+            size, most = len(component.identities) + 1, limits.COMPONENT_PROFILES_MAX
+            raise LimitExceeded("what hangs together with the profile", size, most, "profiles")
+        return component
+
+    def _both(self, profile_id: str, other_id: str) -> Component:
+        if profile_id == other_id:
+            raise InvalidInput(f"profile {profile_id!r} is one profile; name two")
+        return self._sound_component(profile_id, other_id)
+
+    def _apply(self, edges: Iterable[Edge], profile_id: str, source: str) -> Person:
+        for changed_id, fields in edits(edges).items():
+            self._store.write(changed_id, fields, source=source)
+        return self.read(profile_id)
+
+    def _cells(self, profile_ids: Iterable[str]) -> list[tuple[str, Any]]:
+        return [(profile_id, self._documents.get(profile_id).cells) for profile_id in profile_ids]
+
+    def _person(self, group: PersonGroup) -> Person:
+        state = hashlib.blake2b(digest_size=8, person=b"crdtstore.person")
+        for profile_id in group.profiles:
+            state.update(f"{profile_id}\x1f{self._documents.get(profile_id).version}\x1f".encode())
+        version = f"{len(group.profiles):x}-{state.hexdigest()}"
+        record = resolve_all(group.id, version, self._cells(group.profiles), self._schema)
+        return Person(group.id, group.profiles, record, group.dropped)

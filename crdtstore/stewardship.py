@@ -1,0 +1,73 @@
+"""Stewardship: the persons of a running replica; a decision is answered when it is durable."""
+
+from collections.abc import Callable
+from typing import Any
+
+from crdtstore.engine.persons import STEWARD, Person
+from crdtstore.group_commit import GroupCommit
+from crdtstore.model.candidates import Candidate
+from crdtstore.model.values import Value
+from crdtstore.store import Store
+
+
+class ReplicaPersons:
+    """What ``Store.persons`` does, on a replica: ``await replica.persons.merge("a", "b")``."""
+
+    def __init__(self, store: Store, commits: GroupCommit) -> None:
+        self._store = store
+        self._commits = commits
+
+    def find(self, kind: str, value: str, *, limit: int = 10) -> list[Person]:
+        """Return the persons that hold an identifier; raises PersonNotFound or InvalidValue."""
+        return self._store.persons.find(kind, value, limit=limit)
+
+    def read(self, profile_id: str) -> Person:
+        """Return the person of a profile; raises ProfileNotFound or ProfileErased."""
+        return self._store.persons.read(profile_id)
+
+    def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
+        """Return every candidate of every field (or of one) of a person, with its profile."""
+        return self._store.persons.explain(profile_id, field)
+
+    def profile_id_for(self, *identifiers: str) -> str:
+        """Return the id for a new profile with these identifiers: the same on every replica."""
+        return self._store.persons.profile_id_for(*identifiers)
+
+    async def merge(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
+        """Say that two profiles are of one person; raises MergeRefused if a rule forbids it."""
+        return await self._kept(self._store.persons.merge, profile_id, other_id, source=source)
+
+    async def unmerge(
+        self, profile_id: str, other_id: str | None = None, *, source: str = STEWARD
+    ) -> Person:
+        """Part two profiles, and what is bound to each; or one from all others of its person."""
+        return await self._kept(self._store.persons.unmerge, profile_id, other_id, source=source)
+
+    async def not_match(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
+        """Say that two profiles are of two persons, now and later."""
+        return await self._kept(self._store.persons.not_match, profile_id, other_id, source=source)
+
+    async def pin(
+        self, profile_id: str, field: str, value: Value, *, source: str = STEWARD
+    ) -> Person:
+        """Have a value survive, whatever sources say; None ends that."""
+        return await self._kept(self._store.persons.pin, profile_id, field, value, source=source)
+
+    async def ignore(
+        self, profile_id: str, field: str, of_source: str, *, source: str = STEWARD
+    ) -> Person:
+        """Leave a profile's candidate out, for as long as its source says the same."""
+        ignore = self._store.persons.ignore
+        return await self._kept(ignore, profile_id, field, of_source, source=source)
+
+    async def regard(
+        self, profile_id: str, field: str, of_source: str, *, source: str = STEWARD
+    ) -> Person:
+        """Let a profile's candidates that were ignored count again."""
+        regard = self._store.persons.regard
+        return await self._kept(regard, profile_id, field, of_source, source=source)
+
+    async def _kept(self, decide: Callable[..., Person], *words: Any, source: str) -> Person:
+        person = decide(*words, source=source)
+        await self._commits.durable()
+        return person
