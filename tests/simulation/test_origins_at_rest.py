@@ -12,6 +12,7 @@ from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import Resting, SnapshotRequest, decode, encode
+from crdtstore.testing.simulation import copy_storage
 from tests.simulation.networks import network_of, read, settled, wire
 
 SETTINGS = Settings(acknowledged_retention_ms=300, journal_retention_ms=5_000)
@@ -178,11 +179,10 @@ def test_a_live_clone_of_an_old_state_is_found_though_its_origin_rests():
     network = network_of(["eu", "us"], settings=SETTINGS)
     total = count(network, "us", 2)
     settled(network)
-    old = network.machines["us"].storage.reopen()
     ours = network.store("us").replication.identity.origin
     network.crash("us")
-    kept = network.machines["us"].storage
-    network.restart("us", storage=kept)
+    old = copy_storage(network.machines["us"].storage)
+    network.restart("us")
     total += count(network, "us", 4)
     renew(network, "us")
     total += count(network, "eu", 60, steps=2)
