@@ -82,7 +82,10 @@ class KnownReplicas:
             self._drafting.draft.meta[_PREFIX + name] = None
 
     def have(self, needed: Mapping[int, int]) -> bool:
-        """Say whether every known replica has acknowledged these sequences of these origins."""
+        """Say whether every known replica has acknowledged these sequences of these origins.
+
+        What a replica itself wrote it has, whether it found the time to say so or not.
+        """
         if self._waits_for is not None:
             name, origin = self._waits_for
             known = self._known.get(name)
@@ -91,7 +94,7 @@ class KnownReplicas:
         self._waits_for = None
         for known in self._known.values():
             for origin, sequence in needed.items():
-                if known.acknowledged.get(origin, 0) < sequence:
+                if origin != known.origin and known.acknowledged.get(origin, 0) < sequence:
                     self._waits_for = known.name, origin
                     return False
         return True
