@@ -89,8 +89,8 @@ def _show(arguments: argparse.Namespace, person: Mapping[str, Any]) -> int:
 def _exactly(arguments: argparse.Namespace, count: int) -> list[str]:
     words: list[str] = arguments.words
     if len(words) != count:
-        words = "one word" if count == 1 else f"{count} words"
-        raise RequestFailed(f"person {arguments.verb} takes {words}; see person --help")
+        told = "one word" if count == 1 else f"{count} words"
+        raise RequestFailed(f"person {arguments.verb} takes {told}; see person --help")
     return words
 
 

@@ -72,7 +72,7 @@ def test_stewards_decide(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("find", "a", "b"), "takes 1 words"),
+        (("find", "a", "b"), "takes one word"),
         (("find", "email:nobody@example.com"), "leads to no person"),
         (("show", "nobody"), "not known here"),
         (("merge", "a1"), "list of two profile ids"),
