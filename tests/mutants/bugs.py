@@ -153,7 +153,7 @@ BUGS: Final = (
         "causes forgotten at a restart",
         "the first frame of a process does not say what its writers had seen",
         "engine/drafting.py",
-        "        self._dependencies = self._all_durable()\n\n    @property\n",
+        "        self._dependencies = self._durable_causes()\n\n    @property\n",
         "        self._dependencies: Vector = {}\n\n    @property\n",
     ),
     Bug(
@@ -167,9 +167,10 @@ BUGS: Final = (
         "snapshot stands for the present",
         "documents at rest are given with the vector of what is not at rest",
         "engine/replication.py",
-        "            dict(self._committing.mark.heads), dict(self.names), "
-        "self._committing.profiles\n",
-        "            dict(self.heads), dict(self.names), self._committing.profiles\n",
+        "            for origin, head in self._committing.mark.heads.items()\n"
+        "            if head[0] > resting.get(origin, NO_HEAD)[0]\n",
+        "            for origin, head in self.heads.items()\n"
+        "            if head[0] > resting.get(origin, NO_HEAD)[0]\n",
     ),
     Bug(
         "resumed snapshot stands for the newer vector",
@@ -183,9 +184,10 @@ BUGS: Final = (
         "trimmed journal served",
         "a peer that was away too long gets the rest, with a gap",
         "engine/ledger.py",
-        "        if any(self.floor.get(origin, 0) > sequence "
-        "for origin, sequence in wanted.items()):\n            return None\n",
-        "",
+        "            if max(self.floor.get(origin, 0), self.resting.sequence(origin)) > sequence:\n"
+        "                return None\n"
+        "        if all(",
+        "            if sequence < 0:\n                return None\n        if all(",
     ),
     Bug(
         "old origin after a restore",
