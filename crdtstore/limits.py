@@ -309,6 +309,9 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 500
 """Documents that one commit carries to rest: about 5 ms, so that a checkpoint delays nobody."""
 
+SCRUB_STEP_PAGES: Final = 4_096
+"""Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
+
 WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""
 

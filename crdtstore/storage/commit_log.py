@@ -5,7 +5,7 @@
 
 The file has its full length from the start, so that a sync need not write the length of the file.
 It is written from its start until it is full; then what it holds has been brought to LMDB, and it
-is written from its start again. Nothing is erased for that: sequences ascend by one, so the first
+is written from its start again. Nothing is overwritten for that: sequences ascend by one, so the first
 record that does not follow the one before it is an old one, or one whose writing was cut off.
 """
 
@@ -53,6 +53,11 @@ class CommitLog:
             self.close()
             raise
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing that LMDB does not have."""
+        return self._end_bytes == 0
+
     def has_room(self, payload: bytes) -> bool:
         """Say whether a record of this payload fits behind the others."""
         return self._end_bytes + _HEADER.size + len(payload) <= limits.COMMIT_LOG_BYTES
@@ -75,6 +80,15 @@ class CommitLog:
     def rewind(self) -> None:
         """Start again at the beginning: LMDB has what the log holds."""
         self._end_bytes = 0
+
+    def overwrite(self) -> None:
+        """Write zeros over what the log held before it was started again; raises StorageError."""
+        assert self._end_bytes == 0, "the log holds what LMDB does not have"
+        try:
+            os.pwrite(self._descriptor, bytes(limits.COMMIT_LOG_BYTES), 0)
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

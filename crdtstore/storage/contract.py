@@ -28,6 +28,10 @@ class CopyInterrupted(StorageError):
     """A copy ended before it was whole: the map had to grow, or the storage was closed."""
 
 
+class ScrubInterrupted(StorageError):
+    """A scrub ended before it was whole: the map had to grow, or the storage was closed."""
+
+
 @dataclass(slots=True)
 class Batch:
     """The changes of one commit.
@@ -103,6 +107,21 @@ class StorageCopy(Protocol):
 
     def close(self) -> None:
         """End the copy, by any thread, at any time; a second call does nothing."""
+        ...
+
+
+class StorageScrub(Protocol):
+    """What overwrites all that was deleted before it began, in steps between commits."""
+
+    def step(self) -> bool:
+        """Overwrite some more, in any one thread; return whether all is done, and on the disk.
+
+        No commit may run meanwhile. Raises ScrubInterrupted if it has to begin anew, StorageError.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the scrub, in the owner's thread; a second call does nothing."""
         ...
 
 
@@ -192,6 +211,14 @@ class Storage(StorageReader, Protocol):
 
     def pinned_copy(self) -> StorageCopy:
         """Return a copy of all that is committed now; nothing is read yet."""
+        ...
+
+    def scrub(self) -> StorageScrub:
+        """Begin to overwrite what was deleted from the files; no commit may be running.
+
+        It may end copies that are under way. Until it is closed the storage cannot use again what
+        commits free.
+        """
         ...
 
     def close(self) -> None:

@@ -28,11 +28,15 @@ _PAGE_BYTES_ALLOWED: Final = frozenset({4096, 8192, 16384, 32768, 65536})
 
 @dataclass(frozen=True, slots=True)
 class LmdbFile:
-    """The newest state that an LMDB file holds: its page size, pages and transaction."""
+    """The newest state that an LMDB file holds: its page size, pages and transaction.
+
+    ``roots`` are the root pages of the free list and of the main table.
+    """
 
     page_bytes: int
     last_page: int
     transaction: int
+    roots: tuple[int, int]
 
     @property
     def data_bytes(self) -> int:
@@ -80,4 +84,4 @@ def _read_meta(file: BinaryIO, path: Path, offset: int, size_bytes: int) -> Lmdb
     is_rooted = all(1 < root <= last_page or root == _NO_PAGE for root in roots)
     if page_bytes not in _PAGE_BYTES_ALLOWED or not is_rooted:
         raise StorageCorrupt(f"{path} is damaged: the meta page at byte {offset} makes no sense")
-    return LmdbFile(page_bytes, last_page, transaction)
+    return LmdbFile(page_bytes, last_page, transaction, roots)

@@ -16,7 +16,7 @@ import lmdb
 from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
-from crdtstore.storage.directory import DataDirectory
+from crdtstore.storage.directory import DATA_FILE, DataDirectory
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_reader import (
     DAMAGE,
@@ -26,6 +26,7 @@ from crdtstore.storage.lmdb_reader import (
     position_of,
     read_failure,
 )
+from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
@@ -59,27 +60,11 @@ class LmdbStorage(LmdbReader):
         self._file_bytes = 0
         self._copies: list[LmdbCopy] = []
         self._has_ended_copies = False
+        self._scrub: LmdbScrub | None = None
         map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
-        self._environment = lmdb.open(
-            str(directory.path),
-            map_size=map_bytes,
-            mode=0o600,
-            sync=True,
-            metasync=True,
-            writemap=False,
-            readahead=True,
-            max_readers=limits.READERS_MAX,
-            max_dbs=len(_TABLE_NAMES),
-        )
+        self._environment = _open_environment(directory, map_bytes)
         try:
-            with self._environment.begin(write=True) as transaction:
-                self._tables = [
-                    self._environment.open_db(name, txn=transaction) for name in _TABLE_NAMES
-                ]
-            self._documents, self._journal, self._waypoints, self._meta, self._index = self._tables
-            self._environment.reader_check()
-            self._map_bytes = self._environment.info()["map_size"]
-            self._page_bytes = self._environment.stat()["psize"]
+            self._take_tables()
             if first is not None:
                 self.commit(first)
             directory.complete()
@@ -90,6 +75,16 @@ class LmdbStorage(LmdbReader):
         except BaseException:
             self._environment.close()
             raise
+
+    def _take_tables(self) -> None:
+        with self._environment.begin(write=True) as transaction:
+            self._tables = [
+                self._environment.open_db(name, txn=transaction) for name in _TABLE_NAMES
+            ]
+        self._documents, self._journal, self._waypoints, self._meta, self._index = self._tables
+        self._environment.reader_check()
+        self._map_bytes = self._environment.info()["map_size"]
+        self._page_bytes = self._environment.stat()["psize"]
 
     @classmethod
     def open(
@@ -150,6 +145,7 @@ class LmdbStorage(LmdbReader):
         """
         self.check_open()
         self._end_copies()
+        self._end_scrub()
         was_pinned, self._has_ended_copies = self._has_ended_copies, False
         if self._map_bytes >= self._map_bytes_max:
             return was_pinned
@@ -195,6 +191,29 @@ class LmdbStorage(LmdbReader):
         self._copies.append(LmdbCopy(self._environment))
         return self._copies[-1]
 
+    def scrub(self) -> LmdbScrub:
+        """Begin to overwrite what was deleted; the file is opened anew for it, which ends copies.
+
+        What LMDB kept in memory of pages that it wrote goes with that: it uses such buffers again.
+        """
+        self.check_open()
+        self._end_copies()
+        self._end_scrub()
+        try:
+            self._environment.close()
+            self._environment = _open_environment(self._directory, self._map_bytes)
+            self._take_tables()
+        except (lmdb.Error, OSError) as error:
+            self._is_failed = True
+            raise _open_failure(self._directory, error) from error
+        self._scrub = LmdbScrub(self._directory.path / DATA_FILE, self._environment)
+        return self._scrub
+
+    def _end_scrub(self) -> None:
+        if self._scrub is not None:
+            self._scrub.close()
+            self._scrub = None
+
     def _end_copies(self) -> None:
         """End the copies under way, by the owner's thread or the one that commits."""
         for copy in self._copies:
@@ -209,6 +228,7 @@ class LmdbStorage(LmdbReader):
             return
         self._is_closed = True
         self._end_copies()
+        self._end_scrub()
         self._environment.close()
         self._directory.close()
 
@@ -313,6 +333,20 @@ class LmdbStorage(LmdbReader):
             return StorageFull(f"the disk of {self._directory.path} is full")
         self._is_failed = True
         return StorageFailed(f"a commit to {self._directory.path} failed: {error}")
+
+
+def _open_environment(directory: DataDirectory, map_bytes: int) -> lmdb.Environment:
+    return lmdb.open(
+        str(directory.path),
+        map_size=map_bytes,
+        mode=0o600,
+        sync=True,
+        metasync=True,
+        writemap=False,
+        readahead=True,
+        max_readers=limits.READERS_MAX,
+        max_dbs=len(_TABLE_NAMES),
+    )
 
 
 def _change(transaction: _Writer, table: Table, key: bytes, value: bytes | None) -> None:

@@ -25,6 +25,7 @@ from crdtstore.storage.contract import Batch, MapFull, StorageSize
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.logged_reader import SEQUENCE, LoggedReader, Pending
+from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.witness import Witness
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
@@ -151,6 +152,12 @@ class LoggedStorage(LoggedReader):
         self._bring_home()
         return self._lmdb.pinned_copy()
 
+    def scrub(self) -> LmdbScrub:
+        """Begin to overwrite what was deleted; the log is overwritten at once."""
+        self._bring_home()
+        self._log.overwrite()
+        return self._lmdb.scrub()
+
     def close(self) -> None:
         """Release file and lock; what no room was found for stays in the log."""
         if not self._lmdb.is_open():
@@ -166,7 +173,7 @@ class LoggedStorage(LoggedReader):
 
     def _bring_home(self) -> None:
         """Bring to LMDB what is pending."""
-        while self._pending.size_bytes:
+        while self._pending.size_bytes or not self._log.is_empty:
             try:
                 self._fold(Batch())
             except MapFull:

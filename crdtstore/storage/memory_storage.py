@@ -48,6 +48,17 @@ class MemoryCopy:
         self._batch = None
 
 
+class MemoryScrub:
+    """A StorageScrub of tables in memory, in which nothing is left of what was deleted."""
+
+    def step(self) -> bool:
+        """Say that all is done."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class MachineMemory:
     """What one simulated machine remembers of its files: the witness, by the same rule.
 
@@ -159,6 +170,10 @@ class MemoryStorage(MemoryReader):
                 return False
             self._ballast_held_bytes = self._ballast_bytes
         return True
+
+    def scrub(self) -> "MemoryScrub":
+        """Return a scrub that has nothing to do: what is deleted here is gone."""
+        return MemoryScrub()
 
     def pinned_copy(self) -> MemoryCopy:
         """Return a copy of all that is committed now."""
