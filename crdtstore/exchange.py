@@ -146,6 +146,8 @@ class Exchange:
             self._raise_fence(clash)
         except (ProtocolError, StorageError) as error:
             self._refuse(number, link, error.code, str(error))
+        finally:
+            self.store.erasing.settle()
 
     def _handle(self, number: int, link: LinkState, message: Message, size: int) -> None:
         replication = self.store.replication

@@ -66,8 +66,9 @@ TRUST_MAX: Final = 100
 DECAY_DAYS_MAX: Final = 36_500
 """Days in which trust may decay: a century is for ever."""
 
-EPOCH_MAX: Final = 2**31
-"""Erasures and revivals of one profile: a bound that only a fault can reach."""
+EPOCH_MAX: Final = 2**53
+"""The greatest epoch of a document, which is twice the Unix milliseconds of an erasure: a bound
+that only a fault can reach."""
 
 # --- persons -----------------------------------------------------------------------------------
 IDENTIFIER_BYTES_MAX: Final = 320
@@ -309,6 +310,10 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 500
 """Documents that one commit carries to rest: about 5 ms, so that a checkpoint delays nobody."""
 
+SCRUB_RETRY_MS: Final = 60_000
+"""How long a replica waits before it tries again to overwrite what was erased, if the disk failed
+it: an operator may have acted by then."""
+
 SCRUB_STEP_PAGES: Final = 4_096
 """Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
 
@@ -321,6 +326,11 @@ JOURNAL_RETENTION_MS_DEFAULT: Final = 7 * 24 * 3600 * 1000
 ACKNOWLEDGED_RETENTION_MS_DEFAULT: Final = 3600 * 1000
 """How long the journal keeps what every known replica has made durable: for a replica that is new,
 or that links with others than before."""
+
+ERASURE_GRACE_MS_DEFAULT: Final = 24 * 60 * 60_000
+"""How long the journal before an erasure may stay for replicas that are away and for readers of the
+change feed: a day, so that a night without a link costs no snapshot, and far below the month within
+which people are to be answered (GDPR, article 12)."""
 
 FEED_NOTE_MS: Final = 3600 * 1000
 """That somebody reads the change feed is written down this often: one small record an hour."""

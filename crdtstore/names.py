@@ -4,8 +4,13 @@ A name is Unicode text of 1 to so many UTF-8 bytes, not only of white space, wit
 character in it: names are parts of keys, of log lines and of web addresses.
 """
 
+from typing import Final
+
 from crdtstore import limits
 from crdtstore.errors import InvalidName
+
+OWN_IDS: Final = "!crdtstore/"
+"""Beginning of the ids of documents that are no profiles: crdtstore keeps its own things there."""
 
 
 def is_name(text: object, bytes_max: int) -> bool:
@@ -35,6 +40,8 @@ def is_profile_id(profile_id: object) -> bool:
 def check_profile_id(profile_id: object) -> None:
     """Check a profile id; raises InvalidName."""
     check_name(profile_id, "a profile id", limits.PROFILE_ID_BYTES_MAX)
+    if str(profile_id).startswith(OWN_IDS):
+        raise InvalidName(f"a profile id does not begin with {OWN_IDS}, which crdtstore keeps")
 
 
 def check_field_name(field: object) -> None:

@@ -1,9 +1,14 @@
 """Settings of a store: what an operator may choose, each with its unit and default."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Final
 
 from crdtstore import limits
 from crdtstore.errors import ConfigurationError
+
+
+_TEXTS: Final = frozenset({"witness_directory", "suppression_key"})
+_MAY_BE_ZERO: Final = frozenset({"commit_interval_ms", "erasure_grace_ms"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +21,9 @@ class Settings:
     the change feed can go on without a snapshot; what all known replicas have made durable is kept
     for ``acknowledged_retention_ms`` only, unless the feed is read. ``witness_directory`` lies in
     memory that outlives the process but not the machine, "" in the system's own: see
-    ``crdtstore.storage.witness``. Raises ConfigurationError for a value out of range.
+    ``crdtstore.storage.witness``. An erasure keeps the journal before it for ``erasure_grace_ms`` at
+    the most, for replicas and readers of the feed that are away. ``suppression_key`` is a secret
+    that all replicas share: traces of erased identifiers are made with it. Raises ConfigurationError for a value out of range.
     """
 
     cache_bytes: int = limits.CACHE_BYTES_DEFAULT
@@ -28,17 +35,18 @@ class Settings:
     clock_skew_ms_max: int = limits.CLOCK_SKEW_MS_DEFAULT
     commit_interval_ms: int = 0
     witness_directory: str = ""
+    erasure_grace_ms: int = limits.ERASURE_GRACE_MS_DEFAULT
+    suppression_key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if type(self.witness_directory) is not str:
-            raise ConfigurationError(
-                f"setting witness_directory is a text, not {self.witness_directory!r}"
-            )
+        for name in _TEXTS:
+            if type(getattr(self, name)) is not str:
+                raise ConfigurationError(f"setting {name} is a text")
         for setting in fields(self):
-            if setting.name == "witness_directory":
+            if setting.name in _TEXTS:
                 continue
             value = getattr(self, setting.name)
-            minimum = 0 if setting.name == "commit_interval_ms" else 1
+            minimum = 0 if setting.name in _MAY_BE_ZERO else 1
             if type(value) is not int or not minimum <= value <= limits.INTEGER_MAX:
                 given = "a greater one" if type(value) is int and value > minimum else repr(value)
                 raise ConfigurationError(

@@ -18,10 +18,12 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
+from crdtstore.engine.cleaning import Cleaning
 from crdtstore.engine.commits import Commit, Committing, persist_growing
 from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
+from crdtstore.engine.erasing import Erasing
 from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
@@ -32,6 +34,7 @@ from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.engine.stream_sessions import StreamSessions
+from crdtstore.engine.suppression import Suppression
 from crdtstore.engine.verification import (
     StoreDigest,
     Verification,
@@ -40,10 +43,9 @@ from crdtstore.engine.verification import (
     digest_store,
 )
 from crdtstore.engine.writes import WriteResult
-from crdtstore.engine.writing import Writing, check_version
+from crdtstore.engine.writing import Writing
 from crdtstore.errors import (
     CrdtstoreError,
-    LimitExceeded,
     ReplicaClosed,
     ReplicaFenced,
     ReplicaRemoved,
@@ -53,9 +55,9 @@ from crdtstore.errors import (
 )
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
+from crdtstore.model.erasure import Traces
 from crdtstore.model.golden import explain, resolve
 from crdtstore.model.profile import Profile
-from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
@@ -89,9 +91,11 @@ class Store:
         self.random_bits = random_bits
         identity = settle_identity(storage, name, space, random_bits)
         tag = space_tag(space)
-        has_index = ensure_index(storage)
+        traces = Traces(space, settings.suppression_key)
+        has_index = ensure_index(storage, traces)
         self._clock = HybridClock()
-        self.documents = Documents(storage, settings.cache_bytes)
+        suppression = Suppression(traces)
+        self.documents = Documents(storage, settings.cache_bytes, traces)
         self.ledger = Ledger(storage, tag)
         recover(storage, self.documents, self.ledger, self._clock, tag)
         self._drafting = Drafting(
@@ -101,6 +105,7 @@ class Store:
             origin=identity.origin,
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
+            suppression=suppression,
         )
         self.retention = Retention(
             storage,
@@ -121,14 +126,21 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
+        self.erasing = Erasing(storage, self.documents, self._drafting, self._clock, suppression)
+        self.cleaning = Cleaning(
+            storage, self.ledger, self.erasing, self.commits, self.retention, self.replication,
+            grace_ms=settings.erasure_grace_ms,
+        )  # fmt: skip
         self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
-        self.writing = Writing(self.documents, self._drafting, self._clock, schema)
+        self.writing = Writing(self.documents, self._drafting, self._clock, schema, suppression)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
         self._commits_failed = 0
         self._full_until_ms = 0
         self.failure: StorageError | None = None
         self._is_closed = False
+        self.erasing.load()
+        self.cleaning.resume()
 
     @classmethod
     def open(
@@ -222,17 +234,8 @@ class Store:
 
     def _move_epoch(self, profile_id: str, if_version: str | None, to_erased: bool) -> WriteResult:
         self._check_open()
-        check_profile_id(profile_id)
-        document = self.documents.get(profile_id)
-        if if_version is not None and document.version != if_version:
-            check_version(profile_id, document, if_version)
-        if document.is_erased == to_erased:
-            return WriteResult(profile_id, document.version, ())
-        if document.epoch >= limits.EPOCH_MAX:
-            subject = f"profile {profile_id!r}"
-            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
-        self._clock.tick(self.now_ms())
-        self._drafting.record(profile_id, document, document.epoch + 1, {})
+        now_ms = self.now_ms()
+        document = self.writing.move_epoch(profile_id, if_version, now_ms, to_erased=to_erased)
         return WriteResult(profile_id, document.version, ())
 
     @property
@@ -263,16 +266,18 @@ class Store:
 
         Raises StorageFull or StorageFailed, after undoing what could not be made durable.
         """
-        commit = self.begin_commit(checkpoint=checkpoint)
-        while commit is not None:
-            try:
-                persist_growing(commit, self.storage)
-            except StorageError as error:
-                self.finish_commit(commit, error)
-                raise
-            self.finish_commit(commit)
-            goes_on = checkpoint or commit.makes_room
-            commit = self.begin_commit(checkpoint=checkpoint) if goes_on else None
+        goes_on = True
+        while goes_on:
+            commit = self.begin_commit(checkpoint=checkpoint)
+            if commit is not None:
+                try:
+                    persist_growing(commit, self.storage)
+                except StorageError as error:
+                    self.finish_commit(commit, error)
+                    raise
+                self.finish_commit(commit)
+            goes_on = commit is not None and (checkpoint or commit.makes_room)
+            goes_on |= self.cleaning.finish(self.now_ms(), has_committed=commit is not None)
 
     def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.
@@ -281,9 +286,11 @@ class Store:
         """
         if self.failure is not None:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
-        commit = self.commits.begin(
-            self.now_ms(), whole=checkpoint, is_full=self._full_until_ms > 0
-        )
+        now_ms = self.now_ms()
+        if isinstance(self.refusal, StorageFull | None):
+            self.cleaning.advance(now_ms)
+        commit = self.commits.begin(now_ms, whole=checkpoint, is_full=self._full_until_ms > 0)
+        self.cleaning.commit_begun(commit)
         if commit is not None and self._full_until_ms and commit.draft.erasures:
             self.storage.release_ballast()
         return commit
@@ -292,6 +299,7 @@ class Store:
         """Take note that a commit is durable, or undo it because of the error that it met."""
         if error is None:
             self.commits.finish(commit)
+            self.cleaning.commit_finished()
             self.cursors.committed(commit.draft)
             self.streams.committed(commit.draft)
             if self._full_until_ms:
@@ -299,6 +307,8 @@ class Store:
                 self.storage.restore_ballast()
             return
         self.commits.abandon(commit)
+        self.erasing.load()
+        self.cleaning.resume()
         self.replication.commit_failed()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
@@ -377,6 +387,8 @@ class Store:
         """What happened since the store was opened, by name; every number only grows."""
         return {
             "noops": self.writing.noops,
+            "writes_suppressed": self.writing.suppressed,
+            "cleaning_rounds": self.cleaning.rounds,
             "commits_failed": self._commits_failed,
             **self._drafting.counters,
             **self.commits.counters,

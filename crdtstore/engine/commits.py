@@ -112,13 +112,14 @@ class Committing:
         self.digest, self.profiles = _unpack_totals(storage.meta("totals"))
         self.under_way: Commit | None = None
         self.counters = dict.fromkeys(("commits", "checkpoints", "committed_bytes"), 0)
+        self.traces = documents.fresh.traces
         self._documents = documents
         self._ledger = ledger
         self._drafting = drafting
         self._clock = clock
         self._retention = retention
         self.owes_checkpoint = self._is_floor_above_mark()
-        self.is_indexed = is_current(storage)
+        self.is_indexed = is_current(storage, documents.fresh.traces)
         self._pending: list[str] = []
         self._next_mark: Mark | None = None
         self._started_ms = 0
@@ -136,7 +137,8 @@ class Committing:
         if is_full and trim is not None:
             return self._begin_trim(trim)
         waypoint = self._retention.due_waypoint(now_ms, self._clock.latest)
-        is_idle = not (starts or self._next_mark or trim or waypoint)
+        is_half_cleared = self._retention.is_half_cleared
+        is_idle = not (starts or self._next_mark or trim or waypoint or is_half_cleared)
         if self._drafting.is_empty and is_idle:
             return None
         draft = self._drafting.take()
@@ -154,6 +156,8 @@ class Committing:
             batch.waypoints.append((waypoint.position, waypoint.pack()))
         if trim is not None:
             _trim(batch, trim)
+        elif is_half_cleared:
+            batch.trim_before = self._ledger.first_position
         self.under_way = commit
         return commit
 
@@ -218,7 +222,8 @@ class Committing:
         if commit.rested:
             totals = _pack([commit.digest.to_bytes(16, "big"), commit.profiles])
             commit.batch.meta["totals"] = totals
-            commit.batch.meta[INDEX_NOTE] = note_of(totals) if self.is_indexed else None
+            note = note_of(self.traces, totals) if self.is_indexed else None
+            commit.batch.meta[INDEX_NOTE] = note
 
     def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
         """Put documents, and what they change in the index, into a commit."""
@@ -227,7 +232,7 @@ class Committing:
             identifiers = identifiers_in(document.cells)
             commit.batch.documents.append((profile_id.encode(), record))
             commit.batch.index += changes_between(
-                profile_id, document.stored_identifiers, identifiers
+                self.traces, profile_id, document.stored_identifiers, identifiers
             )
             commit.rested.append(
                 Rested(profile_id, document, document.epoch, document.stamp, digest, identifiers)

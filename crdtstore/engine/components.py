@@ -70,7 +70,8 @@ class Exploration:
 
     def _find(self, identifier: str) -> list[str]:
         found: list[str] = []
-        for profile_id in candidates(self._storage, self._documents.fresh, identifier):
+        fresh = self._documents.fresh
+        for profile_id in candidates(self._storage, fresh, fresh.traces.of(identifier)):
             identity = self.identity(profile_id)
             if identity is not None and identifier in identity.identifiers:
                 found.append(profile_id)

@@ -13,6 +13,7 @@ from crdtstore.engine.identifiers import FreshIdentifiers
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
+from crdtstore.model.erasure import Traces
 from crdtstore.storage.contract import Storage
 
 HIDDEN: Final = "damaged/"
@@ -30,7 +31,7 @@ class Documents:
     document. A checkpoint keeps it apart from the documents, under HIDDEN.
     """
 
-    def __init__(self, storage: Storage, bytes_max: int) -> None:
+    def __init__(self, storage: Storage, bytes_max: int, traces: Traces) -> None:
         self._storage = storage
         self._generation_bytes_max = bytes_max // 2
         self._young: dict[str, Document] = {}
@@ -38,7 +39,7 @@ class Documents:
         self._young_bytes = 0
         self._old_bytes = 0
         self.dirty: dict[str, Document] = {}
-        self.fresh = FreshIdentifiers()
+        self.fresh = FreshIdentifiers(traces)
         self.damaged: dict[str, Document] = {}
 
     @property

@@ -13,6 +13,7 @@ from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
+from crdtstore.engine.suppression import Suppression
 from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
 from crdtstore.model.cells import DENIAL, NEWEST_KINDS, SET, Cell, Cells, parse_key
 from crdtstore.model.document import (
@@ -72,6 +73,7 @@ class Drafting:
         origin: int,
         tag: bytes,
         clock_skew_ms_max: int,
+        suppression: Suppression,
     ) -> None:
         self.origin = origin
         self.draft = Draft()
@@ -83,6 +85,7 @@ class Drafting:
         self._clock = clock
         self._tag = tag
         self._clock_skew_ms_max = clock_skew_ms_max
+        self._suppression = suppression
         self._entries: list[bytes] = []
         self._entries_bytes = 0
         # Which causes the last frame before a restart named is not noted: the next names all.
@@ -249,11 +252,13 @@ class Drafting:
     def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
         documents = self._documents
         undo = self.draft.undo
+        suppression = self._suppression
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
+            suppression.note(profile_id, document, epoch, cells)
 
     def _advance(self, frame: Frame) -> None:
         self._set_head(frame.origin, frame.head)
@@ -266,6 +271,12 @@ class Drafting:
         self.draft.heads_before.setdefault(origin, heads.get(origin, NO_HEAD))
         heads[origin] = head
         self.draft.reached[origin] = head[0]
+
+    def heal_erased(self, profile_id: str) -> None:
+        """Have the record of a damaged document written anew, now that it was erased."""
+        if profile_id in self._documents.damaged and self._documents.make_whole(profile_id):
+            self.draft.healed.append(profile_id)
+            self.draft.resting.append(profile_id)
 
     def rest(self, profile_ids: Iterable[str]) -> None:
         """Have documents that are dirty brought to rest with the next commit."""

@@ -2,17 +2,16 @@
 
 At rest it is a table of keys, changed in the transaction that brings a document to rest:
 
-    "i" | BLAKE2b-128 of the identifier | profile id
+    "i" | trace of the identifier: 128 bits of a keyed hash | profile id
 
 What documents in memory have beyond their records is laid over it. Both may name a profile that
 does not hold the identifier any more, never miss one that does; whoever asks looks at the document.
 
-A note beside the index tells for which totals of the documents it stands. Where that is not so, an
+A note beside the index tells for which key and totals of the documents it stands. Where that is not so, an
 older crdtstore having written, or damage having been found, the index is built anew when the store
 is opened.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from typing import Final
@@ -21,6 +20,7 @@ from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageFull
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import checked_canonical, unpack_canonical
+from crdtstore.model.erasure import TRACE_BYTES, Traces
 from crdtstore.model.identity import IDENTIFIER_PREFIX, identifiers_in
 from crdtstore.storage.contract import Batch, MapFull, Storage
 
@@ -30,8 +30,8 @@ INDEX_NOTE: Final = "identifiers"
 INDEX_TAG: Final = b"i"
 """First byte of every key of this index."""
 
-_VERSION: Final = b"\x01"
-_KEY_HEAD_BYTES: Final = 1 + 16
+_VERSION: Final = b"\x02"
+_KEY_HEAD_BYTES: Final = 1 + TRACE_BYTES
 _FIELD_IN_RECORD: Final = b"sidentifiers\x1f"
 _PAGE_RECORDS: Final = 2_000
 _PROGRESS_DOCUMENTS: Final = 100_000
@@ -39,15 +39,9 @@ _PROGRESS_DOCUMENTS: Final = 100_000
 _log = logging.getLogger("crdtstore.index")
 
 
-def head_of(identifier: str) -> bytes:
-    """Return the beginning of all index keys of an identifier."""
-    digest = hashlib.blake2b(identifier.encode(), digest_size=16, person=b"crdtstore.ident")
-    return INDEX_TAG + digest.digest()
-
-
-def index_key(identifier: str, profile_id: str) -> bytes:
+def index_key(traces: Traces, identifier: str, profile_id: str) -> bytes:
     """Return the index key by which a profile is found under an identifier."""
-    return head_of(identifier) + profile_id.encode()
+    return INDEX_TAG + traces.of(identifier) + profile_id.encode()
 
 
 def profile_of(key: bytes) -> str:
@@ -55,27 +49,31 @@ def profile_of(key: bytes) -> str:
     return key[_KEY_HEAD_BYTES:].decode()
 
 
-def note_of(totals: bytes | None) -> bytes | None:
+def note_of(traces: Traces, totals: bytes | None) -> bytes | None:
     """Return the note for an index that stands for these totals, None for those of nothing."""
-    return None if totals is None else _VERSION + totals
+    return None if totals is None else _VERSION + traces.check.encode() + totals
 
 
 def changes_between(
-    profile_id: str, before: frozenset[str], after: frozenset[str]
+    traces: Traces, profile_id: str, before: frozenset[str], after: frozenset[str]
 ) -> list[tuple[bytes, bool]]:
     """Return how the index changes when a profile's identifiers do."""
     if before == after:
         return []
-    gone = [(index_key(text, profile_id), False) for text in before - after]
-    return gone + [(index_key(text, profile_id), True) for text in after - before]
+    gone = [(index_key(traces, text, profile_id), False) for text in before - after]
+    return gone + [(index_key(traces, text, profile_id), True) for text in after - before]
 
 
 class FreshIdentifiers:
-    """Identifiers that documents got since they rested, or since their records were read."""
+    """Identifiers that documents got since they rested, or since their records were read.
 
-    def __init__(self) -> None:
-        self._profiles: dict[str, set[str]] = {}
-        self._identifiers: dict[str, frozenset[str]] = {}
+    They are kept as ``traces`` of them.
+    """
+
+    def __init__(self, traces: Traces) -> None:
+        self.traces = traces
+        self._profiles: dict[bytes, set[str]] = {}
+        self._traces: dict[str, frozenset[bytes]] = {}
 
     def note(self, profile_id: str, cells: Cells) -> None:
         """Take note of what cells that were joined into a document add."""
@@ -84,33 +82,33 @@ class FreshIdentifiers:
                 break
         else:
             return
-        added = identifiers_in(cells)
-        known = self._identifiers.get(profile_id, frozenset())
-        self._identifiers[profile_id] = known | added
-        for text in added - known:
-            self._profiles.setdefault(text, set()).add(profile_id)
+        added = frozenset(map(self.traces.of, identifiers_in(cells)))
+        known = self._traces.get(profile_id, frozenset())
+        self._traces[profile_id] = known | added
+        for trace in added - known:
+            self._profiles.setdefault(trace, set()).add(profile_id)
 
     def forget(self, profile_id: str) -> None:
         """Forget a document that rests, or that is gone."""
-        for text in self._identifiers.pop(profile_id, ()):
-            profiles = self._profiles[text]
+        for trace in self._traces.pop(profile_id, ()):
+            profiles = self._profiles[trace]
             profiles.discard(profile_id)
             if not profiles:
-                del self._profiles[text]
+                del self._profiles[trace]
 
-    def profiles(self, identifier: str) -> set[str]:
-        """Return the ids of profiles that may hold an identifier."""
-        return self._profiles.get(identifier, set())
+    def profiles(self, trace: bytes) -> set[str]:
+        """Return the ids of profiles that may hold the identifier of a trace."""
+        return self._profiles.get(trace, set())
 
     def __len__(self) -> int:
         return len(self._profiles)
 
 
-def candidates(storage: Storage, fresh: FreshIdentifiers, identifier: str) -> Iterator[str]:
+def candidates(storage: Storage, fresh: FreshIdentifiers, trace: bytes) -> Iterator[str]:
     """Yield the ids of all profiles that may hold an identifier, each once, a page at a time."""
-    seen = set(fresh.profiles(identifier))
+    seen = set(fresh.profiles(trace))
     yield from sorted(seen)
-    head, after = head_of(identifier), b""
+    head, after = INDEX_TAG + trace, b""
     while keys := storage.index(head, after, limit=limits.INDEX_PAGE_KEYS):
         for key in keys:
             profile_id = profile_of(key)
@@ -121,30 +119,30 @@ def candidates(storage: Storage, fresh: FreshIdentifiers, identifier: str) -> It
         after = keys[-1]
 
 
-def is_current(storage: Storage) -> bool:
+def is_current(storage: Storage, traces: Traces) -> bool:
     """Say whether the index at rest stands for the documents; not if its note is damaged."""
     totals = storage.meta("totals")
     try:
         note = storage.meta(INDEX_NOTE)
     except StorageCorrupt:
         return False
-    return note == note_of(totals)
+    return note == note_of(traces, totals)
 
 
-def ensure_index(storage: Storage) -> bool:
+def ensure_index(storage: Storage, traces: Traces) -> bool:
     """Build the index anew if it does not stand for the documents; return whether it does now.
 
     It does not if the disk is too full to build it.
     """
-    if is_current(storage):
+    if is_current(storage, traces):
         return True
-    note = note_of(storage.meta("totals"))
+    note = note_of(traces, storage.meta("totals"))
     _log.info("building the index of identifiers")
     try:
         _commit(storage, Batch(meta={INDEX_NOTE: None}))
         while keys := storage.index(INDEX_TAG, b"", limit=limits.BATCH_INDEX_KEYS):
             _commit(storage, Batch(index=[(key, False) for key in keys]))
-        _index_all(storage)
+        _index_all(storage, traces)
         _commit(storage, Batch(meta={INDEX_NOTE: note}))
     except StorageFull as error:
         _log.error("the index of identifiers could not be built: %s", error)
@@ -152,7 +150,7 @@ def ensure_index(storage: Storage) -> bool:
     return True
 
 
-def _index_all(storage: Storage) -> None:
+def _index_all(storage: Storage, traces: Traces) -> None:
     after, documents, told = b"", 0, 0
     batch = Batch()
     while records := storage.documents(
@@ -162,7 +160,7 @@ def _index_all(storage: Storage) -> None:
             if _FIELD_IN_RECORD in record:
                 profile_id = key.decode()
                 batch.index.extend(
-                    (index_key(text, profile_id), True)
+                    (index_key(traces, text, profile_id), True)
                     for text in identifiers_at_rest(profile_id, record) or ()
                 )
         after = records[-1][0]

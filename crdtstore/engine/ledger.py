@@ -166,15 +166,17 @@ class Ledger:
 
     # --- appending ----------------------------------------------------------------------------
 
-    def due_waypoint(self, timestamp: int, timestamp_min: int) -> Waypoint | None:
+    def due_waypoint(
+        self, timestamp: int, timestamp_min: int, position_wanted: int = 0
+    ) -> Waypoint | None:
         """Return the waypoint to be written for the durable records, if one is due.
 
         It is due after so many records, or after the first if the last one is older than
-        ``timestamp_min``.
+        ``timestamp_min``, or lies before ``position_wanted``.
         """
         last = self._waypoints[-1] if self._waypoints else Waypoint(0, 0, 0, {})
         records = self.position - last.position
-        is_old = last.timestamp < timestamp_min
+        is_old = last.timestamp < timestamp_min or last.position < position_wanted
         if records < (1 if is_old else limits.WAYPOINT_RECORDS):
             return None
         return Waypoint(self.position, self.bytes_total, timestamp, dict(self.durable))

@@ -215,6 +215,12 @@ class Replication:
         """Bytes of frames that wait for others."""
         return self._inbox.held_bytes
 
+    def forget_quarantined(self) -> None:
+        """Drop the refused frames that were kept: they may be about anybody."""
+        for slot in range(limits.QUARANTINE_MAX if self.quarantined else 0):
+            self._drafting.draft.meta[_quarantine_name(slot)] = None
+        self.quarantined = 0
+
     def _quarantine(self, raw: bytes, error: ProtocolError) -> None:
         """Keep a refused frame, the newest few of them, for inspection."""
         slot = self.counters["frames_refused"] % limits.QUARANTINE_MAX

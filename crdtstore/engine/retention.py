@@ -43,6 +43,22 @@ class Retention:
         self._journal_bytes_max = journal_bytes_max
         self._storage = storage
         self._feed_read_ms = _stored_feed_read_ms(storage)
+        self._cleared_through = 0
+        self._cleared_by_ms = 0
+
+    def clear_through(self, position: int, deadline_ms: int) -> None:
+        """Have the journal up to a position dropped for an erasure: by then, whoever needs it.
+
+        Before that it goes as soon as all known replicas have it, and nobody reads the feed.
+        """
+        self._cleared_through, self._cleared_by_ms = position, deadline_ms
+
+    @property
+    def is_half_cleared(self) -> bool:
+        """Whether records that were dropped for an erasure wait for a commit to take them away."""
+        if not self._cleared_through:
+            return False
+        return self._storage.journal_bounds()[0] < self._ledger.first_position
 
     def due_waypoint(self, now_ms: int, timestamp: int) -> Waypoint | None:
         """Return the waypoint to be written for the durable records, if one is due.
@@ -51,7 +67,9 @@ class Retention:
         at waypoints the journal can be cut.
         """
         before_ms = now_ms - self._acknowledged_retention_ms
-        return self._ledger.due_waypoint(timestamp, _timestamp_before(before_ms))
+        return self._ledger.due_waypoint(
+            timestamp, _timestamp_before(before_ms), self._cleared_through
+        )
 
     def due_trim(self, now_ms: int, position_max: int) -> Waypoint | None:
         """Return the waypoint up to which the journal should be dropped next, if any.
@@ -67,7 +85,11 @@ class Retention:
             or self._ledger.journal_bytes > self._journal_bytes_max
         ):
             return waypoint
-        is_old = timestamp < _timestamp_before(now_ms - self._acknowledged_retention_ms)
+        is_cleared = self._ledger.first_position <= self._cleared_through
+        if is_cleared and now_ms >= self._cleared_by_ms:
+            return waypoint
+        before_ms = now_ms - self._acknowledged_retention_ms
+        is_old = is_cleared or timestamp < _timestamp_before(before_ms)
         if not is_old or self._is_feed_read(now_ms):
             return None
         return waypoint if self.known.have(self._ledger.dropped_by(waypoint)) else None

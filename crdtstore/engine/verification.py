@@ -124,7 +124,7 @@ class Verification:
         self._digest ^= record_digest(record)
         self._profiles += 1 - (epoch & 1)
         for text in identifiers_in(cells):
-            wanted = index_key(text, profile_id)
+            wanted = index_key(self._committing.traces, text, profile_id)
             if self._storage.index(wanted, b"", limit=1) != [wanted] and (
                 self._storage.document(key) == record  # or a commit came between
             ):
@@ -139,7 +139,8 @@ class Verification:
             texts = frozenset() if record is None else identifiers_at_rest(profile_id, record)
             if texts is None:
                 continue  # the record is damaged: nobody knows
-            if all(index_key(text, profile_id) != key for text in texts) and (
+            traces = self._committing.traces
+            if all(index_key(traces, text, profile_id) != key for text in texts) and (
                 self._storage.index(key, b"", limit=1)[:1] == [key]
                 and self._storage.document(profile_id.encode()) == record
             ):

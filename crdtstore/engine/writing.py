@@ -4,23 +4,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from crdtstore import limits
-from crdtstore.clock import HybridClock
+from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.errors import ProfileErased, VersionMismatch
-from crdtstore.model.document import Document
+from crdtstore.engine.suppression import Suppression
+from crdtstore.erasure_errors import IdentifierSuppressed
+from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
+from crdtstore.model.document import Document, erased_epoch
 from crdtstore.model.write import WriteContext, plan_write
 from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.schema import Schema
 
 
 class Writing:
-    """The local writes of one store. ``noops`` counts those that repeated what was there."""
+    """The local writes of one store.
+
+    ``noops`` counts those that repeated what was there, ``suppressed`` those that were refused
+    because they would have brought an erased identifier back.
+    """
 
     def __init__(
-        self, documents: Documents, drafting: Drafting, clock: HybridClock, schema: Schema
+        self,
+        documents: Documents,
+        drafting: Drafting,
+        clock: HybridClock,
+        schema: Schema,
+        suppression: Suppression,
     ) -> None:
         self.noops = 0
+        self.suppressed = 0
+        self._suppression = suppression
         self._documents = documents
         self._drafting = drafting
         self._clock = clock
@@ -48,10 +61,34 @@ class Writing:
         context = WriteContext(document, self._schema, source, timestamp, self._drafting.origin)
         delta, changed = plan_write(context, fields)
         if delta:
+            if (suppressed := self._suppression.suppressed_in(delta)) is not None:
+                self.suppressed += 1
+                raise IdentifierSuppressed(profile_id, suppressed.partition(":")[0])
             self._drafting.record(profile_id, document, document.epoch, delta)
         else:
             self.noops += 1
         return document, changed
+
+    def move_epoch(
+        self, profile_id: str, if_version: str | None, now_ms: int, *, to_erased: bool
+    ) -> Document:
+        """Erase or revive a document, unless it is so already; return it.
+
+        Raises InvalidName, VersionMismatch or LimitExceeded with nothing changed.
+        """
+        check_profile_id(profile_id)
+        document = self._documents.get(profile_id)
+        if if_version is not None and document.version != if_version:
+            check_version(profile_id, document, if_version)
+        if document.is_erased == to_erased:
+            return document
+        if document.epoch >= limits.EPOCH_MAX:
+            subject = f"profile {profile_id!r}"
+            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
+        wall_ms = wall_ms_of(self._clock.tick(now_ms))
+        epoch = erased_epoch(document.epoch, wall_ms) if to_erased else document.epoch + 1
+        self._drafting.record(profile_id, document, epoch, {})
+        return document
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

@@ -133,6 +133,11 @@ def parse_key(key: str) -> ParsedKey:
     return parsed
 
 
+def forget_keys() -> None:
+    """Forget the keys that were parsed: those of sets name their elements."""
+    _parsed.clear()
+
+
 def _parse(key: str) -> ParsedKey:
     letter = key[:1]
     slot_parts = SLOT_PARTS.get(letter)

@@ -1,8 +1,9 @@
 """Document: the cells behind one profile, and how two of them join.
 
 A document is ``(epoch, cells)``. The higher epoch wins whole; in one epoch cells join key by key.
-Even epochs are alive, odd ones erased: to erase is to move to the next odd epoch, which has no
-cells, and to revive is to move to the next even one. A delta is a document too.
+Even epochs are alive, odd ones erased: to erase is to move to an odd epoch, which has no cells, and
+to revive is to move to the next even one. The epoch of an erasure tells when it was: so it wins
+over a revival elsewhere that had seen an earlier one only. A delta is a document too.
 """
 
 import hashlib
@@ -25,6 +26,8 @@ _RECORD_HEADER: Final = struct.Struct(">B16sQ4s")
 """Format, digest, stamp, and a checksum of these three: the digest covers the cells alone."""
 _CHECKSUM_AT: Final = _RECORD_HEADER.size - 4
 _MASK: Final = (1 << 64) - 1
+_MORE_BYTES: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
+"""How many bytes follow the first one of a packed number."""
 
 UndoLog: TypeAlias = list[tuple["Document", str | None, object]]
 """What a document was before: (document, key, cell before or None), or for a change of epoch
@@ -78,6 +81,11 @@ class Document:
 
     def __repr__(self) -> str:
         return f"Document(epoch={self.epoch}, cells={len(self.cells)})"
+
+
+def erased_epoch(epoch: int, wall_ms: int) -> int:
+    """Return the odd epoch to which an erasure at a time moves a document of a lower one."""
+    return max(epoch + 1 | 1, 2 * wall_ms + 1)
 
 
 def join(one: Document, other: Document) -> Document:
@@ -204,8 +212,8 @@ def stored_traces(profile_id: str, record: bytes) -> tuple[int, int]:
     canonical = record[_RECORD_HEADER.size :]
     is_header_sound = _header_checksum(record) == record[_CHECKSUM_AT : _RECORD_HEADER.size]
     digest = record_digest(record) if is_header_sound else digest_of(profile_id, canonical)
-    epoch = canonical[1] if len(canonical) > 1 and canonical[1] < 0x80 else 0
-    return digest, 1 - (epoch & 1)
+    last_byte = canonical[1 + _MORE_BYTES.get(canonical[1], 0) :][:1] if len(canonical) > 1 else b""
+    return digest, 1 - (last_byte[0] & 1 if last_byte else 0)
 
 
 def from_record(profile_id: str, record: bytes) -> Document:

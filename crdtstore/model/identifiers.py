@@ -88,6 +88,11 @@ def profile_id_for(space: str, identifiers: Iterable[str], rules: IdentityRules)
     return str(uuid.uuid5(uuid.uuid5(_NAMESPACE, space), best))
 
 
+def forget_normalised() -> None:
+    """Forget the identifiers that were normalised lately."""
+    _normalised.cache_clear()
+
+
 @lru_cache(maxsize=limits.NORMALISED_IDENTIFIERS_MAX)
 def _normalised(kind: str, value: str, region: str) -> str:
     subject = f"the {kind} {value[:80]!r}"

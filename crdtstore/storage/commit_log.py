@@ -5,8 +5,8 @@
 
 The file has its full length from the start, so that a sync need not write the length of the file.
 It is written from its start until it is full; then what it holds has been brought to LMDB, and it
-is written from its start again. Nothing is overwritten for that: sequences ascend by one, so the first
-record that does not follow the one before it is an old one, or one whose writing was cut off.
+is written from its start again. Nothing is overwritten for that: sequences ascend by one, so the
+first record that does not follow the one before it is an old one, or one whose writing was cut off.
 """
 
 import errno

@@ -46,10 +46,10 @@ class Gap(NamedTuple):
 
 
 class UsedPages(NamedTuple):
-    """Pages in use from ``first`` on, so many of them, and the gap in them."""
+    """So many pages in use from ``first`` on, and the gap in them."""
 
     first: int
-    count: int
+    pages: int
     gap: Gap
 
 

@@ -14,7 +14,7 @@ A power cut in the middle leaves some bytes zero that mean nothing, and others n
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
@@ -67,7 +67,7 @@ class LmdbScrub:
             self._steps.close()
             self._transaction.abort()
 
-    def _scrub(self) -> Iterator[int]:
+    def _scrub(self) -> Generator[int, None, None]:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             yield from self._scrub_gaps(descriptor)
@@ -76,18 +76,18 @@ class LmdbScrub:
         finally:
             os.close(descriptor)
 
-    def _scrub_gaps(self, descriptor: int) -> Iterator[int]:
+    def _scrub_gaps(self, descriptor: int) -> Generator[int, None, None]:
         state, used = self._state, self._used
         used[:2] = b"\x01\x01"
         with mmap(descriptor, state.data_bytes, access=ACCESS_READ) as content:
             pages = used_pages(content, state.page_bytes, state.roots)
-            for number, (first, count, gap) in enumerate(pages, 1):
-                used[first : first + count] = b"\x01" * count
+            for number, (first, size, gap) in enumerate(pages, 1):
+                used[first : first + size] = b"\x01" * size
                 _put_zeros(descriptor, content, gap.start, gap.end)
                 if number % limits.SCRUB_STEP_PAGES == 0:
                     yield number
 
-    def _scrub_free(self, descriptor: int) -> Iterator[int]:
+    def _scrub_free(self, descriptor: int) -> Generator[int, None, None]:
         """Scrub what was free in the state that is held, and still is: look anew in each step."""
         waiting = {page for page, is_used in enumerate(self._used) if not is_used}
         while True:

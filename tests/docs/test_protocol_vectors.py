@@ -81,5 +81,5 @@ def test_other_limits_are_named_as_they_are() -> None:
     assert f"1 to\n  {limits.PROFILE_ID_BYTES_MAX} UTF-8" in PAGE or (
         f"1 to {limits.PROFILE_ID_BYTES_MAX} UTF-8" in PAGE
     )
-    assert limits.EPOCH_MAX == 2**31
+    assert limits.EPOCH_MAX == 2**53
     assert limits.TIMESTAMP_MAX == 2**63 - 1

@@ -19,6 +19,7 @@ from crdtstore.engine.identifiers import (
 from crdtstore.engine.snapshots import read_chunks
 from crdtstore.errors import Refused, StorageCorrupt, StorageFull
 from crdtstore.model.document import from_record
+from crdtstore.model.erasure import Traces
 from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
@@ -35,7 +36,7 @@ def keys_at_rest(store: Store) -> set[bytes]:
     """Return the index keys that the documents at rest ask for."""
     records = store.storage.documents(b"", limit=ALL, bytes_max=10**12)
     return {
-        index_key(text, key.decode())
+        index_key(store.commits.traces, text, key.decode())
         for key, record in records
         for text in identifiers_in(from_record(key.decode(), record).cells)
     }
@@ -45,7 +46,9 @@ def check(store: Store) -> None:
     """Check the index at rest to the key, and that no holder in memory is missed."""
     assert set(store.storage.index(INDEX_TAG, b"", limit=ALL)) == keys_at_rest(store)
     for text in TEXTS:
-        named = list(candidates(store.storage, store.documents.fresh, text))
+        named = list(
+            candidates(store.storage, store.documents.fresh, store.commits.traces.of(text))
+        )
         assert len(named) == len(set(named))
         for profile_id in IDS:
             if text in identifiers_in(store.documents.get(profile_id).cells):
@@ -112,7 +115,9 @@ def test_a_page_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled()
     store.write("p9", {"name": "Ann", "identifiers": add("user_id:1")}, source="crm")
     store.write("new", {"identifiers": add(TEXTS[0])}, source="crm")
-    named = list(candidates(store.storage, store.documents.fresh, TEXTS[0]))
+    named = list(
+        candidates(store.storage, store.documents.fresh, store.commits.traces.of(TEXTS[0]))
+    )
     assert sorted(named) == sorted([*IDS, "new"])
 
 
@@ -141,7 +146,7 @@ def test_an_old_directory_gets_its_index_when_it_is_opened(tmp_path: Path) -> No
     store.close()
     storage = LoggedStorage.open(tmp_path / "data")
     number = storage._sequence
-    assert ensure_index(storage)
+    assert ensure_index(storage, Traces("default"))
     assert storage._sequence == number, "an index that stands is left alone"
     storage.close()
 
@@ -170,7 +175,7 @@ def test_what_an_older_crdtstore_wrote_is_found_out() -> None:
 @pytest.mark.parametrize("is_there", [True, False])
 def test_verify_finds_a_key_too_many_or_too_few_and_a_start_mends_it(is_there: bool) -> None:
     store = filled()
-    key = index_key(TEXTS[0], "nobody" if is_there else "p3")
+    key = index_key(store.commits.traces, TEXTS[0], "nobody" if is_there else "p3")
     store.storage.commit(Batch(index=[(key, is_there)]))
     report = store.verify()
     assert report.index_faults == 1
@@ -204,7 +209,7 @@ def test_building_goes_on_in_batches_and_says_so(
     caplog.set_level("INFO", "crdtstore.index")
     storage = filled().storage
     storage.commit(Batch(meta={INDEX_NOTE: b"other"}, index=[(b"i" + bytes(16) + b"x", True)]))
-    assert ensure_index(storage)
+    assert ensure_index(storage, Traces("default"))
     assert len(storage.index(b"", b"", limit=ALL)) == len(IDS) * len(TEXTS)
     assert "6 documents read" in caplog.text
     assert "is built: 12 documents read" in caplog.text
@@ -215,8 +220,8 @@ def test_a_full_disk_leaves_the_index_for_another_start() -> None:
     without_index(storage)
     assert isinstance(storage, MemoryStorage)
     storage.fail_next_commit(StorageFull("the disk is full"))
-    assert not ensure_index(storage)
-    assert ensure_index(storage)
+    assert not ensure_index(storage, Traces("default"))
+    assert ensure_index(storage, Traces("default"))
     assert len(storage.index(b"", b"", limit=ALL)) == len(IDS) * len(TEXTS)
 
 

@@ -14,7 +14,7 @@ from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT, MachineMemory, MemoryStorage
 
 _WHOLE: Final = 1 << 40
-_FIRST_CELL: Final = 29 + 6
+_FIRST_CELL: Final = 29 + 11
 """In a stored document: behind the header and the longest epoch, which a flip may make wrong."""
 
 
