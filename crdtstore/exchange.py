@@ -147,7 +147,7 @@ class Exchange:
         except (ProtocolError, StorageError) as error:
             self._refuse(number, link, error.code, str(error))
         finally:
-            self.store.erasing.settle()
+            self.store.erasures.settle()
 
     def _handle(self, number: int, link: LinkState, message: Message, size: int) -> None:
         replication = self.store.replication

@@ -6,7 +6,6 @@ from typing import Final
 from crdtstore import limits
 from crdtstore.errors import ConfigurationError
 
-
 _TEXTS: Final = frozenset({"witness_directory", "suppression_key"})
 _MAY_BE_ZERO: Final = frozenset({"commit_interval_ms", "erasure_grace_ms"})
 
@@ -21,9 +20,10 @@ class Settings:
     the change feed can go on without a snapshot; what all known replicas have made durable is kept
     for ``acknowledged_retention_ms`` only, unless the feed is read. ``witness_directory`` lies in
     memory that outlives the process but not the machine, "" in the system's own: see
-    ``crdtstore.storage.witness``. An erasure keeps the journal before it for ``erasure_grace_ms`` at
-    the most, for replicas and readers of the feed that are away. ``suppression_key`` is a secret
-    that all replicas share: traces of erased identifiers are made with it. Raises ConfigurationError for a value out of range.
+    ``crdtstore.storage.witness``. An erasure keeps the journal before it for ``erasure_grace_ms``
+    at the most, for replicas and readers of the feed that are away. ``suppression_key`` is a secret
+    that all replicas share: traces of erased identifiers are made with it. Raises
+    ConfigurationError for a value out of range.
     """
 
     cache_bytes: int = limits.CACHE_BYTES_DEFAULT

@@ -106,7 +106,7 @@ def replica_status(
         cached_bytes=store.documents.cached_bytes,
         held_bytes=store.replication.held_bytes,
         waiting_writers=waiting_writers,
-        quarantined=store.replication.quarantined,
+        quarantined=store.replication.quarantine.count,
         write_sessions=len(store.streams),
         event_loop=event_loop_name(),
         loop_delay_p99_ms=p99_ms,

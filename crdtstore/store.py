@@ -12,38 +12,37 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
-from crdtstore.engine.cleaning import Cleaning
 from crdtstore.engine.commits import Commit, Committing, persist_growing
 from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.engine.erasing import Erasing
-from crdtstore.engine.feed import Change, end_cursor, read_changes
+from crdtstore.engine.erasures import Erasures
+from crdtstore.engine.feed import Change
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import check_page, living_document, living_documents
 from crdtstore.engine.persons import Persons
+from crdtstore.engine.reading import Reading
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
+from crdtstore.engine.returning import Returning
 from crdtstore.engine.stream_sessions import StreamSessions
-from crdtstore.engine.suppression import Suppression
 from crdtstore.engine.verification import (
     StoreDigest,
-    Verification,
     VerifyReport,
     count_profiles,
     digest_store,
+    verify_store,
 )
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
+from crdtstore.erasure_errors import ReplicaReturning
 from crdtstore.errors import (
     CrdtstoreError,
     ReplicaClosed,
@@ -54,9 +53,7 @@ from crdtstore.errors import (
     StorageFull,
 )
 from crdtstore.model.candidates import Candidate
-from crdtstore.model.document import Document
 from crdtstore.model.erasure import Traces
-from crdtstore.model.golden import explain, resolve
 from crdtstore.model.profile import Profile
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
@@ -94,7 +91,6 @@ class Store:
         traces = Traces(space, settings.suppression_key)
         has_index = ensure_index(storage, traces)
         self._clock = HybridClock()
-        suppression = Suppression(traces)
         self.documents = Documents(storage, settings.cache_bytes, traces)
         self.ledger = Ledger(storage, tag)
         recover(storage, self.documents, self.ledger, self._clock, tag)
@@ -105,7 +101,6 @@ class Store:
             origin=identity.origin,
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
-            suppression=suppression,
         )
         self.retention = Retention(
             storage,
@@ -126,21 +121,25 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
-        self.erasing = Erasing(storage, self.documents, self._drafting, self._clock, suppression)
-        self.cleaning = Cleaning(
-            storage, self.ledger, self.erasing, self.commits, self.retention, self.replication,
-            grace_ms=settings.erasure_grace_ms,
+        self.erasures = Erasures(
+            storage, self.documents, self.ledger, self._drafting, self._clock, self.commits,
+            self.retention, self.replication, settings.erasure_grace_ms, now_ms, random_bits,
         )  # fmt: skip
-        self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
-        self.writing = Writing(self.documents, self._drafting, self._clock, schema, suppression)
+        self._persons = Persons(
+            self, storage, self.documents, schema, self.replication, self.erasures, has_index
+        )
+        self.writing = Writing(self.documents, self._drafting, self._clock, schema)
+        self._reading = Reading(
+            storage, self.documents, schema, self.ledger, self.retention, self.replication, now_ms
+        )
+        self.returning = Returning(storage, self._drafting)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
         self._commits_failed = 0
         self._full_until_ms = 0
         self.failure: StorageError | None = None
         self._is_closed = False
-        self.erasing.load()
-        self.cleaning.resume()
+        self.erasures.load()
 
     @classmethod
     def open(
@@ -226,17 +225,13 @@ class Store:
 
         It refuses writes until it is revived. Erasing it again changes nothing.
         """
-        return self._move_epoch(profile_id, if_version, to_erased=True)
+        self._check_open()
+        return self.writing.move_epoch(profile_id, if_version, self.now_ms(), to_erased=True)
 
     def revive(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
         """Let an erased profile take writes again, from nothing; a living one is left as it is."""
-        return self._move_epoch(profile_id, if_version, to_erased=False)
-
-    def _move_epoch(self, profile_id: str, if_version: str | None, to_erased: bool) -> WriteResult:
         self._check_open()
-        now_ms = self.now_ms()
-        document = self.writing.move_epoch(profile_id, if_version, now_ms, to_erased=to_erased)
-        return WriteResult(profile_id, document.version, ())
+        return self.writing.move_epoch(profile_id, if_version, self.now_ms(), to_erased=False)
 
     @property
     def refusal(self) -> CrdtstoreError | None:
@@ -277,7 +272,7 @@ class Store:
                     raise
                 self.finish_commit(commit)
             goes_on = commit is not None and (checkpoint or commit.makes_room)
-            goes_on |= self.cleaning.finish(self.now_ms(), has_committed=commit is not None)
+            goes_on |= self.erasures.cleaning.finish(commit, self.now_ms())
 
     def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.
@@ -288,9 +283,9 @@ class Store:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
         now_ms = self.now_ms()
         if isinstance(self.refusal, StorageFull | None):
-            self.cleaning.advance(now_ms)
+            self.erasures.cleaning.advance(now_ms)
         commit = self.commits.begin(now_ms, whole=checkpoint, is_full=self._full_until_ms > 0)
-        self.cleaning.commit_begun(commit)
+        self.erasures.cleaning.commit_begun(commit)
         if commit is not None and self._full_until_ms and commit.draft.erasures:
             self.storage.release_ballast()
         return commit
@@ -299,7 +294,7 @@ class Store:
         """Take note that a commit is durable, or undo it because of the error that it met."""
         if error is None:
             self.commits.finish(commit)
-            self.cleaning.commit_finished()
+            self.erasures.cleaning.commit_finished()
             self.cursors.committed(commit.draft)
             self.streams.committed(commit.draft)
             if self._full_until_ms:
@@ -307,8 +302,7 @@ class Store:
                 self.storage.restore_ballast()
             return
         self.commits.abandon(commit)
-        self.erasing.load()
-        self.cleaning.resume()
+        self.erasures.load()
         self.replication.commit_failed()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
@@ -322,49 +316,43 @@ class Store:
 
     def read(self, profile_id: str) -> Profile:
         """Return the golden record; raises ProfileNotFound or ProfileErased."""
-        return resolve(profile_id, self._living(profile_id), self.schema)
+        self._check_readable()
+        return self._reading.read(profile_id)
 
     def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
         """Return every candidate of every field (or of one), with the rule that chose."""
-        document = self._living(profile_id)
-        return explain(profile_id, document, self.schema, self.replication.names, field)
-
-    def _living(self, profile_id: str) -> Document:
-        if self._is_closed:
-            raise ReplicaClosed("the store was closed")
-        return living_document(self.documents, profile_id)
+        self._check_readable()
+        return self._reading.explain(profile_id, field)
 
     def profiles(self, *, after: str = "", limit: int = 100) -> list[Profile]:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
-        if self._is_closed:
-            raise ReplicaClosed("the store was closed")
-        check_page(after, limit)
-        living = living_documents(self.storage, self.documents, after, limit)
-        return [
-            resolve(profile_id, document, self.schema)
-            for profile_id, document in islice(living, limit)
-        ]
+        self._check_readable()
+        return self._reading.profiles(after, limit)
 
     def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
         """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
 
         Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
-        self.retention.feed_read(self.now_ms())
-        if since == "end":
-            since = end_cursor(self.ledger)
-        return read_changes(self.ledger, self.replication.names, since, limit)
+        self._check_readable()
+        return self._reading.changes(since, limit)
+
+    def _check_readable(self) -> None:
+        """Raise ReplicaClosed, or ReplicaReturning before a restored replica has met a peer."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        if self.returning.is_awaited:
+            raise ReplicaReturning
 
     def digest(self) -> StoreDigest:
         """Return number of profiles, digest and vector: equal on converged replicas."""
-        return digest_store(self.documents, self.commits, self.ledger, self.replication.names)
+        return digest_store(
+            self.documents, self.commits, self.ledger, self.replication.names, self.erasures.count
+        )
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
-        verification = Verification(self.storage, self.commits)
-        while not verification.step():
-            pass
-        return verification.report()
+        return verify_store(self.storage, self.commits)
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
@@ -373,14 +361,13 @@ class Store:
     @property
     def persons(self) -> Persons:
         """The persons of the store: which profiles are one, and their golden records."""
-        if self._is_closed:
-            raise ReplicaClosed("the store was closed")
+        self._check_readable()
         return self._persons
 
     @property
     def profile_count(self) -> int:
         """How many living profiles there are."""
-        return count_profiles(self.documents, self.commits)
+        return count_profiles(self.documents, self.commits) - self.erasures.count
 
     @property
     def counters(self) -> dict[str, int]:
@@ -388,7 +375,7 @@ class Store:
         return {
             "noops": self.writing.noops,
             "writes_suppressed": self.writing.suppressed,
-            "cleaning_rounds": self.cleaning.rounds,
+            "cleaning_rounds": self.erasures.cleaning.rounds,
             "commits_failed": self._commits_failed,
             **self._drafting.counters,
             **self.commits.counters,

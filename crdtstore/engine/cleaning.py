@@ -135,7 +135,7 @@ class Cleaning:
         self._through = self._ledger.position
         for document_id in sorted(self._round):
             self._erasing.say(document_id, self._replication.identity.name, HEARD)
-        self._replication.forget_quarantined()
+        self._replication.quarantine.forget()
         self._committing.owes_checkpoint = True
         self._retention.clear_through(self._through, now_ms + self._grace_ms)
 
@@ -172,12 +172,12 @@ class Cleaning:
 
     # --- between commits ----------------------------------------------------------------------
 
-    def finish(self, now_ms: int, *, has_committed: bool) -> bool:
+    def finish(self, commit: Commit | None, now_ms: int) -> bool:
         """Overwrite all there is to overwrite now; return whether another commit goes on with it.
 
         For a store that is driven by one thread, which does nothing else meanwhile.
         """
-        is_news = has_committed and self.can_go_on(now_ms)
+        is_news = commit is not None and self.can_go_on(now_ms)
         while self.scrub is not None:
             self.step(now_ms)
             is_news = True

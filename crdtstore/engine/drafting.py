@@ -62,6 +62,7 @@ class Drafting:
     """The one place where documents change.
 
     ``origin`` signs the frames made here. ``counters`` counts what happened, for the metrics.
+    ``suppression`` has the erasures, and takes note of what arrives for them.
     """
 
     def __init__(
@@ -73,7 +74,6 @@ class Drafting:
         origin: int,
         tag: bytes,
         clock_skew_ms_max: int,
-        suppression: Suppression,
     ) -> None:
         self.origin = origin
         self.draft = Draft()
@@ -85,7 +85,7 @@ class Drafting:
         self._clock = clock
         self._tag = tag
         self._clock_skew_ms_max = clock_skew_ms_max
-        self._suppression = suppression
+        self.suppression = Suppression(documents.fresh.traces)
         self._entries: list[bytes] = []
         self._entries_bytes = 0
         # Which causes the last frame before a restart named is not noted: the next names all.
@@ -252,7 +252,7 @@ class Drafting:
     def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
         documents = self._documents
         undo = self.draft.undo
-        suppression = self._suppression
+        suppression = self.suppression
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
             if absorb(document, epoch, cells, undo):

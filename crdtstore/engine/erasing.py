@@ -14,7 +14,6 @@ from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import candidates
-from crdtstore.engine.suppression import Suppression
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import erased_epoch
 from crdtstore.model.erasure import (
@@ -45,9 +44,8 @@ class Erasing:
         documents: Documents,
         drafting: Drafting,
         clock: HybridClock,
-        suppression: Suppression,
     ) -> None:
-        self.suppression = suppression
+        self.suppression = drafting.suppression
         self.owed: set[str] = set()
         self.found_late = 0
         self._storage = storage

@@ -15,6 +15,7 @@ from crdtstore.clock import datetime_of
 from crdtstore.engine.ledger import SNAPSHOT_MAGIC, Ledger, frame_header, read_snapshot_note
 from crdtstore.errors import CursorExpired, InvalidInput
 from crdtstore.model.cells import parse_key
+from crdtstore.names import OWN_IDS
 from crdtstore.sync.frame import Frame, decode_body
 
 _PAGE_BYTES = 4 * limits.MEBIBYTE
@@ -97,14 +98,14 @@ def _changes_of(
     if header is None:
         if record[:2] == SNAPSHOT_MAGIC:
             for index, profile_id in enumerate(read_snapshot_note(record)[1]):
-                if index >= skip:
+                if index >= skip and not profile_id.startswith(OWN_IDS):
                     yield Change(f"{position}.{index}", profile_id, (), (), 0, "", 0, False)
         return
     frame = Frame(header.origin, header.sequence, header.timestamp, b"", b"", record)
     _, writes = decode_body(frame)
     replica = names.get(header.origin, "")
     for index, (profile_id, epoch, cells) in enumerate(writes):
-        if index < skip:
+        if index < skip or profile_id.startswith(OWN_IDS):
             continue
         yield _change(f"{position}.{index}", profile_id, epoch, cells, header, replica)
 

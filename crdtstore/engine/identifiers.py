@@ -7,9 +7,9 @@ At rest it is a table of keys, changed in the transaction that brings a document
 What documents in memory have beyond their records is laid over it. Both may name a profile that
 does not hold the identifier any more, never miss one that does; whoever asks looks at the document.
 
-A note beside the index tells for which key and totals of the documents it stands. Where that is not so, an
-older crdtstore having written, or damage having been found, the index is built anew when the store
-is opened.
+A note beside the index tells for which key and totals of the documents it stands. Where that is
+not so, an older crdtstore having written, or damage having been found, the index is built anew when
+the store is opened.
 """
 
 import logging

@@ -7,7 +7,7 @@ from crdtstore import limits
 from crdtstore.engine.documents import Documents
 from crdtstore.errors import InvalidInput, ProfileErased, ProfileNotFound
 from crdtstore.model.document import Document
-from crdtstore.names import check_profile_id
+from crdtstore.names import OWN_IDS, check_profile_id
 from crdtstore.storage.contract import Storage
 
 
@@ -29,7 +29,8 @@ def living_documents(
             return
         for profile_id in profile_ids:
             document = documents.get(profile_id)
-            if not (document.is_erased or document.is_absent):
+            is_profile = not profile_id.startswith(OWN_IDS)
+            if is_profile and not (document.is_erased or document.is_absent):
                 yield profile_id, document
         after = profile_ids[-1]
 

@@ -6,7 +6,7 @@ never been.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -21,10 +21,14 @@ from crdtstore.engine.edges import (
     planned_parting,
     planned_unmerge,
 )
+from crdtstore.engine.erasures import ErasureReport, Erasures
+from crdtstore.engine.export import export_of
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.writes import WriteResult
+from crdtstore.erasure_errors import PersonAmbiguous
 from crdtstore.errors import (
+    CrdtstoreError,
     InvalidInput,
     KindConflict,
     LimitExceeded,
@@ -76,6 +80,11 @@ class Person:
 class Writer(Protocol):
     """What takes the writes of stewards: a store."""
 
+    @property
+    def refusal(self) -> CrdtstoreError | None:
+        """Why it takes no writes now, None if it takes them."""
+        ...
+
     def write(self, profile_id: str, fields: Mapping[str, Any], *, source: str) -> WriteResult:
         """Apply what a source says about a profile."""
         ...
@@ -95,9 +104,11 @@ class Persons:
         documents: Documents,
         schema: Schema,
         replication: Replication,
+        erasures: Erasures,
         has_index: bool,
     ) -> None:
         self._store = store
+        self._erasures = erasures
         self._storage = storage
         self._documents = documents
         self._schema = schema
@@ -115,13 +126,7 @@ class Persons:
         too many; InvalidValue for what is no identifier.
         """
         text = identifier(kind, value, region=self._rules.phone_region)
-        if self._rules.is_blocked(text):
-            raise PersonNotFound(text, "it is blocked")
-        exploration = self._exploration()
-        holders = exploration.holders(text)
-        if holders is None:
-            number = limits.IDENTIFIER_PROFILES_MAX
-            raise PersonNotFound(text, f"more than {number:,} profiles hold it")
+        exploration, holders = self._holders(text)
         if not holders:
             raise PersonNotFound(text)
         groups: list[PersonGroup] = []
@@ -142,6 +147,73 @@ class Persons:
     def profile_id_for(self, *identifiers: str) -> str:
         """Return the id for a new profile with these identifiers: the same on every replica."""
         return profile_id_for(self._replication.identity.space, identifiers, self._rules)
+
+    def export(self, profile_id: str) -> dict[str, Any]:
+        """Return everything held on the person of a profile, as a document that JSON can hold.
+
+        Every value of every source, elements that were removed, and what stewards decided.
+        """
+        person = self.read(profile_id)
+        held = [
+            (member, self._documents.get(member).version, self._documents.get(member).cells)
+            for member in person.profiles
+        ]
+        candidates = self.explain(person.id)
+        return export_of(person.record, held, candidates, person.dropped, self._replication.names)
+
+    # --- forgetting ---------------------------------------------------------------------------
+
+    def erase(self, profile_id: str, *, source: str = STEWARD) -> ErasureReport:
+        """Erase the person of a profile: all its profiles, for good, on every replica.
+
+        Its identifiers are suppressed, but for those that other persons hold too: what would bring
+        one back is refused here, and erased where it arrives. Works on a full disk.
+        """
+        self._check_erasing()
+        group = self._group(profile_id)
+        own = self._own_identifiers(group.profiles)
+        return self._erasures.order("person", group.profiles, own, source)
+
+    def erase_identifier(self, kind: str, value: str, *, source: str = STEWARD) -> ErasureReport:
+        """Erase the person that holds an identifier, if anybody here does, and suppress it.
+
+        Raises PersonAmbiguous if several persons do, PersonNotFound if it is blocked or held by too
+        many, InvalidValue for what is no identifier.
+        """
+        self._check_erasing()
+        text = identifier(kind, value, region=self._rules.phone_region)
+        exploration, holders = self._holders(text)
+        profiles: set[str] = set()
+        if holders:
+            group = exploration.component(holders[:1]).person(holders[0], self._rules)
+            others = [
+                exploration.component([holder]).person(holder, self._rules).id
+                for holder in holders
+                if holder not in group.profiles
+            ]
+            if others:
+                raise PersonAmbiguous(kind, (group.id, *dict.fromkeys(others)))
+            profiles.update(group.profiles)
+        own = self._own_identifiers(profiles) | {text}
+        return self._erasures.order("identifier", profiles, own, source)
+
+    def _check_erasing(self) -> None:
+        """Refuse to erase where the store takes no writes; a full disk is no reason."""
+        refusal = self._store.refusal
+        if refusal is not None and not isinstance(refusal, StorageFull):
+            raise refusal
+
+    def _own_identifiers(self, profiles: Collection[str]) -> set[str]:
+        """Return the identifiers of some profiles that no other profile holds."""
+        exploration, own = self._exploration(), set()
+        for profile_id in profiles:
+            identity = exploration.identity(profile_id)
+            for text in () if identity is None else identity.identifiers:
+                holders = exploration.holders(text)
+                is_own = holders is not None and set(holders) <= set(profiles)
+                if is_own and not self._rules.is_blocked(text):
+                    own.add(text)
+        return own
 
     # --- which profiles are one person --------------------------------------------------------
 
@@ -240,6 +312,17 @@ class Persons:
                 "there was no room to build the index of identifiers; make room, and open again"
             )
         return Exploration(self._storage, self._documents, self._rules)
+
+    def _holders(self, text: str) -> tuple[Exploration, list[str]]:
+        """Return the profiles that hold an identifier; raises PersonNotFound if it links nobody."""
+        if self._rules.is_blocked(text):
+            raise PersonNotFound(text, "it is blocked")
+        exploration = self._exploration()
+        holders = exploration.holders(text)
+        if holders is None:
+            number = limits.IDENTIFIER_PROFILES_MAX
+            raise PersonNotFound(text, f"more than {number:,} profiles hold it")
+        return exploration, holders
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

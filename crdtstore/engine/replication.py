@@ -18,6 +18,7 @@ from crdtstore.engine.identity import Identity, draw_origin
 from crdtstore.engine.ledger import NO_HEAD, Ledger, adoption_note, snapshot_note
 from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.engine.origins import Origins, without_births
+from crdtstore.engine.quarantine import Quarantine
 from crdtstore.engine.removal import Removal
 from crdtstore.engine.resting import entry_digest
 from crdtstore.engine.snapshots import (
@@ -26,7 +27,7 @@ from crdtstore.engine.snapshots import (
     SnapshotProgress,
     read_chunks,
 )
-from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError, StorageCorrupt
+from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse, space_tag
 from crdtstore.sync.inbox import Inbox, is_covered
@@ -42,7 +43,7 @@ class Replication:
     ``origins`` has names and births of all origins heard of. ``progress`` is set while this
     store receives a snapshot; until it ends the store has documents, but not yet their vector.
     ``healing`` compares and exchanges single documents. ``removal`` has the names of replicas that
-    were removed.
+    were removed. ``quarantine`` has the frames that were refused.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Replication:
         self.fence = Fence(drafting)
         self.healing = Healing(storage, documents, drafting, committing)
         self.removal = Removal(storage, drafting, identity.name)
-        self.quarantined = _count_quarantined(storage)
+        self.quarantine = Quarantine(storage, drafting)
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused", "links_refused"), 0)
         self._storage = storage
         self._ledger = ledger
@@ -215,20 +216,9 @@ class Replication:
         """Bytes of frames that wait for others."""
         return self._inbox.held_bytes
 
-    def forget_quarantined(self) -> None:
-        """Drop the refused frames that were kept: they may be about anybody."""
-        for slot in range(limits.QUARANTINE_MAX if self.quarantined else 0):
-            self._drafting.draft.meta[_quarantine_name(slot)] = None
-        self.quarantined = 0
-
     def _quarantine(self, raw: bytes, error: ProtocolError) -> None:
-        """Keep a refused frame, the newest few of them, for inspection."""
-        slot = self.counters["frames_refused"] % limits.QUARANTINE_MAX
         self.counters["frames_refused"] += 1
-        self.quarantined = min(self.quarantined + 1, limits.QUARANTINE_MAX)
-        self._drafting.draft.meta[_quarantine_name(slot)] = _pack(
-            [error.code, str(error), raw[: limits.FRAME_BYTES_MAX]]
-        )
+        self.quarantine.keep(raw, error)
 
     # --- origins ------------------------------------------------------------------------------
 
@@ -375,18 +365,3 @@ class Replication:
     def _set_progress(self, progress: SnapshotProgress | None) -> None:
         self.progress = progress
         self._drafting.draft.meta[SNAPSHOT] = None if progress is None else progress.pack()
-
-
-def _quarantine_name(slot: int) -> str:
-    return f"quarantine/{slot:03d}"
-
-
-def _count_quarantined(storage: Storage) -> int:
-    """Count the refused frames that are kept: damage to one of them stops nothing."""
-    count = 0
-    for slot in range(limits.QUARANTINE_MAX):
-        try:
-            count += storage.meta(_quarantine_name(slot)) is not None
-        except StorageCorrupt:
-            count += 1
-    return count

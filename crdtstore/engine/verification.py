@@ -22,6 +22,7 @@ from crdtstore.model.document import (
     unpack_canonical,
 )
 from crdtstore.model.identity import identifiers_in
+from crdtstore.names import OWN_IDS
 from crdtstore.storage.contract import Storage
 
 _PAGE_RECORDS = 2_000
@@ -61,9 +62,16 @@ class VerifyReport:
 
 
 def digest_store(
-    documents: Documents, committing: Committing, ledger: Ledger, names: Mapping[int, str]
+    documents: Documents,
+    committing: Committing,
+    ledger: Ledger,
+    names: Mapping[int, str],
+    own: int,
 ) -> StoreDigest:
-    """Return the digest of all documents as they are now, at rest or not. Costs O(dirty)."""
+    """Return the digest of all documents as they are now, at rest or not. Costs O(dirty).
+
+    ``own`` is the number of living documents that are no profiles.
+    """
     digest, profiles = committing.digest, committing.profiles
     for profile_id, document in documents.dirty.items():
         fresh = 0
@@ -76,15 +84,23 @@ def digest_store(
         f"{names.get(origin, '?')}/{origin:016x}": sequence
         for origin, sequence in sorted(ledger.vector().items())
     }
-    return StoreDigest(profiles, f"{digest:032x}", vector)
+    return StoreDigest(profiles - own, f"{digest:032x}", vector)
 
 
 def count_profiles(documents: Documents, committing: Committing) -> int:
-    """Return the number of living profiles, at rest or not."""
+    """Return the number of living documents, at rest or not."""
     return committing.profiles + sum(
         int(not (document.is_absent or document.is_erased)) - document.stored_living
         for document in documents.dirty.values()
     )
+
+
+def verify_store(storage: Storage, committing: Committing) -> VerifyReport:
+    """Check every record at rest, all at once."""
+    verification = Verification(storage, committing)
+    while not verification.step():
+        pass
+    return verification.report()
 
 
 class Verification:
@@ -96,7 +112,7 @@ class Verification:
         self._commits_before = committing.counters["commits"]
         self._after = b""
         self._is_at_index = False
-        self._documents = self._profiles = self._digest = 0
+        self._documents = self._living = self._own = self._digest = 0
         self._index_keys = self._index_faults = 0
         self._damaged: list[str] = []
 
@@ -122,7 +138,8 @@ class Verification:
             self._damaged.append(profile_id)
             return
         self._digest ^= record_digest(record)
-        self._profiles += 1 - (epoch & 1)
+        self._living += 1 - (epoch & 1)
+        self._own += profile_id.startswith(OWN_IDS)
         for text in identifiers_in(cells):
             wanted = index_key(self._committing.traces, text, profile_id)
             if self._storage.index(wanted, b"", limit=1) != [wanted] and (
@@ -161,12 +178,12 @@ class Verification:
         expected = (committing.digest, committing.profiles)
         return VerifyReport(
             documents=self._documents,
-            profiles=self._profiles,
+            profiles=self._living - self._own,
             digest=f"{self._digest:032x}",
             damaged=tuple(self._damaged[: limits.DAMAGED_PROFILES_MAX]),
             index_keys=self._index_keys,
             index_faults=self._index_faults,
             is_sound=not self._damaged
             and not self._index_faults
-            and (not is_still or (self._digest, self._profiles) == expected),
+            and (not is_still or (self._digest, self._living) == expected),
         )

@@ -7,7 +7,7 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.engine.suppression import Suppression
+from crdtstore.engine.writes import WriteResult
 from crdtstore.erasure_errors import IdentifierSuppressed
 from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
 from crdtstore.model.document import Document, erased_epoch
@@ -29,11 +29,10 @@ class Writing:
         drafting: Drafting,
         clock: HybridClock,
         schema: Schema,
-        suppression: Suppression,
     ) -> None:
         self.noops = 0
         self.suppressed = 0
-        self._suppression = suppression
+        self._suppression = drafting.suppression
         self._documents = documents
         self._drafting = drafting
         self._clock = clock
@@ -71,8 +70,8 @@ class Writing:
 
     def move_epoch(
         self, profile_id: str, if_version: str | None, now_ms: int, *, to_erased: bool
-    ) -> Document:
-        """Erase or revive a document, unless it is so already; return it.
+    ) -> WriteResult:
+        """Erase or revive a profile, unless it is so already.
 
         Raises InvalidName, VersionMismatch or LimitExceeded with nothing changed.
         """
@@ -81,14 +80,14 @@ class Writing:
         if if_version is not None and document.version != if_version:
             check_version(profile_id, document, if_version)
         if document.is_erased == to_erased:
-            return document
+            return WriteResult(profile_id, document.version, ())
         if document.epoch >= limits.EPOCH_MAX:
             subject = f"profile {profile_id!r}"
             raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
         wall_ms = wall_ms_of(self._clock.tick(now_ms))
         epoch = erased_epoch(document.epoch, wall_ms) if to_erased else document.epoch + 1
         self._drafting.record(profile_id, document, epoch, {})
-        return document
+        return WriteResult(profile_id, document.version, ())
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

@@ -153,4 +153,4 @@ def test_two_histories_of_one_origin_are_found():
     with pytest.raises(FrameForked, match="two histories"):
         other.replication.receive_frames(frames(copy)[1:], other.now_ms())
     assert state(other) == {"ann": {"x": 0}}
-    assert other.replication.quarantined == 2
+    assert other.replication.quarantine.count == 2

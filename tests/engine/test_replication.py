@@ -119,7 +119,7 @@ def test_a_frame_with_one_bad_write_is_refused_whole(entry):
     with pytest.raises(FrameCorrupt):
         store.replication.receive_frames([raw], store.now_ms())
     assert store.digest() == before
-    assert store.replication.quarantined == 1
+    assert store.replication.quarantine.count == 1
     assert (
         store.replication.receive_frames([evil_frame(store, None, entries=[good])], store.now_ms())
         == 1
@@ -173,7 +173,7 @@ def test_the_newest_refused_frames_are_kept_and_no_more(monkeypatch):
         store.commit()
     kept = [msgpack.unpackb(packed)[2] for packed in store.storage.metas("quarantine/").values()]
     assert sorted(kept) == sorted(evil_frame(store, [number]) for number in (5, 6, 7))
-    assert store.replication.quarantined == reopened(store).replication.quarantined == 3
+    assert store.replication.quarantine.count == reopened(store).replication.quarantine.count == 3
 
 
 def test_a_local_write_after_a_frame_from_a_clock_ahead_is_newer():

@@ -116,7 +116,7 @@ class Conversation:
             ("subscriptions", len(session.subscriptions), limits.ORIGINS_MAX),
             ("names", len(replication.names), limits.ORIGINS_MAX),
             ("heads", len(self.store.ledger.heads), limits.ORIGINS_MAX),
-            ("quarantined", replication.quarantined, limits.QUARANTINE_MAX),
+            ("quarantined", replication.quarantine.count, limits.QUARANTINE_MAX),
             ("outgoing bytes", session.outgoing_bytes, OUTGOING_BYTES_MAX),
         ):
             if size > size_max:

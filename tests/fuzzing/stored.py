@@ -98,7 +98,7 @@ def _observed(store: Store) -> dict[str, Any]:
         "totals": lambda: (store.commits.digest, store.commits.profiles),
         "changes": lambda: store.changes(since=f"{ledger.first_position}.0"),
         "records": lambda: ledger.records_after(0, 1 << 40),
-        "quarantined": lambda: replication.quarantined,
+        "quarantined": lambda: replication.quarantine.count,
         **{
             f"tail {origin:x} {sequence}": lambda o=origin, s=sequence: replication.position_before(
                 {o: s}

@@ -62,8 +62,8 @@ class Invariants:
         for number, size in unreleased.items():
             if size > allowed:
                 raise Broken(f"{name} has {size:,} bytes of link {number} that are not durable")
-        if store.replication.quarantined > limits.QUARANTINE_MAX:
-            raise Broken(f"{name} keeps {store.replication.quarantined} refused frames")
+        if store.replication.quarantine.count > limits.QUARANTINE_MAX:
+            raise Broken(f"{name} keeps {store.replication.quarantine.count} refused frames")
 
     def check_causes(self, name: str, effects: Sequence[Entry]) -> int:
         """Whoever sees a write sees what its writer had read; return how many pairs were seen."""
