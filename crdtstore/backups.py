@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar
 
 from crdtstore import limits
 from crdtstore.engine.identity import RESTORED, stored_identity
+from crdtstore.engine.returning import AWAITED
 from crdtstore.engine.verification import StoreDigest
 from crdtstore.errors import StorageError, StorageFailed
 from crdtstore.group_commit import GroupCommit
@@ -150,14 +151,20 @@ def write_directory_backup(
         storage.close()
 
 
-def restore_backup(path: str | os.PathLike[str], directory: str | os.PathLike[str]) -> Manifest:
+def restore_backup(
+    path: str | os.PathLike[str], directory: str | os.PathLike[str], *, alone: bool = False
+) -> Manifest:
     """Check a backup, and make a data directory of it, which must be absent or empty.
 
-    Whoever opens it takes a new incarnation before the first write. Raises BackupInvalid,
+    Whoever opens it takes a new incarnation before the first write, and shows nothing before it has
+    met a peer, which knows who was erased since the backup; unless it is ``alone``. Raises BackupInvalid,
     FormatTooNew, TargetExists, StorageFull or StorageError.
     """
     backup = check_backup(path)
-    restore_directory(backup, directory, Batch(meta={RESTORED: b"1"}))
+    marks: dict[str, bytes | None] = {RESTORED: b"1"}
+    if not alone:
+        marks[AWAITED] = b"1"
+    restore_directory(backup, directory, Batch(meta=marks))
     return backup.manifest
 
 

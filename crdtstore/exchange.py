@@ -18,7 +18,7 @@ from crdtstore.errors import (
     StorageError,
 )
 from crdtstore.fetching import SnapshotFetch
-from crdtstore.greeting import check_membership, hello_of, note_heard
+from crdtstore.greeting import check_membership, hello_of, note_heard, note_returned
 from crdtstore.repairing import Answering, Repair
 from crdtstore.retiring import hear_resting, is_rolled_back, rest_origins, tell_rested
 from crdtstore.serving import (
@@ -347,6 +347,8 @@ class Exchange:
         if now_ms - self._rested_ms >= limits.RESTING_LOOK_MS:
             self._rested_ms = now_ms
             rest_origins(self.store, list(self.links.values()))
+        if self.store.returning.is_awaited:
+            note_returned(self.store, self.links.values())
         self._evaluate()
 
     def begin_commit(self) -> Commit | None:

@@ -1,5 +1,7 @@
 """Greeting: what a replica says of itself when a link begins, and whom it links with at all."""
 
+from collections.abc import Iterable
+
 from crdtstore.engine.removal import Removal
 from crdtstore.errors import ReplicaRemoved
 from crdtstore.serving import LinkState
@@ -34,6 +36,20 @@ def check_membership(removal: Removal, *names: str) -> None:
     for name in names:
         if name in removal.names:
             raise ReplicaRemoved(name)
+
+
+def note_returned(store: Store, links: Iterable[LinkState]) -> None:
+    """Let a restored store be read once it has all that a peer had when they met."""
+    if store.replication.progress is not None:
+        return
+    applied = store.ledger.applied
+    for link in links:
+        session = link.session
+        if session.state != "open" or session.peer is None or session.awaits_resting:
+            continue
+        if all(applied.get(origin, 0) >= head[0] for origin, head in session.peer.heads.items()):
+            store.returning.returned()
+            return
 
 
 def note_heard(store: Store, link: LinkState) -> None:

@@ -82,6 +82,7 @@ class GroupCommit:
                 await self._commit_once(waiters, pins)
             finally:
                 wake_links()
+            await self._scrub_some()
             if self._interval_s:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
@@ -120,6 +121,21 @@ class GroupCommit:
             self._pin(pins, digest)
         _answer(waiters, error)
         self._announce()
+
+    async def _scrub_some(self) -> None:
+        """Overwrite some of what was erased, in the worker thread, before the next commit."""
+        store = self._exchange.store
+        cleaning = store.erasures.cleaning
+        if cleaning.scrub is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            is_done = await loop.run_in_executor(self._worker, cleaning.scrub.step)
+        except StorageError as error:
+            cleaning.step_failed(error, store.now_ms())
+        else:
+            cleaning.stepped(is_done, store.now_ms())
+        self.work.set()
 
     def _pin(self, pins: list[_Pinned], digest: StoreDigest | None) -> None:
         """Pin what is durable, whose digest is given, for each who waits for it."""

@@ -45,7 +45,7 @@ from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
-from crdtstore.stewardship import ReplicaPersons
+from crdtstore.stewardship import ReplicaErasures, ReplicaPersons
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
 from crdtstore.streams import Streams
@@ -123,14 +123,9 @@ class Replica:
         ]
         for peer in self._peers:
             task = keep_linked(
-                peer,
-                self._exchange,
-                self._client,
-                self._link_secret,
-                self._links,
-                self._commits.work,
-                self._store.random_bits,
-            )
+                peer, self._exchange, self._client, self._link_secret, self._links,
+                self._commits.work, self._store.random_bits,
+            )  # fmt: skip
             self._tasks.append(asyncio.create_task(task, name=f"crdtstore-peer {peer.url}"))
         for running in self._tasks:
             running.add_done_callback(self._task_ended)
@@ -193,6 +188,12 @@ class Replica:
         self._check_open()
         return ReplicaPersons(self._store, self._commits)
 
+    @property
+    def erasures(self) -> ReplicaErasures:
+        """The erasures that were asked for, and which replicas have confirmed them."""
+        self._check_open()
+        return ReplicaErasures(self._store, self._commits)
+
     # --- writing ------------------------------------------------------------------------------
 
     async def write(
@@ -209,10 +210,10 @@ class Replica:
         Raises InvalidInput or Refused with nothing changed, StorageFull or StorageFailed.
         """
         self._check_open()
-        result = self._store.write(
-            profile_id, fields, source=source, if_version=if_version, cursors=cursors
+        write = self._store.write
+        return await self._kept(
+            write(profile_id, fields, source=source, if_version=if_version, cursors=cursors)
         )
-        return await self._kept(result)
 
     async def write_many(self, writes: Iterable[Write]) -> list[WriteResult | CrdtstoreError]:
         """Make several writes durable together; return a result or an error for each, in order.
@@ -221,9 +222,9 @@ class Replica:
         """
         self._check_open()
         batch = writes if isinstance(writes, Sequence) else list(writes)
-        if len(batch) > limits.WRITES_PER_BATCH_MAX:
-            raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
-        store_write = self._store.write
+        count, store_write = len(batch), self._store.write
+        if count > limits.WRITES_PER_BATCH_MAX:
+            raise LimitExceeded("the batch", count, limits.WRITES_PER_BATCH_MAX, "writes")
         results: list[WriteResult | CrdtstoreError] = []
         for profile_id, source, fields, if_version in batch:
             try:
@@ -290,14 +291,11 @@ class Replica:
 
     def status(self) -> ReplicaStatus:
         """Return how the replica is doing."""
+        uptime_s = time.monotonic() - self._started_s
         return replica_status(
-            self._exchange,
-            self._peers,
-            uptime_s=time.monotonic() - self._started_s,
-            is_closing=self._is_closing,
-            waiting_writers=self._commits.waiting_writers,
-            loop_delay=self._loop_delay,
-        )
+            self._exchange, self._peers, uptime_s=uptime_s, is_closing=self._is_closing,
+            waiting_writers=self._commits.waiting_writers, loop_delay=self._loop_delay,
+        )  # fmt: skip
 
     async def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged.

@@ -149,6 +149,8 @@ def _unready_reason(store: Store, is_closing: bool) -> str:
         return str(ReplicaRemoved(store.replication.identity.name))
     if store.replication.progress is not None:
         return "receiving a snapshot"
+    if store.returning.is_awaited:
+        return "restored from a backup, and waits for a peer"
     return ""
 
 

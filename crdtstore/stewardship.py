@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from crdtstore.engine.erasures import ErasureReport
 from crdtstore.engine.persons import STEWARD, Person
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.candidates import Candidate
@@ -67,7 +68,53 @@ class ReplicaPersons:
         regard = self._store.persons.regard
         return await self._kept(regard, profile_id, field, of_source, source=source)
 
+    def export(self, profile_id: str) -> dict[str, Any]:
+        """Return everything held on the person of a profile, as a document that JSON can hold."""
+        return self._store.persons.export(profile_id)
+
+    async def erase(self, profile_id: str, *, source: str = STEWARD) -> ErasureReport:
+        """Erase the person of a profile for good, on every replica, and suppress its identifiers.
+
+        Who has confirmed is told by ``replica.erasures.read(erasure.id)``.
+        """
+        erasure = self._store.persons.erase(profile_id, source=source)
+        await self._commits.durable()
+        return erasure
+
+    async def erase_identifier(
+        self, kind: str, value: str, *, source: str = STEWARD
+    ) -> ErasureReport:
+        """Erase the person that holds an identifier, if anybody here does, and suppress it.
+
+        Raises PersonAmbiguous, PersonNotFound if it is blocked, or InvalidValue.
+        """
+        erasure = self._store.persons.erase_identifier(kind, value, source=source)
+        await self._commits.durable()
+        return erasure
+
     async def _kept(self, decide: Callable[..., Person], *words: Any, source: str) -> Person:
         person = decide(*words, source=source)
         await self._commits.durable()
         return person
+
+
+class ReplicaErasures:
+    """What ``Store.erasures`` tells, on a replica: ``replica.erasures.read(erasure_id)``."""
+
+    def __init__(self, store: Store, commits: GroupCommit) -> None:
+        self._store = store
+        self._commits = commits
+
+    def read(self, erasure_id: str) -> ErasureReport:
+        """Return one erasure with the receipts of all replicas; raises ErasureNotFound."""
+        return self._store.erasures.read(erasure_id)
+
+    def present(self, *, after: str = "", limit: int = 100) -> list[ErasureReport]:
+        """Return up to ``limit`` erasures whose id is above ``after``, in the order of ids."""
+        return self._store.erasures.present(after=after, limit=limit)
+
+    async def lift(self, erasure_id: str, *, source: str = STEWARD) -> ErasureReport:
+        """Let the identifiers of an erasure be written again; what was erased stays erased."""
+        erasure = self._store.erasures.lift(erasure_id, source)
+        await self._commits.durable()
+        return erasure

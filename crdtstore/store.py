@@ -42,7 +42,7 @@ from crdtstore.engine.verification import (
 )
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
-from crdtstore.erasure_errors import ReplicaReturning
+from crdtstore.person_errors import ReplicaReturning
 from crdtstore.errors import (
     CrdtstoreError,
     ReplicaClosed,

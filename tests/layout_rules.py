@@ -13,7 +13,7 @@ FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 70
 PUBLIC_METHODS_MAX: Final = 15
 
-_GROUND: Final = frozenset({"limits", "errors", "erasure_errors"})
+_GROUND: Final = frozenset({"limits", "errors", "person_errors"})
 _MODEL_GROUND: Final = _GROUND | {
     "clock", "names", "packing", "identity_rules", "policy", "schema",
 }  # fmt: skip
@@ -43,7 +43,7 @@ _BODY: Final = _HEART | {
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),
     "errors": frozenset(),
-    "erasure_errors": frozenset({"errors"}),
+    "person_errors": frozenset({"errors"}),
     "clock": frozenset(),
     "names": _GROUND,
     "packing": frozenset(),

@@ -46,7 +46,7 @@ def filled(where: Any, name: str = "eu") -> Store:
 
 def check_restored(path: Path, directory: Path, manifest: Manifest) -> None:
     """Check that a backup, restored, is exactly what its manifest tells."""
-    assert restore_backup(path, directory) == manifest
+    assert restore_backup(path, directory, alone=True) == manifest
     with Store.open(directory, name=manifest.name, space=manifest.space) as store:
         digest = store.digest()
         assert (digest.digest, digest.profiles) == (manifest.digest, manifest.profiles)
@@ -81,7 +81,7 @@ def test_a_restored_store_converges_with_nothing_lost_and_nothing_resurrected(
         eu.write("p2", {"n": increment(5), "x": "after"}, source="crm")
         eu.commit()
         send(eu, us)
-    restore_backup(tmp_path / "eu.backup", tmp_path / "new")
+    restore_backup(tmp_path / "eu.backup", tmp_path / "new", alone=True)
     with open_store(tmp_path / "new", seed=9) as restored:
         assert "p1" in state(restored), "what the backup knew, until a peer tells"
         restored.write("p2", {"n": increment(10)}, source="crm")
@@ -103,7 +103,7 @@ def test_it_is_another_incarnation_even_in_the_place_of_the_old_file(
         write_store_backup(store, tmp_path / "eu.backup")
     origins = {first.origin}
     for seed, name in enumerate(("one", "two")):
-        restore_backup(tmp_path / "eu.backup", tmp_path / name)
+        restore_backup(tmp_path / "eu.backup", tmp_path / name, alone=True)
         with open_store(tmp_path / name, seed=seed) as restored:
             origins.add(restored.replication.identity.origin)
             assert restored.storage.meta(RESTORED) is None
@@ -124,7 +124,7 @@ def test_a_memory_storage_is_backed_up_too(tmp_path: Path) -> None:
     assert restored.digest().digest == manifest.digest
     assert restored.replication.identity.incarnations == 2
     with pytest.raises(BackupInvalid, match="'memory'"):
-        restore_backup(tmp_path / "eu.backup", tmp_path / "new")
+        restore_backup(tmp_path / "eu.backup", tmp_path / "new", alone=True)
     assert not (tmp_path / "new").exists()
 
 
@@ -163,7 +163,7 @@ def test_a_directory_that_is_not_empty_is_left_alone(backup: Path, tmp_path: Pat
     with pytest.raises(StorageError):
         restore_backup(backup, backup)
     (target / "letter").unlink()
-    restore_backup(backup, target)
+    restore_backup(backup, target, alone=True)
     assert {"FORMAT", "data.mdb"} <= set(os.listdir(target))
 
 
@@ -172,7 +172,7 @@ def test_a_damaged_backup_touches_nothing(backup: Path, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     backup.write_bytes(content)
     with pytest.raises(BackupInvalid, match="damaged"):
-        restore_backup(backup, tmp_path / "new")
+        restore_backup(backup, tmp_path / "new", alone=True)
     assert not (tmp_path / "new").exists()
 
 
@@ -199,13 +199,13 @@ def test_half_a_restore_is_opened_by_nobody(
     child = os.fork()
     if not child:
         DataDirectory.complete = die  # type: ignore[method-assign]
-        restore_backup(backup, tmp_path / "new")
+        restore_backup(backup, tmp_path / "new", alone=True)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert (tmp_path / "new" / "data.mdb").stat().st_size > 0
     with pytest.raises(StorageError, match="half a restore"):
         Store.open(tmp_path / "new", name="eu")
     with pytest.raises(TargetExists):
-        restore_backup(backup, tmp_path / "new")
+        restore_backup(backup, tmp_path / "new", alone=True)
 
 
 # --- replicas -------------------------------------------------------------------------------------
@@ -392,6 +392,6 @@ def test_a_backup_without_room_harms_nothing(
             copy.write(file.read())
 
     hammered(scenario, tmp_path / "eu")
-    restore_backup(tmp_path / "eu.backup", tmp_path / "new")
+    restore_backup(tmp_path / "eu.backup", tmp_path / "new", alone=True)
     with Store.open(tmp_path / "new", name="eu") as store:
         assert dict(store.read("after")) == {"x": 1}

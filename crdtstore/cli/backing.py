@@ -28,6 +28,9 @@ def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what restore takes."""
     parser.add_argument("file", help="a backup")
     parser.add_argument("directory", help="the data directory to make; absent, or empty")
+    parser.add_argument(
+        "--alone", action="store_true", help="there is no peer to wait for: show all it holds"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
 
 
@@ -54,14 +57,15 @@ def run_backup(arguments: argparse.Namespace) -> int:
 
 def run_restore(arguments: argparse.Namespace) -> int:
     """Make a data directory of a backup."""
-    manifest = restore_backup(arguments.file, arguments.directory)
+    manifest = restore_backup(arguments.file, arguments.directory, alone=arguments.alone)
     if arguments.json:
         print_json(asdict(manifest))
         return 0
     _show(manifest, f"{arguments.directory}  from {arguments.file}")
     print(
         f"start it with: crdtstore serve --name {manifest.name} --data {arguments.directory} "
-        "--peer ...; it takes a new origin, and fetches what came after the backup"
+        "--peer ...; it takes a new origin, fetches what came after the backup, and can be read "
+        "when it has erased whom it was to erase since"
     )
     return 0
 

@@ -26,7 +26,7 @@ from crdtstore.engine.export import export_of
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.writes import WriteResult
-from crdtstore.erasure_errors import PersonAmbiguous
+from crdtstore.person_errors import PersonAmbiguous
 from crdtstore.errors import (
     CrdtstoreError,
     InvalidInput,

@@ -30,8 +30,9 @@ from types import MappingProxyType
 from typing import Final
 
 from crdtstore import limits
-from crdtstore.errors import ConfigurationError, InvalidValue, LimitExceeded
+from crdtstore.errors import InvalidValue, LimitExceeded
 from crdtstore.identity_rules import IdentityRules, is_type_name
+from crdtstore.person_errors import LibraryMissing
 
 NORMALISATION: Final = 1
 """Version of the rules above; it rises when one of them would give another text."""
@@ -50,7 +51,7 @@ def identifier(kind: str, value: str, *, region: str = "") -> str:
     """Return the canonical text of an identifier, to be added to the field ``identifiers``.
 
     ``region`` (two letters) is for telephone numbers without a country code. Raises InvalidValue
-    for what cannot be one, LimitExceeded, or ConfigurationError if a library is not installed.
+    for what cannot be one, LimitExceeded, or LibraryMissing if a library is not installed.
     """
     if not is_type_name(kind):
         raise InvalidValue(
@@ -133,7 +134,7 @@ def _ascii_host(host: str, subject: str) -> str:
     try:
         import idna
     except ImportError:
-        raise _not_installed("a domain with other than ASCII letters", "idna") from None
+        raise LibraryMissing("a domain with other than ASCII letters", "idna") from None
     try:
         return idna.encode(host, uts46=True).decode().lower()
     except idna.IDNAError as error:
@@ -144,7 +145,7 @@ def _phone(value: str, region: str, subject: str) -> str:
     try:
         import phonenumbers
     except ImportError:
-        raise _not_installed("a telephone number", "phonenumbers") from None
+        raise LibraryMissing("a telephone number", "phonenumbers") from None
     try:
         number = phonenumbers.parse(value, region or None)
     except phonenumbers.NumberParseException as error:
@@ -174,12 +175,6 @@ def _salesforce_id(value: str, region: str, subject: str) -> str:
     if len(value) == 18 and value[15:].upper() != checks:
         raise InvalidValue(f"{subject} does not end with the check characters {checks}")
     return value[:15] + checks
-
-
-def _not_installed(what: str, library: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{what} is normalised by the library {library}: pip install crdtstore[identity]"
-    )
 
 
 _FORMS: Final[Mapping[str, Callable[[str, str, str], str]]] = MappingProxyType(

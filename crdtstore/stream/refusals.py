@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from crdtstore import person_errors
 from crdtstore.errors import CrdtstoreError, NotUnderstood
 from crdtstore.stream import bounds
 
 _MEMBERS: Final = frozenset(
-    {"profile_id", "expected", "actual", "subject", "size", "limit", "unit"}
+    {"profile_id", "expected", "actual", "subject", "size", "limit", "unit", "kind"}
 )
 
 
@@ -47,5 +48,5 @@ def _below(kind: type[CrdtstoreError]) -> Iterator[type[CrdtstoreError]]:
 _KINDS: Final = {
     kind.code: kind
     for kind in _below(CrdtstoreError)
-    if kind.__module__ == CrdtstoreError.__module__
+    if kind.__module__ in (CrdtstoreError.__module__, person_errors.__name__)
 }

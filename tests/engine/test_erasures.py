@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crdtstore.engine.identifiers import INDEX_TAG
-from crdtstore.erasure_errors import ErasureNotFound, IdentifierSuppressed, PersonAmbiguous
+from crdtstore.person_errors import ErasureNotFound, IdentifierSuppressed, PersonAmbiguous
 from crdtstore.errors import (
     InvalidName,
     PersonNotFound,

@@ -28,7 +28,7 @@ def test_a_backup_is_sent_whole(serve: Callable[..., None], tmp_path: Path) -> N
         await api.write("ann", email="later@example.com")
 
     serve(scenario)
-    restore_backup(tmp_path / "eu.backup", tmp_path / "new")
+    restore_backup(tmp_path / "eu.backup", tmp_path / "new", alone=True)
     with Store.open(tmp_path / "new", name="eu") as store:
         assert store.read("ann")["email"] == "ann@example.com"
 

@@ -1,6 +1,19 @@
-"""The errors of erasures: leaves of the tree in ``crdtstore.errors``."""
+"""The errors of persons and erasures: leaves of the tree in ``crdtstore.errors``."""
 
-from crdtstore.errors import Refused
+from crdtstore.errors import ConfigurationError, InvalidInput, Refused
+
+
+class LibraryMissing(InvalidInput, ConfigurationError):
+    """An identifier of this type needs a library that is not installed on this replica."""
+
+    code = "library-missing"
+
+    def __init__(self, what: str, library: str) -> None:
+        super().__init__(
+            f"{what} is normalised by the library {library}, which this replica does not have: "
+            "pip install crdtstore[identity]"
+        )
+        self.library = library
 
 
 class IdentifierSuppressed(Refused):
