@@ -157,8 +157,8 @@ def restore_backup(
     """Check a backup, and make a data directory of it, which must be absent or empty.
 
     Whoever opens it takes a new incarnation before the first write, and shows nothing before it has
-    met a peer, which knows who was erased since the backup; unless it is ``alone``. Raises BackupInvalid,
-    FormatTooNew, TargetExists, StorageFull or StorageError.
+    met a peer, which knows who was erased since the backup; unless it is ``alone``. Raises
+    BackupInvalid, FormatTooNew, TargetExists, StorageFull or StorageError.
     """
     backup = check_backup(path)
     marks: dict[str, bytes | None] = {RESTORED: b"1"}

@@ -72,12 +72,15 @@ class ReplicaPersons:
         """Return everything held on the person of a profile, as a document that JSON can hold."""
         return self._store.persons.export(profile_id)
 
-    async def erase(self, profile_id: str, *, source: str = STEWARD) -> ErasureReport:
+    async def erase(
+        self, profile_id: str, *, alone: bool = False, source: str = STEWARD
+    ) -> ErasureReport:
         """Erase the person of a profile for good, on every replica, and suppress its identifiers.
 
-        Who has confirmed is told by ``replica.erasures.read(erasure.id)``.
+        ``alone`` erases this profile only, and suppresses nothing. ``replica.erasures`` tells who
+        has confirmed.
         """
-        erasure = self._store.persons.erase(profile_id, source=source)
+        erasure = self._store.persons.erase(profile_id, alone=alone, source=source)
         await self._commits.durable()
         return erasure
 

@@ -42,7 +42,6 @@ from crdtstore.engine.verification import (
 )
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
-from crdtstore.person_errors import ReplicaReturning
 from crdtstore.errors import (
     CrdtstoreError,
     ReplicaClosed,
@@ -55,6 +54,7 @@ from crdtstore.errors import (
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.erasure import Traces
 from crdtstore.model.profile import Profile
+from crdtstore.person_errors import ReplicaReturning
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage

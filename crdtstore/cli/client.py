@@ -44,9 +44,9 @@ class Client:
         """Send a change, and return what it did."""
         return self._document("PATCH", path, {}, body, headers)
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, **query: object) -> Any:
         """Ask for something to be taken away, and return what that did."""
-        return self._document("DELETE", path, {}, None, {})
+        return self._document("DELETE", path, query, None, {})
 
     def download(self, path: str, file: BinaryIO) -> None:
         """Write what is answered at a path into a file, as far as it comes."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from crdtstore.cli import asking, backing, membership, serve, stewarding
+from crdtstore.cli import asking, backing, erasing, membership, serve, stewarding
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -160,10 +160,14 @@ def _add_put(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_person(commands: "Commands[argparse.ArgumentParser]") -> None:
-    text = "find, show, merge and part persons"
+    text = "find, show, merge, part, erase and export persons"
     command = _asking(commands, "person", text, stewarding.EPILOG)
     stewarding.add_person_arguments(command)
     command.set_defaults(run=stewarding.run_person)
+    text = "show erasures, and which replicas have confirmed them"
+    command = _asking(commands, "erasure", text, erasing.EPILOG)
+    erasing.add_erasure_arguments(command)
+    command.set_defaults(run=erasing.run_erasure)
 
 
 def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from crdtstore.cli.asking import client_of, print_candidates
 from crdtstore.cli.client import RequestFailed
+from crdtstore.cli.erasing import erase_person, export_person
 from crdtstore.cli.tables import print_json, print_line, print_table, show_value
 
 EPILOG = """\
@@ -21,25 +22,38 @@ examples:
   crdtstore person not-match crm-17 cdp-4711
   crdtstore person pin crm-17 name=Ann               name:=null ends it
   crdtstore person ignore crm-17 name --of crm
+  crdtstore person erase email:ann@example.com       for good, on every replica
+  crdtstore person erase --profile crm-17            the person of this profile
+  crdtstore person export email:ann@example.com      everything held on her, as JSON
 """
 
-_VERBS = ("find", "show", "explain", "merge", "unmerge", "not-match", "pin", "ignore", "regard")
+_VERBS = (
+    "find", "show", "explain", "merge", "unmerge", "not-match", "pin", "ignore", "regard",
+    "erase", "export",
+)  # fmt: skip
 
 
 def add_person_arguments(command: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``crdtstore person``."""
     command.add_argument("verb", choices=_VERBS, metavar="VERB", help=", ".join(_VERBS))
     command.add_argument(
-        "words", nargs="+", metavar="WORD", help="an identifier, profile ids, or a field"
+        "words", nargs="*", metavar="WORD", help="an identifier, profile ids, or a field"
     )
     command.add_argument("--field", help="explain only this field")
     command.add_argument("--of", metavar="SOURCE", help="the source of a candidate to ignore")
     command.add_argument("--source", help="who decides (steward)")
+    command.add_argument("--profile", metavar="ID", help="erase or export this profile's person")
+    command.add_argument("--alone", action="store_true", help="erase this profile only")
 
 
 def run_person(arguments: argparse.Namespace) -> int:
     """Find or show a person, or decide something about one."""
     client, verb, words = client_of(arguments), arguments.verb, arguments.words
+    if verb in ("erase", "export"):
+        run = erase_person if verb == "erase" else export_person
+        return run(arguments, _named(arguments))
+    if not words:
+        raise RequestFailed(f"person {verb} of whom? see person --help")
     if verb == "find":
         (identifier,) = _exactly(arguments, 1)
         return _show(arguments, client.get("/v1/persons", identifier=identifier))
@@ -84,6 +98,16 @@ def _show(arguments: argparse.Namespace, person: Mapping[str, Any]) -> int:
     for other in person.get("others", ()):
         print_line(f"held by person {other} too")
     return 0
+
+
+def _named(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """Return the person that a command line names, as the server takes it."""
+    if arguments.profile is not None and not arguments.words:
+        return {"profile": arguments.profile}
+    if arguments.profile is not None or arguments.alone:
+        raise RequestFailed("give an identifier or --profile ID; --alone goes with --profile")
+    (identifier,) = _exactly(arguments, 1)
+    return {"identifier": identifier}
 
 
 def _exactly(arguments: argparse.Namespace, count: int) -> list[str]:

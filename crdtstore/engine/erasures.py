@@ -15,10 +15,10 @@ from crdtstore.engine.erasing import Erasing
 from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
-from crdtstore.person_errors import ErasureNotFound
 from crdtstore.errors import InvalidInput
 from crdtstore.model.erasure import CONFIRMED, Erasure, erasure_document_id
 from crdtstore.names import check_source_name
+from crdtstore.person_errors import ErasureNotFound
 from crdtstore.storage.contract import Storage
 
 _ID_BITS = 128

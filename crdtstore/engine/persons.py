@@ -26,7 +26,6 @@ from crdtstore.engine.export import export_of
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.writes import WriteResult
-from crdtstore.person_errors import PersonAmbiguous
 from crdtstore.errors import (
     CrdtstoreError,
     InvalidInput,
@@ -50,7 +49,8 @@ from crdtstore.model.operations import EditSet, SetValue
 from crdtstore.model.persons import DroppedLink, PersonGroup
 from crdtstore.model.profile import Profile
 from crdtstore.model.values import Value
-from crdtstore.names import check_field_name, check_source_name
+from crdtstore.names import check_field_name, check_profile_id, check_source_name
+from crdtstore.person_errors import PersonAmbiguous
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
@@ -163,13 +163,19 @@ class Persons:
 
     # --- forgetting ---------------------------------------------------------------------------
 
-    def erase(self, profile_id: str, *, source: str = STEWARD) -> ErasureReport:
+    def erase(
+        self, profile_id: str, *, alone: bool = False, source: str = STEWARD
+    ) -> ErasureReport:
         """Erase the person of a profile: all its profiles, for good, on every replica.
 
         Its identifiers are suppressed, but for those that other persons hold too: what would bring
-        one back is refused here, and erased where it arrives. Works on a full disk.
+        one back is refused here, and erased where it arrives. Works on a full disk. ``alone``
+        erases this profile only, known here or not, and suppresses nothing.
         """
         self._check_erasing()
+        if alone:
+            check_profile_id(profile_id)
+            return self._erasures.order("profile", [profile_id], (), source)
         group = self._group(profile_id)
         own = self._own_identifiers(group.profiles)
         return self._erasures.order("person", group.profiles, own, source)

@@ -8,11 +8,11 @@ from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.writes import WriteResult
-from crdtstore.person_errors import IdentifierSuppressed
 from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
 from crdtstore.model.document import Document, erased_epoch
 from crdtstore.model.write import WriteContext, plan_write
 from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.person_errors import IdentifierSuppressed
 from crdtstore.schema import Schema
 
 

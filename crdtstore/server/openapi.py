@@ -21,6 +21,7 @@ from crdtstore.server.describing import (
     operation,
     query,
 )
+from crdtstore.server.erasure_operations import ERASURE_COMPONENTS, erasure_paths
 from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, OCTETS
 from crdtstore.server.parameters import query_of
 from crdtstore.server.person_operations import person_paths
@@ -62,7 +63,7 @@ def document() -> Schema:
         "security": [{"token": []}, {}],
         "paths": _paths(),
         "components": {
-            "schemas": COMPONENTS,
+            "schemas": {**COMPONENTS, **ERASURE_COMPONENTS},
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -101,6 +102,7 @@ def _paths() -> Schema:
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
         **person_paths(),
+        **erasure_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},

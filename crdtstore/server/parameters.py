@@ -24,19 +24,20 @@ def profile_id_of(request: web.Request, *, segments_after: int = 0) -> str:
     ``segments_after`` is how many segments follow it. Raises InvalidName, or the 400 problem for
     escapes that are none.
     """
-    profile_id = _segment_of(request, -1 - segments_after)
+    profile_id = segment_of(request, -1 - segments_after)
     check_profile_id(profile_id)
     return profile_id
 
 
 def replica_name_of(request: web.Request) -> str:
     """Return the replica's name that ends the path; raises InvalidName, or the 400 problem."""
-    name = _segment_of(request, -1)
+    name = segment_of(request, -1)
     check_name(name, "a replica name", limits.REPLICA_NAME_BYTES_MAX)
     return name
 
 
-def _segment_of(request: web.Request, place: int) -> str:
+def segment_of(request: web.Request, place: int) -> str:
+    """Return one segment of the path, percent-decoded as UTF-8; raises the 400 problem."""
     segment = request.raw_path.partition("?")[0].split("/")[place]
     if _BAD_ESCAPE.search(segment):
         raise _bad_path("a % in the path is not followed by two hexadecimal digits")

@@ -14,6 +14,7 @@ from crdtstore.server.describing import (
     operation,
     query,
 )
+from crdtstore.server.erasure_operations import erase_operation
 from crdtstore.server.schemas import Schema, ref
 
 _PAIR: Final[Schema] = {"profiles": ["crm-17", "cdp-4711"], "source": "steward"}
@@ -25,7 +26,7 @@ def person_paths() -> Schema:
     """Return the paths of persons."""
     person = "/v1/persons/{id}"
     return {
-        "/v1/persons": {"get": _find()},
+        "/v1/persons": {"get": _find(), "delete": erase_operation()},
         "/v1/persons/merge": {
             "post": _decision("merge", "Say that two profiles are of one person.", "Pair", _PAIR)
         },

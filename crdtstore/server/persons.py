@@ -53,7 +53,13 @@ async def get_person(request: web.Request) -> web.StreamResponse:
 async def explain_person(request: web.Request) -> web.StreamResponse:
     """Answer every candidate of every field, its profile, and the rule that chose."""
     query = query_of(request, frozenset({"field"}))
-    profile_id = profile_id_of(request, segments_after=1)
+    return explained(request, profile_id_of(request, segments_after=1), query)
+
+
+def explained(
+    request: web.Request, profile_id: str, query: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer every candidate of the person of a profile, or those of one field."""
     persons = service_of(request).replica.persons
     candidates = persons.explain(profile_id, field_of(query))
     person = persons.read(profile_id)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from crdtstore import errors
+from crdtstore import errors, person_errors
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -25,6 +25,9 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.VersionMismatch: 412,
     errors.CursorExpired: 410,
     errors.Refused: 409,
+    person_errors.ErasureNotFound: 404,
+    person_errors.ReplicaReturning: 503,
+    person_errors.LibraryMissing: 501,
     errors.StorageFull: 507,
     errors.StorageError: 503,
     errors.ReplicaClosed: 503,
@@ -45,6 +48,11 @@ _TITLES: Final[dict[str, str]] = {
     "cursor-expired": "The change feed no longer reaches back to the cursor",
     "peer-not-linked": "No link leads to the peer",
     "person-not-found": "The identifier leads to no person",
+    "person-ambiguous": "Several persons hold the identifier",
+    "identifier-suppressed": "The identifier was erased, and may not come back",
+    "erasure-not-found": "The erasure is not known here",
+    "replica-returning": "The replica was restored, and has not met a peer yet",
+    "library-missing": "A library is not installed here",
     "merge-refused": "The rules keep the profiles apart",
     "repair-under-way": "A repair runs already",
     "replica-unknown": "The replica is not known here",

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from crdtstore.engine.identifiers import INDEX_TAG
-from crdtstore.person_errors import ErasureNotFound, IdentifierSuppressed, PersonAmbiguous
 from crdtstore.errors import (
     InvalidName,
     PersonNotFound,
@@ -17,6 +16,7 @@ from crdtstore.errors import (
 from crdtstore.identity_rules import IdentityRules
 from crdtstore.model.operations import add, remove
 from crdtstore.names import OWN_IDS
+from crdtstore.person_errors import ErasureNotFound, IdentifierSuppressed, PersonAmbiguous
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.store import Store
