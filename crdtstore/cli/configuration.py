@@ -20,8 +20,8 @@ _TEXTS: Final = (
     "log_format",
     "log_level",
 )
-_SECRETS: Final = ("token", "link_secret")
-_SECRET_FILES: Final = ("token_file", "link_secret_file")
+_SECRETS: Final = ("token", "link_secret", "suppression_key")
+_SECRET_FILES: Final = tuple(f"{name}_file" for name in _SECRETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ def serve_configuration(
     settings = {
         name: given[name] for name in (*_SETTINGS, *_PATH_SETTINGS) if given[name] is not None
     }
+    secrets = {
+        name: read_secret(name, flags.get(f"{name}_file"), environment, filed.get(f"{name}_file"))
+        for name in _SECRETS
+    }
     return ServeConfiguration(
         name=given["name"],
         data=Path(given["data"]),
@@ -71,13 +75,11 @@ def serve_configuration(
         space=given["space"] or "default",
         peers=tuple(given["peers"] or ()),
         schema=Path(given["schema"]) if given["schema"] else None,
-        token=read_secret("token", flags.get("token_file"), environment, filed.get("token_file")),
-        link_secret=read_secret(
-            "link_secret", flags.get("link_secret_file"), environment, filed.get("link_secret_file")
-        ),
+        token=secrets["token"],
+        link_secret=secrets["link_secret"],
         log_format=given["log_format"] or "human",
         log_level=given["log_level"] or "info",
-        settings=Settings(**settings),
+        settings=Settings(**settings, suppression_key=secrets["suppression_key"] or ""),
     )
 
 

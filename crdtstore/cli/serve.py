@@ -29,7 +29,7 @@ Every setting has a flag (--name), a variable (CRDTSTORE_NAME) and a line in the
 (name = "eu"); the flag goes first, then the variable, then the file. Peers are a list in the file
 and separated by commas in CRDTSTORE_PEERS. Variable and file also know cache_bytes,
 map_bytes_initial, map_bytes_max, journal_retention_ms, acknowledged_retention_ms,
-journal_bytes_max, clock_skew_ms_max, commit_interval_ms and witness_directory.
+journal_bytes_max, clock_skew_ms_max, commit_interval_ms, erasure_grace_ms and witness_directory.
 
 Without secrets the server listens on loopback only. To let others in, give both an API token
 (--token-file or CRDTSTORE_TOKEN) and a link secret (--link-secret-file or CRDTSTORE_LINK_SECRET).
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--config", metavar="FILE", help="settings in TOML")
     add("--token-file", metavar="FILE", help="file with the bearer token of the API")
     add("--link-secret-file", metavar="FILE", help="file with the secret that links share")
+    add("--suppression-key-file", metavar="FILE", help="file with the key of erased identifiers")
     add("--log-format", choices=LOG_FORMS, help="form of the log lines (human)")
     add("--log-level", choices=LOG_LEVELS, help="least level that is logged (info)")
 

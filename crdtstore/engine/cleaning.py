@@ -156,6 +156,14 @@ class Cleaning:
 
     def _confirm(self) -> None:
         self._is_scrubbed = False
+        for document_id, erasure in list(self._round.items()):
+            if erasure.traces and erasure.key_check != self._erasing.suppression.traces.check:
+                del self._round[document_id]
+                _log.error(
+                    "erasure %s was made with another suppression_key: this replica cannot look "
+                    "for its identifiers, and does not confirm; give all replicas the same key",
+                    erasure.id,
+                )
         again = self._drafted | self._begun | self._durable | self._erasing.owed
         for document_id in sorted(self._round.keys() - again):
             self._erasing.say(document_id, self._replication.identity.name, CONFIRMED)
