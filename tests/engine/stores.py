@@ -64,3 +64,32 @@ def fail(store: Store, error: StorageError) -> None:
 def state(store: Store) -> dict[str, Any]:
     """Return all living profiles, by id."""
     return {profile.id: dict(profile) for profile in store.profiles(limit=1_000)}
+
+
+def acquaint(*stores: Store) -> None:
+    """Tell stores what the others have made durable, as their links would."""
+    for store in stores:
+        for other in stores:
+            if other is not store:
+                identity = other.replication.identity
+                vector = dict(other.replication.vector)
+                now_ms = store.now_ms()
+                store.retention.known.heard(identity.name, identity.origin, vector, now_ms)
+
+
+def exchange(*stores: Store) -> None:
+    """Have stores send each other all they have, until nothing is left to say."""
+    is_news = True
+    while is_news:
+        acquaint(*stores)
+        before = [store.digest() for store in stores]
+        for source in stores:
+            for target in stores:
+                if source is not target:
+                    target.replication.receive_frames(frames(source), target.now_ms())
+                    target.erasures.settle()
+                    target.commit()
+        acquaint(*stores)
+        for store in stores:
+            store.commit()
+        is_news = before != [store.digest() for store in stores]

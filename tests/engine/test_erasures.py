@@ -20,7 +20,7 @@ from crdtstore.person_errors import ErasureNotFound, IdentifierSuppressed, Perso
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.store import Store
-from tests.engine.stores import Clock, fail, frames, open_store, reopened
+from tests.engine.stores import Clock, exchange, fail, frames, open_store, reopened
 
 EMAIL = "email:ann@example.com"
 RULES = Schema(identity=IdentityRules(blocked_values=("email:info@example.com",)))
@@ -40,35 +40,6 @@ def store_of(name: str = "eu", **options: Any) -> Store:
 def states(store: Store, erasure_id: str) -> dict[str, str]:
     """Return the state of every replica by name."""
     return {each.replica: each.state for each in store.erasures.read(erasure_id).replicas}
-
-
-def acquaint(*stores: Store) -> None:
-    """Tell stores what the others have made durable, as their links would."""
-    for store in stores:
-        for other in stores:
-            if other is not store:
-                identity = other.replication.identity
-                vector = dict(other.replication.vector)
-                now_ms = store.now_ms()
-                store.retention.known.heard(identity.name, identity.origin, vector, now_ms)
-
-
-def exchange(*stores: Store) -> None:
-    """Have stores send each other all they have, until nothing is left to say."""
-    is_news = True
-    while is_news:
-        acquaint(*stores)
-        before = [store.digest() for store in stores]
-        for source in stores:
-            for target in stores:
-                if source is not target:
-                    target.replication.receive_frames(frames(source), target.now_ms())
-                    target.erasures.settle()
-                    target.commit()
-        acquaint(*stores)
-        for store in stores:
-            store.commit()
-        is_news = before != [store.digest() for store in stores]
 
 
 def pair(**options: Any) -> tuple[Store, Store]:
