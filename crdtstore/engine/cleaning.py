@@ -58,6 +58,7 @@ class Cleaning:
         self._replication = replication
         self._grace_ms = grace_ms
         self._drafted: set[str] = set()
+        self._has_moved = False
         self._begun: set[str] = set()
         self._durable: set[str] = set()
         self._round: dict[str, Erasure] = {}
@@ -91,7 +92,6 @@ class Cleaning:
     def advance(self, now_ms: int) -> None:
         """Do what can be done now; what it writes goes with the commit that begins after it."""
         erasing = self._erasing
-        erasing.settle()
         if self._is_scrubbed:
             self._confirm()
         elif self._round:
@@ -103,9 +103,15 @@ class Cleaning:
         erasing.owed.clear()
 
     def commit_begun(self, commit: Commit | None) -> None:
-        """Take note of a commit that begins, which makes durable what was drafted."""
+        """Take note of a commit that begins, which makes durable what was drafted.
+
+        If there is none to begin, all of it is durable already.
+        """
         self._begun = set()
-        if commit is not None and not commit.makes_room:
+        if commit is None:
+            self._durable |= self._drafted
+            self._has_moved, self._drafted = bool(self._drafted), set()
+        elif not commit.makes_room:
             self._begun, self._drafted = self._drafted, set()
 
     def commit_finished(self) -> None:
@@ -185,7 +191,8 @@ class Cleaning:
 
         For a store that is driven by one thread, which does nothing else meanwhile.
         """
-        is_news = commit is not None and self.can_go_on(now_ms)
+        is_news = (commit is not None or self._has_moved) and self.can_go_on(now_ms)
+        self._has_moved = False
         while self.scrub is not None:
             self.step(now_ms)
             is_news = True

@@ -106,6 +106,7 @@ class Erasing:
                 origin=origin,
             ),
         )
+        self._drafting.draft.erasures += 1  # so that it is urgent, even if it names no profile
         traces = sorted(map(self.suppression.traces.of, identifiers))
         for start in range(0, max(len(named), len(traces)), _NAMED_PER_WRITE):
             part = slice(start, start + _NAMED_PER_WRITE)

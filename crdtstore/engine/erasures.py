@@ -105,6 +105,12 @@ class Erasures:
         """Act on what arrived: called whenever something was applied, before anybody reads."""
         self._erasing.settle()
 
+    def advance(self, now_ms: int, *, may_write: bool) -> None:
+        """Do what is due for erasures; what it writes goes with the commit that begins next."""
+        self._erasing.settle()
+        if may_write:
+            self.cleaning.advance(now_ms)
+
     def read(self, erasure_id: str) -> ErasureReport:
         """Return one erasure with its receipts; raises ErasureNotFound."""
         return self._report(self._known(erasure_id))

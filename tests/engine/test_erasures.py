@@ -288,7 +288,8 @@ def test_who_revives_what_was_erased_has_it_alive_everywhere() -> None:
 
 
 def test_a_failed_commit_takes_the_erasure_back_whole() -> None:
-    store = store_of()
+    clock = Clock()
+    store = store_of(now_ms=clock)
     fail(store, StorageFull("the disk is full"))
     erasure = store.persons.erase("crm-17")
     with pytest.raises(StorageFull):
@@ -297,6 +298,10 @@ def test_a_failed_commit_takes_the_erasure_back_whole() -> None:
     with pytest.raises(ErasureNotFound):
         store.erasures.read(erasure.id)
     again = store.persons.erase("crm-17")  # an erasure is taken at once, full or not
+    store.commit()
+    with pytest.raises(ProfileErased):
+        store.read("crm-17")
+    clock.ms += 2_000  # but its receipt waits for room
     store.commit()
     assert store.erasures.read(again.id).is_complete
 
