@@ -96,6 +96,10 @@ class Erasures:
         """How many erasures are known."""
         return len(self._erasing.suppression.erasures)
 
+    def known(self) -> Iterable[Erasure]:
+        """Return all erasures that are known, as their documents tell them."""
+        return self._erasing.suppression.erasures.values()
+
     def load(self) -> None:
         """Read all erasures from the documents, and go on with what was not confirmed."""
         self._erasing.load()

@@ -71,6 +71,7 @@ class Machine:
         assert self.exchange is not None
         if self.commit is not None or self.exchange.store.failure is not None:
             return False
+        overwrite(self.exchange.store)
         self.commit = self.exchange.begin_commit()
         if self.commit is not None and self.commit.makes_room:
             return True
@@ -152,6 +153,13 @@ class Machine:
         self.commit, self.filling, self.committing = None, [], []
         self._failure, self.is_persisted = None, False
         self.exchange = None
+
+
+def overwrite(store: Store) -> None:
+    """Overwrite what was erased, as a replica's worker thread does between commits."""
+    cleaning = store.erasures.cleaning
+    while cleaning.scrub is not None:
+        cleaning.step(store.now_ms())
 
 
 def durable_vector(store: Store) -> Vector:

@@ -8,6 +8,8 @@ it. Lines that begin with ``#`` are for the reader. The commands:
     write eu ann crm email=x        a source's write: field=value, n+=2, n-=2, tags+add=x,
                                     tags+remove=x, mail+grant, mail+revoke
     erase eu ann / revive eu ann
+    forget eu ann                   the whole person is erased, and its identifiers are suppressed
+    receipts eu                     which replicas have confirmed what was erased
     cut eu us / heal eu us          a wire; ``stall eu us``: nothing reaches us from eu
     wait 3 / settle                 seconds; or until all that run are equal and quiet
     crash eu / restart eu
@@ -15,6 +17,7 @@ it. Lines that begin with ``#`` are for the reader. The commands:
     rollback eu                     the disk is put back to that copy, in place
     clone eu eu2 / empty eu         a copy of the directory runs too; the directory is lost
     clock eu 120 / clock eu 2099    seconds ahead of the true time, or the year
+    short grace                     first of all: an erasure keeps the journal for 30 seconds only
     short journals                  first of all: they keep 400 bytes, so that snapshots are needed
     read eu ann / explain eu ann email / identity eu / snapshots eu / links / same
 
@@ -25,6 +28,7 @@ what the replicas say into them.
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +53,7 @@ from crdtstore.testing.simulation.wires import Wire
 
 DASHES: Final = "----"
 SHORT_JOURNALS: Final = "short journals"
+SHORT_GRACE: Final = "short grace"
 
 _SHORT_LIMITS: Final = {"WAYPOINT_RECORDS": 2, "CHECKPOINT_INTERVAL_MS": 300}
 _SETTLE_TICKS: Final = 3_000
@@ -141,6 +146,11 @@ class Scenario:
         self.network.store(name).revive(profile)
         self.network.pump(name)
 
+    def _forget(self, name: str, profile: str) -> list[str]:
+        erasure = self.network.store(name).persons.erase(profile, source="dpo")
+        self.network.pump(name)
+        return [f"{name}: erases {' '.join(erasure.profiles)}, suppresses {erasure.suppressed}"]
+
     # --- wires and time -----------------------------------------------------------------------
 
     def _wire(self, one: str, two: str) -> Wire:
@@ -184,6 +194,12 @@ class Scenario:
         identity = self.network.store(name).replication.identity
         return [f"{name}: incarnation {identity.incarnations}"]
 
+    def _receipts(self, name: str) -> list[str]:
+        return [
+            f"{name}: {', '.join(f'{each.replica} {each.state}' for each in erasure.replicas)}"
+            for erasure in self.network.store(name).erasures.present()
+        ]
+
     def _links(self) -> list[str]:
         """Say for which reasons links were refused since this was asked last."""
         lines: dict[str, None] = {}
@@ -225,8 +241,11 @@ def _operation(word: str) -> tuple[str, Any]:
 
 def played(text: str, *, schema: Schema | None = None) -> str:
     """Return the text of a scenario with what the replicas really say."""
-    is_short = SHORT_JOURNALS in text.splitlines()
-    settings = Settings(journal_bytes_max=400) if is_short else None
+    lines = text.splitlines()
+    is_short = SHORT_JOURNALS in lines
+    settings = Settings(journal_bytes_max=400) if is_short else Settings()
+    if SHORT_GRACE in lines:
+        settings = replace(settings, erasure_grace_ms=30_000)
     with no_logs(), limits_set_to(_SHORT_LIMITS if is_short else {}):
         scenario = Scenario(schema=schema, settings=settings)
         return "\n".join(_lines_of(text, scenario)) + "\n"
@@ -246,7 +265,7 @@ def _lines_of(text: str, scenario: Scenario) -> Iterator[str]:
             answers = []
         elif not is_expected:
             yield line
-            if not line.startswith("#") and line != SHORT_JOURNALS:
+            if not line.startswith("#") and line not in (SHORT_JOURNALS, SHORT_GRACE):
                 answers.extend(scenario.run(line))
 
 
