@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,39 @@ def test_what_cannot_be_is_told(run: Run, words: tuple[str, ...], said: str) -> 
     code, _, errors = run("person", *words)
     assert code == 1
     assert said in errors
+
+
+def test_a_person_is_exported_and_erased(run: Run) -> None:
+    code, output, _ = run("person", "export", "email:ann@example.com")
+    assert code == 0
+    assert [each["id"] for each in json.loads(output)["profiles"]] == ["a1", "a2"]
+    code, output, _ = run("person", "erase", "email:ann@example.com", "--source", "dpo", "--json")
+    assert code == 0
+    erasure = json.loads(output)
+    assert erasure["profiles"] == ["a1", "a2"]
+    deadline_s = time.monotonic() + 30
+    while run("erasure", erasure["id"])[0] != 0:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    code, output, _ = run("erasure", erasure["id"])
+    assert [line.split()[:2] for line in output.splitlines()[1:3]] == [
+        ["REPLICA", "STATE"], ["eu", "confirmed"],
+    ]  # fmt: skip
+    assert "Asked for by dpo" in output
+    report = run("erasure", erasure["id"], "--report")[1]
+    assert "Profiles: a1, a2" in report
+    assert "1 of 1 replicas have confirmed." in report
+    assert run("erasure")[1].splitlines()[1].split()[0] == erasure["id"]
+    assert run("erasure", erasure["id"], "--lift", "--source", "dpo")[0] == 0
+    assert "Lifted by dpo" in run("erasure", erasure["id"], "--report")[1]
+    assert run("person", "erase", "--profile", "b1", "--alone")[0] == 0
+    for words in (
+        ("person", "erase"),
+        ("person", "erase", "email:a@b.c", "--profile", "b1"),
+        ("person", "show"),
+        ("erasure", "--lift"),
+        ("erasure", "00"),
+    ):
+        code, output, errors = run(*words)
+        assert (code, output) == (1, ""), words
+        assert errors.startswith("crdtstore: ")
