@@ -150,7 +150,7 @@ def classes_of(kind: type[CrdtstoreError]) -> dict[str, type[CrdtstoreError]]:
     found: dict[str, type[CrdtstoreError]] = {}
     for each in below:
         found |= classes_of(each)
-    if not below or kind is errors.InvalidInput:
+    if not below or kind in (errors.InvalidInput, errors.ConfigurationError):
         found[kind.code] = kind
     return found
 
