@@ -45,13 +45,13 @@ class Change:
 
 
 def read_changes(ledger: Ledger, names: Mapping[int, str], since: str, limit: int) -> list[Change]:
-    """Return up to ``limit`` changes after a cursor ("" for the start of the journal).
+    """Return up to ``limit`` changes after a cursor ("" for the journal's start, "end" for its end).
 
     Raises InvalidInput for what is no cursor, CursorExpired for one that was trimmed.
     """
     if not 0 < limit <= limits.PAGE_CHANGES_MAX:
         raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_CHANGES_MAX:,}")
-    position, index = _parse_cursor(since)
+    position, index = _parse_cursor(end_cursor(ledger) if since == "end" else since)
     first = max(ledger.first_position, 1)
     is_whole = position == first - 1 and index >= limits.WRITES_PER_FRAME_MAX
     if since and position < first and first > 1 and not is_whole:
