@@ -397,6 +397,10 @@ DIFFERING_PROFILES_MAX: Final = 1_000
 PAGE_CHANGES_MAX: Final = 10_000
 """Changes in one page of the change feed."""
 
+FEED_PERSON_PROFILES: Final = 2_000
+"""Profiles that are looked at for the persons in one page of the change feed: some 50 ms of work.
+A page has one change at the least."""
+
 PAGE_PROFILES_DEFAULT: Final = 100
 """Profiles in one page of a listing when the caller names no number."""
 

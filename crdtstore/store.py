@@ -328,13 +328,17 @@ class Store:
             for profile_id, document in islice(living, limit)
         ]
 
-    def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
+    def changes(
+        self, *, since: str = "", limit: int = 1_000, persons: bool = False
+    ) -> list[Change]:
         """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
 
-        Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
+        With ``persons`` each names those that it touched, and pages may end early. Raises
+        CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
         self.retention.feed_read(self.now_ms())
-        return read_changes(self.ledger, self.replication.names, since, limit)
+        found = read_changes(self.ledger, self.replication.names, self.conflict_log, since, limit)
+        return self.persons.in_feed(found) if persons else found
 
     def digest(self) -> StoreDigest:
         """Return number of profiles, digest and vector: equal on converged replicas."""
@@ -342,10 +346,7 @@ class Store:
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
-        verification = Verification(self.storage, self.commits)
-        while not verification.step():
-            pass
-        return verification.report()
+        return Verification(self.storage, self.commits).whole()
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""

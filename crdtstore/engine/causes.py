@@ -23,6 +23,8 @@ Row: TypeAlias = dict[int, int]
 """Origin to the timestamp of the last of its frames that was seen. Below zero it is the sequence of
 that frame, whose timestamp is not known yet."""
 
+_NONE: Final[Row] = {}
+
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
@@ -39,6 +41,10 @@ class Causes:
         self._rows: dict[int, Row] = {}
         self._size = 0
         self._recent: dict[int, array[int]] = {}
+
+    def seen_by(self, origin: int) -> Row:
+        """Return up to which timestamps an origin's last frame had surely seen the others."""
+        return self._rows.get(origin, _NONE)
 
     def saw(self, origin: int, of_origin: int, timestamp: int) -> bool | None:
         """Say whether an origin's last frame had seen another's write; None if it is not known."""

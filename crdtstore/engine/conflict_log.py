@@ -163,6 +163,19 @@ class ConflictLog:
         elif (logged := self.logged.get(profile_id)) is not None:
             yield from logged.entries.values()
 
+    def told_by(self, profile_id: str, cells: Cells) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the ids of the conflicts that a write brought about, and of those it settled."""
+        stamps = {(key, *cell[:2]) for key, cell in cells.items()}
+        entries = tuple(self.entries(profile_id))
+        return (
+            tuple(entry.id for entry in entries if (entry.key, *entry.cause) in stamps),
+            tuple(
+                entry.id
+                for entry in entries
+                if entry.settled is not None and (entry.key, *entry.settled) in stamps
+            ),
+        )
+
     # --- what documents meet ------------------------------------------------------------------
 
     def applied(
@@ -176,23 +189,21 @@ class ConflictLog:
     ) -> None:
         """Take note of a frame's write that was joined into a document, and of what it met."""
         for key, old, new in met:
-            if key[0] == REGISTER:
+            if key[0] == REGISTER and not is_same(old[2], new[2]):
                 self._judge(profile_id, epoch, key, old, new, records)
         logged = self._current(profile_id, document, records)
-        if logged is None or epoch != document.epoch:
+        if logged is None or not logged.open or epoch != document.epoch:
             return
         for key in logged.open.keys() & cells.keys():
             for entry in tuple(logged.open[key]):
                 if self._is_settled_by(cells[key], entry.lost):
                     self._settle(logged, entry, cells[key], records)
-        self._agree(document, logged, records)
+            self._agree(document, logged, key, records)
 
     def _judge(
         self, profile_id: str, epoch: int, key: str, old: Cell, new: Cell, records: Records
     ) -> None:
         """Log the value that lost, if the author of the other one had not seen it."""
-        if is_same(old[2], new[2]):
-            return
         if supersedes(new, old):
             has_seen = self._causes.saw(new[1], old[1], old[0])
             kept, lost, is_late = new, old, False
@@ -223,7 +234,7 @@ class ConflictLog:
             for entry in tuple(entries):
                 if cell[1] == entry.lost[1] and cell[0] > entry.lost[0]:
                     self._settle(logged, entry, cell, records)
-        self._agree(document, logged, records)
+            self._agree(document, logged, key, records)
 
     def _current(self, profile_id: str, document: Document, records: Records) -> _Logged | None:
         """Return what is logged of a profile, after wiping what an erasure made an end of."""
@@ -238,13 +249,12 @@ class ConflictLog:
         """Say whether the author of a cell had seen a value that lost."""
         return cell[0] > lost[0] and self._causes.saw(cell[1], lost[1], lost[0]) is True
 
-    def _agree(self, document: Document, logged: _Logged, records: Records) -> None:
+    def _agree(self, document: Document, logged: _Logged, key: str, records: Records) -> None:
         """Settle what lost and is said by the present cell all the same."""
-        for key, entries in tuple(logged.open.items()):
-            cell = document.cells.get(key, _NOTHING)
-            for entry in tuple(entries):
-                if is_same(entry.lost[2], cell[2]):
-                    self._settle(logged, entry, cell, records)
+        cell = document.cells.get(key, _NOTHING)
+        for entry in tuple(logged.open.get(key, ())):
+            if is_same(entry.lost[2], cell[2]):
+                self._settle(logged, entry, cell, records)
 
     # --- changing -----------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ class Drafting:
         if dependencies:
             self.causes.learn(frame.origin, dependencies, self.draft.causes_before)
             self.causes.bound(self._clock.latest)
-        if self._absorb_frame(writes):
+        if self._absorb_frame(writes, self.causes.seen_by(frame.origin)):
             self.seal_frame()  # or it would depend on a frame that its writes had not seen
         self._clock.observe(frame.timestamp)
         self._dependencies[frame.origin] = frame.sequence
@@ -273,7 +273,7 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_frame(self, writes: Iterable[tuple[str, int, Cells]]) -> bool:
+    def _absorb_frame(self, writes: Iterable[tuple[str, int, Cells]], seen: Row) -> bool:
         """Join a frame's writes; say whether one met a write of the frame that is being filled."""
         documents, conflicts, draft = self._documents, self.conflicts, self.draft
         undo, logged = draft.undo, conflicts.logged
@@ -281,20 +281,18 @@ class Drafting:
         meets_open = False
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
-            if absorb(document, epoch, cells, undo, met):
+            if absorb(document, epoch, cells, undo, seen, met):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
             if met or profile_id in logged:
-                meets_open = meets_open or self._meets_open(met)
+                meets_open = meets_open or (bool(self._entries) and self._meets_open(met))
                 conflicts.applied(profile_id, document, epoch, cells, met, draft.meta)
                 met.clear()
         return meets_open
 
     def _meets_open(self, met: Meetings) -> bool:
         sealed = self._sealed_timestamp
-        return bool(self._entries) and any(
-            old[1] == self.origin and old[0] > sealed for _, old, _ in met
-        )
+        return any(old[1] == self.origin and old[0] > sealed for _, old, _ in met)
 
     def _absorb_documents(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
         documents = self._documents

@@ -31,7 +31,7 @@ UndoLog: TypeAlias = list[tuple["Document", str | None, object]]
 (document, None, (epoch, cells, stamp, size)). Undone from the end to the start."""
 
 Meetings: TypeAlias = list[tuple[str, Cell, Cell]]
-"""Where a newest cell met one of another origin: (key, cell that was there, cell that came)."""
+"""Where a newest cell met one that its author had not seen: (key, cell there, cell that came)."""
 
 
 class Document:
@@ -100,11 +100,13 @@ def absorb(
     epoch: int,
     cells: Mapping[str, Cell],
     undo: UndoLog,
+    seen: Mapping[int, int] | None = None,
     met: Meetings | None = None,
 ) -> bool:
     """Join a delta into a document in place, note in ``undo`` how it was, and say if it changed.
 
-    ``met`` gains the newest cells that met those of other origins, whichever won.
+    With ``seen``, the timestamps up to which the delta's author had seen the writes of other
+    origins, ``met`` gains the newest cells that met one beyond them, whichever won.
     """
     if epoch != document.epoch:
         if epoch < document.epoch:
@@ -125,7 +127,8 @@ def absorb(
         if old is None:
             change = cell_stamp(key, cell)
         elif len(cell) == 3:
-            if cell[1] != old[1] and met is not None:
+            if cell[1] != old[1] and seen is not None and old[0] > seen.get(old[1], 0):
+                assert met is not None
                 met.append((key, old, cell))
             if cell[0] < old[0] or not supersedes(cell, old):
                 continue
