@@ -95,8 +95,9 @@ class ConflictLog:
     """The conflict log of one replica. ``logged`` has the profiles with entries.
 
     Methods that take ``records`` change the log and put into them what the next commit must keep.
-    After a commit that failed, ``reload`` goes back to what is durable. ``counters`` counts what
-    was logged, settled, driven out by newer entries, or could not be judged.
+    After a commit that failed, ``reload`` goes back to what is durable. ``causes`` tells who had
+    seen what. ``counters`` counts what was logged, settled, driven out by newer entries, or could
+    not be judged.
     """
 
     def __init__(self, storage: Storage, causes: Causes) -> None:
@@ -106,7 +107,7 @@ class ConflictLog:
         self.logged: dict[str, _Logged] = {}
         self.unreadable: Records = {}
         self._storage = storage
-        self._causes = causes
+        self.causes = causes
         self._load()
 
     def _load(self) -> None:
@@ -205,11 +206,11 @@ class ConflictLog:
     ) -> None:
         """Log the value that lost, if the author of the other one had not seen it."""
         if supersedes(new, old):
-            has_seen = self._causes.saw(new[1], old[1], old[0])
+            has_seen = self.causes.saw(new[1], old[1], old[0])
             kept, lost, is_late = new, old, False
         else:
             # Causes come first, and what came as a frame came after all that it had caused.
-            has_seen = False if new[0] > self._causes.exact_since else None
+            has_seen = False if new[0] > self.causes.exact_since else None
             kept, lost, is_late = old, new, True
         if has_seen is None:
             self.counters["conflicts_undecided"] += 1
@@ -247,7 +248,7 @@ class ConflictLog:
 
     def _is_settled_by(self, cell: Cell, lost: Cell) -> bool:
         """Say whether the author of a cell had seen a value that lost."""
-        return cell[0] > lost[0] and self._causes.saw(cell[1], lost[1], lost[0]) is True
+        return cell[0] > lost[0] and self.causes.saw(cell[1], lost[1], lost[0]) is True
 
     def _agree(self, document: Document, logged: _Logged, key: str, records: Records) -> None:
         """Settle what lost and is said by the present cell all the same."""

@@ -100,9 +100,8 @@ async def _follow(
         )
     service.followers += 1
     try:
-        await _page(
-            service.replica, since, 1, persons
-        )  # a bad cursor shows before the answer begins
+        # A bad cursor shows before the answer begins.
+        await _page(service.replica, since, 1, persons)
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: media_type,
