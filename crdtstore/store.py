@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.causes import Causes
 from crdtstore.engine.commits import Commit, Committing, persist_growing

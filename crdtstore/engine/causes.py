@@ -5,7 +5,7 @@ on, that is all that the origin had seen. A write is known by its timestamp: tho
 frame lie above the timestamp of its frame before, and at or below its own.
 """
 
-from array import array
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
@@ -23,7 +23,8 @@ Row: TypeAlias = dict[int, int]
 """Origin to the timestamp of the last of its frames that was seen. Below zero it is the sequence of
 that frame, whose timestamp is not known yet."""
 
-_NONE: Final[Row] = {}
+RowUndo: TypeAlias = list[tuple[Row, int, int | None]]
+"""What a row had of an origin before, None for nothing. Undone from the end to the start."""
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -31,6 +32,7 @@ _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 class Causes:
     """What every origin had seen when it wrote its last frame that was applied here.
 
+    ``rows`` tells it by origin: what stands there with a timestamp was surely seen up to it.
     ``exact_since`` is a timestamp: of writes up to it, it may not be known who had seen them, for
     documents came without causes, or there was no more room.
     """
@@ -38,19 +40,15 @@ class Causes:
     def __init__(self, ledger: Ledger) -> None:
         self.exact_since = 0
         self._ledger = ledger
-        self._rows: dict[int, Row] = {}
+        self.rows: dict[int, Row] = {}
         self._size = 0
-        self._recent: dict[int, array[int]] = {}
-
-    def seen_by(self, origin: int) -> Row:
-        """Return up to which timestamps an origin's last frame had surely seen the others."""
-        return self._rows.get(origin, _NONE)
+        self._recent: dict[int, deque[int]] = {}
 
     def saw(self, origin: int, of_origin: int, timestamp: int) -> bool | None:
         """Say whether an origin's last frame had seen another's write; None if it is not known."""
         if origin == of_origin:
             return True
-        row = self._rows.get(origin)
+        row = self.rows.get(origin)
         seen = 0 if row is None else row.get(of_origin, 0)
         if row is not None and seen < 0:
             found = self._timestamp_at(of_origin, -seen)
@@ -71,45 +69,41 @@ class Causes:
         return found or None
 
     def learn(
-        self, origin: int, dependencies: Mapping[int, int], before: dict[int, Row | None]
+        self, origin: int, dependencies: Mapping[int, int], undo: RowUndo, latest_timestamp: int
     ) -> None:
         """Take note of what a frame depends on, before it is applied itself.
 
-        ``before`` gains the origin's row as it was, if it has none of it yet.
+        ``undo`` gains what was known before. If there are too many pairs of origins to remember,
+        it begins anew: nothing is above ``latest_timestamp`` yet.
         """
-        row = self._rows.get(origin)
-        if origin not in before:
-            before[origin] = None if row is None else dict(row)
+        row = self.rows.get(origin)
         if row is None:
-            row = self._rows[origin] = {}
+            row = self.rows[origin] = {}
         size = len(row)
+        heads = self._ledger.heads
         for of_origin, sequence in dependencies.items():
-            if of_origin not in self._ledger.resting:
+            if of_origin in heads:  # or it is at rest
+                undo.append((row, of_origin, row.get(of_origin)))
                 row[of_origin] = self._recent_timestamp(of_origin, sequence) or -sequence
         self._size += len(row) - size
-
-    def bound(self, latest_timestamp: int) -> None:
-        """Begin anew if there are too many pairs of origins to remember."""
         if self._size > limits.CAUSES_MAX:
-            self._rows = {}
+            self.rows.clear()
+            undo.clear()
             self._size = 0
             self.exact_since = latest_timestamp
 
-    def advanced(self, origin: int, timestamp: int, *, has_writes: bool) -> None:
+    def advanced(self, origin: int, timestamp: int, has_writes: bool) -> None:
         """Take note of the timestamp of the next frame of an origin, as it becomes its head.
 
         One without writes shows no more of its origin than the frame before.
         """
         recent = self._recent.get(origin)
-        if not has_writes:
-            if not recent:
-                return
-            timestamp = recent[-1]
         if recent is None:
-            recent = self._recent[origin] = array("Q")
-        recent.append(timestamp)
-        if len(recent) > 2 * limits.RECENT_FRAMES:
-            del recent[: limits.RECENT_FRAMES]
+            recent = self._recent[origin] = deque(maxlen=limits.RECENT_FRAMES)
+        if has_writes:
+            recent.append(timestamp)
+        elif recent:
+            recent.append(recent[-1])
 
     def _recent_timestamp(self, origin: int, sequence: int) -> int:
         """Return the timestamp of a frame that was applied lately, 0 for another."""
@@ -131,29 +125,31 @@ class Causes:
     def rested(self, origin: int) -> None:
         """Forget an origin that is at rest: nothing more is asked of it or told by it."""
         self._recent.pop(origin, None)
-        self._size -= len(self._rows.pop(origin, ()))
-        for row in self._rows.values():
+        self._size -= len(self.rows.pop(origin, ()))
+        for row in self.rows.values():
             self._size -= row.pop(origin, None) is not None
 
     def went_back(self, origin: int, count: int) -> None:
         """Take note that the last frames of an origin were undone, before its head moves."""
         recent = self._recent.get(origin)
-        if recent is not None:
-            del recent[max(0, len(recent) - count) :]
+        for _ in range(min(count, len(recent or ()))):
+            assert recent is not None
+            recent.pop()
 
-    def restore(self, before: Mapping[int, Row | None]) -> None:
-        """Put rows back as they were."""
-        for origin, row in before.items():
-            self._size -= len(self._rows.pop(origin, ()))
-            if row is not None:
-                self._rows[origin] = row
-                self._size += len(row)
+    def restore(self, undo: RowUndo) -> None:
+        """Put rows back as they were, and empty the undo log."""
+        while undo:
+            row, of_origin, before = undo.pop()
+            if before is not None:
+                row[of_origin] = before
+            elif row.pop(of_origin, None) is not None:
+                self._size -= 1
 
     def pack(self) -> bytes:
         """Return the bytes in which storage keeps what is known now."""
         rows = [
             (origin, [number for pair in sorted(row.items()) for number in pair])
-            for origin, row in sorted(self._rows.items())
+            for origin, row in sorted(self.rows.items())
         ]
         return _pack([self.exact_since, rows])
 
@@ -170,5 +166,5 @@ class Causes:
         for origin, flat in rows:
             if origin not in resting:
                 row = dict(zip(flat[::2], flat[1::2], strict=True))
-                self._rows[origin] = {o: seen for o, seen in row.items() if o not in resting}
-                self._size += len(self._rows[origin])
+                self.rows[origin] = {o: seen for o, seen in row.items() if o not in resting}
+                self._size += len(self.rows[origin])

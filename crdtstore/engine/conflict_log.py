@@ -39,7 +39,8 @@ _unpack: Callable[..., Any] = msgpack.unpackb
 class Entry:
     """A value that lost: ``lost`` against ``kept``, the cell that was there right afterwards.
 
-    ``number`` counts the entries of this replica. ``is_late`` says that the losing write came
+    ``number`` counts the entries of this replica; ``id`` is the same on all, it names the losing
+    write. ``is_late`` says that the losing write came
     after the winning one. ``settled`` names the write that settled it, None while it is open.
     """
 
@@ -51,13 +52,12 @@ class Entry:
     lost: Cell
     is_late: bool
     settled: Stamp | None = None
-    size_bytes: int = 0
+    id: str = field(init=False)
+    size_bytes: int = field(init=False, default=0)
 
-    @property
-    def id(self) -> str:
-        """The same on every replica: it names the losing write."""
-        place = f"{self.profile_id}\0{self.key}\0{self.lost[0]}\0{self.lost[1]}"
-        return hashlib.blake2b(place.encode(), digest_size=8, person=b"crdtstore.lost").hexdigest()
+    def __post_init__(self) -> None:
+        place = f"{self.profile_id}\0{self.key}\0{self.lost[0]}\0{self.lost[1]}".encode()
+        self.id = hashlib.blake2b(place, digest_size=8, person=b"crdtstore.lost").hexdigest()
 
     @property
     def cause(self) -> Stamp:

@@ -10,7 +10,7 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
-from crdtstore.engine.causes import Causes, Row
+from crdtstore.engine.causes import Causes, RowUndo
 from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.entries import check_entry
@@ -52,7 +52,7 @@ class Draft:
     reached: Vector = field(default_factory=dict)
     undo: UndoLog = field(default_factory=list)
     heads_before: dict[int, Head] = field(default_factory=dict)
-    causes_before: dict[int, Row | None] = field(default_factory=dict)
+    causes_before: RowUndo = field(default_factory=list)
     rested_before: dict[int, Head | None] = field(default_factory=dict)
     resting: list[str] = field(default_factory=list)
     healed: list[str] = field(default_factory=list)
@@ -84,6 +84,7 @@ class Drafting:
         self.origin = origin
         self.causes = causes
         self.conflicts = conflicts
+        self._logged = conflicts.logged
         self.draft = Draft(meta=dict(conflicts.unreadable))
         self.counters = dict.fromkeys(
             ("writes", "frames_sealed", "frames_applied", "snapshot_documents"), 0
@@ -133,7 +134,7 @@ class Drafting:
             self.seal_frame()
         absorb(document, epoch, delta, self.draft.undo)
         self._documents.note_change(profile_id, document, delta)
-        if profile_id in self.conflicts.logged:
+        if profile_id in self._logged:
             self.conflicts.written(profile_id, document, delta, self.draft.meta)
         self._entries.append(entry)
         self._entries_bytes += len(entry)
@@ -170,9 +171,10 @@ class Drafting:
             tag=self._tag,
         )
         if dependencies:
-            self.causes.learn(self.origin, dependencies, self.draft.causes_before)
+            undo, latest = self.draft.causes_before, self._clock.latest
+            self.causes.learn(self.origin, dependencies, undo, latest)
         self._sealed_timestamp = frame.timestamp
-        self._advance(frame, has_writes=bool(entries))
+        self._advance(frame, bool(entries))
         self.counters["frames_sealed"] += 1
 
     # --- from elsewhere -----------------------------------------------------------------------
@@ -194,16 +196,16 @@ class Drafting:
         self.check_clock(frame.timestamp, now_ms)
         for write in writes:
             check_entry(write, frame.timestamp, frame.origin)
-        if frame.origin in self._ledger.resting:
+        if frame.origin not in self._ledger.heads and head[0]:
             self.causes.documents_came(self._clock.latest)  # what it had seen was forgotten
         if dependencies:
-            self.causes.learn(frame.origin, dependencies, self.draft.causes_before)
-            self.causes.bound(self._clock.latest)
-        if self._absorb_frame(writes, self.causes.seen_by(frame.origin)):
+            undo, latest = self.draft.causes_before, self._clock.latest
+            self.causes.learn(frame.origin, dependencies, undo, latest)
+        if self._absorb_frame(frame.origin, writes):
             self.seal_frame()  # or it would depend on a frame that its writes had not seen
         self._clock.observe(frame.timestamp)
         self._dependencies[frame.origin] = frame.sequence
-        self._advance(frame, has_writes=bool(writes))
+        self._advance(frame, bool(writes))
         self.counters["frames_applied"] += 1
 
     def apply_documents(
@@ -273,10 +275,11 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_frame(self, writes: Iterable[tuple[str, int, Cells]], seen: Row) -> bool:
+    def _absorb_frame(self, origin: int, writes: Iterable[tuple[str, int, Cells]]) -> bool:
         """Join a frame's writes; say whether one met a write of the frame that is being filled."""
-        documents, conflicts, draft = self._documents, self.conflicts, self.draft
-        undo, logged = draft.undo, conflicts.logged
+        documents, logged, draft = self._documents, self._logged, self.draft
+        undo = draft.undo
+        seen = self.causes.rows.get(origin, {})
         met: Meetings = []
         meets_open = False
         for profile_id, epoch, cells in writes:
@@ -286,7 +289,7 @@ class Drafting:
                 documents.note_change(profile_id, document, cells)
             if met or profile_id in logged:
                 meets_open = meets_open or (bool(self._entries) and self._meets_open(met))
-                conflicts.applied(profile_id, document, epoch, cells, met, draft.meta)
+                self.conflicts.applied(profile_id, document, epoch, cells, met, draft.meta)
                 met.clear()
         return meets_open
 
@@ -302,12 +305,12 @@ class Drafting:
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
-                if profile_id in self.conflicts.logged:
+                if profile_id in self._logged:
                     self.conflicts.joined(profile_id, document, self.draft.meta)
 
-    def _advance(self, frame: Frame, *, has_writes: bool) -> None:
+    def _advance(self, frame: Frame, has_writes: bool) -> None:
         self._set_head(frame.origin, frame.head)
-        self.causes.advanced(frame.origin, frame.timestamp, has_writes=has_writes)
+        self.causes.advanced(frame.origin, frame.timestamp, has_writes)
         self.draft.records.append(frame.raw)
 
     def _set_head(self, origin: int, head: Head) -> None:

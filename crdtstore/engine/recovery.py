@@ -109,8 +109,7 @@ def _replay(
             document.size_bytes += 64 * len(cells)
             documents.note_change(profile_id, document, cells)
     if dependencies:
-        causes.learn(frame.origin, dependencies, {})
-        causes.bound(clock.latest)
+        causes.learn(frame.origin, dependencies, [], clock.latest)
     ledger.heads[frame.origin] = frame.head
-    causes.advanced(frame.origin, frame.timestamp, has_writes=bool(writes))
+    causes.advanced(frame.origin, frame.timestamp, bool(writes))
     clock.observe(frame.timestamp)
