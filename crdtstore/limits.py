@@ -119,8 +119,8 @@ CAUSES_MAX: Final = 100_000
 300 origins. Beyond it a replica begins anew, and does not judge what was written before."""
 
 RECENT_FRAMES: Final = 256
-"""Of each origin the timestamps of so many frames are at hand, about 40 bytes each; those of earlier
-ones are read from the journal."""
+"""Of each origin the timestamps of so many frames are at hand, about 40 bytes each; those of
+earlier ones are read from the journal."""
 
 # --- writes, frames, messages ------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 256 * KIBIBYTE

@@ -131,9 +131,8 @@ class Causes:
 
     def went_back(self, origin: int, count: int) -> None:
         """Take note that the last frames of an origin were undone, before its head moves."""
-        recent = self._recent.get(origin)
-        for _ in range(min(count, len(recent or ()))):
-            assert recent is not None
+        recent = self._recent.get(origin, deque())
+        for _ in range(min(count, len(recent))):
             recent.pop()
 
     def restore(self, undo: RowUndo) -> None:
