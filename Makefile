@@ -13,7 +13,7 @@ run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
 
 test: $(STAMP) lint  ## style, types, every test, by WORKERS processes; with smoke benchmarks
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(STAMP)  ## real processes, real faults, for about six minutes
 	$(BIN)/python -m tests.faults $(ARGS)
