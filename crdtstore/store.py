@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from crdtstore.clock import HybridClock
+from crdtstore.engine.causes import Causes
 from crdtstore.engine.commits import Commit, Committing, persist_growing
+from crdtstore.engine.conflict_log import ConflictLog
+from crdtstore.engine.conflicts import Conflicts
 from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
@@ -35,10 +38,10 @@ from crdtstore.engine.room import Room
 from crdtstore.engine.stream_sessions import StreamSessions
 from crdtstore.engine.verification import (
     StoreDigest,
+    Verification,
     VerifyReport,
     count_profiles,
     digest_store,
-    verify_store,
 )
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
@@ -93,30 +96,21 @@ class Store:
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes, traces)
         self.ledger = Ledger(storage, tag)
-        recover(storage, self.documents, self.ledger, self._clock, tag)
+        causes = Causes(self.ledger)
+        recover(storage, self.documents, self.ledger, causes, self._clock, tag)
+        self.conflict_log = ConflictLog(storage, causes)
         self._drafting = Drafting(
-            self.documents,
-            self.ledger,
-            self._clock,
-            origin=identity.origin,
-            tag=tag,
-            clock_skew_ms_max=settings.clock_skew_ms_max,
-        )
+            self.documents, self.ledger, self._clock, causes, self.conflict_log,
+            origin=identity.origin, tag=tag, clock_skew_ms_max=settings.clock_skew_ms_max,
+        )  # fmt: skip
         self.retention = Retention(
-            storage,
-            self.ledger,
-            self._drafting,
+            storage, self.ledger, self._drafting,
             journal_retention_ms=settings.journal_retention_ms,
             acknowledged_retention_ms=settings.acknowledged_retention_ms,
             journal_bytes_max=settings.journal_bytes_max,
-        )
+        )  # fmt: skip
         self.commits = Committing(
-            storage,
-            self.documents,
-            self.ledger,
-            self._drafting,
-            self._clock,
-            self.retention,
+            storage, self.documents, self.ledger, self._drafting, self._clock, self.retention
         )
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
@@ -125,13 +119,13 @@ class Store:
             storage, self.documents, self.ledger, self._drafting, self._clock, self.commits,
             self.retention, self.replication, settings.erasure_grace_ms, now_ms, random_bits,
         )  # fmt: skip
-        self._persons = Persons(
-            self, storage, self.documents, schema, self.replication, self.erasures, has_index
-        )
+        parts = (storage, self.documents, schema, self.replication, self.erasures)
+        self._persons = Persons(self, *parts, has_index)
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self._reading = Reading(
-            storage, self.documents, schema, self.ledger, self.retention, self.replication, now_ms
-        )
+            storage, self.documents, schema, self.ledger, self.retention, self.replication,
+            self.conflict_log, now_ms,
+        )  # fmt: skip
         self.returning = Returning(storage, self._drafting)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
@@ -162,11 +156,9 @@ class Store:
         settings = settings or Settings()
         if isinstance(where, str | Path):
             storage: Storage = LoggedStorage.open(
-                where,
-                map_bytes_initial=settings.map_bytes_initial,
-                map_bytes_max=settings.map_bytes_max,
-                witness_directory=settings.witness_directory,
-            )
+                where, map_bytes_initial=settings.map_bytes_initial,
+                map_bytes_max=settings.map_bytes_max, witness_directory=settings.witness_directory,
+            )  # fmt: skip
         else:
             storage = where
         try:
@@ -213,9 +205,8 @@ class Store:
             raise refusal
         if cursors:
             self.cursors.check(cursors)
-        document, changed = self.writing.apply(
-            profile_id, fields, source, if_version, self.now_ms()
-        )
+        now_ms = self.now_ms()
+        document, changed = self.writing.apply(profile_id, fields, source, if_version, now_ms)
         if cursors:
             self.cursors.move(cursors)
         return WriteResult(profile_id, document.version, changed)
@@ -303,6 +294,7 @@ class Store:
         self.commits.abandon(commit)
         self.erasures.load()
         self.replication.commit_failed()
+        self.conflict_log.reload()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
         self._commits_failed += 1
@@ -327,13 +319,17 @@ class Store:
         self._check_readable()
         return self._reading.profiles(after, limit)
 
-    def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
+    def changes(
+        self, *, since: str = "", limit: int = 1_000, persons: bool = False
+    ) -> list[Change]:
         """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
 
-        Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
+        With ``persons`` each names those that it touched, and pages may end early. Raises
+        CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
         self._check_readable()
-        return self._reading.changes(since, limit)
+        found = self._reading.changes(since, limit)
+        return self.persons.in_feed(found) if persons else found
 
     def _check_readable(self) -> None:
         """Raise ReplicaClosed, or ReplicaReturning before a restored replica has met a peer."""
@@ -350,7 +346,7 @@ class Store:
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
-        return verify_store(self.storage, self.commits)
+        return Verification(self.storage, self.commits).whole()
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
@@ -361,6 +357,12 @@ class Store:
         """The persons of the store: which profiles are one, and their golden records."""
         self._check_readable()
         return self._persons
+
+    @property
+    def conflicts(self) -> Conflicts:
+        """What lost against a write of the same source that had not seen it."""
+        self._check_readable()
+        return Conflicts(self, self.conflict_log, self.documents, self.replication)
 
     @property
     def profile_count(self) -> int:
@@ -376,6 +378,7 @@ class Store:
             "cleaning_rounds": self.erasures.cleaning.rounds,
             "commits_failed": self._commits_failed,
             **self._drafting.counters,
+            **self.conflict_log.counters,
             **self.commits.counters,
             **self.replication.counters,
         }

@@ -203,4 +203,6 @@ class Erasing:
     def _erase(self, profile_id: str, epoch: int) -> None:
         document = self._documents.get_to_join(profile_id)
         self._drafting.record(profile_id, document, epoch, {})
-        self._drafting.heal_erased(profile_id)
+        if profile_id in self._documents.damaged and self._documents.make_whole(profile_id):
+            self._drafting.draft.healed.append(profile_id)
+            self._drafting.draft.resting.append(profile_id)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from crdtstore.clock import datetime_of
+from crdtstore.engine.conflict_log import Entry
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.cells import DENIAL, KIND_OF_LETTER, SET, Cell, Cells, ParsedKey, parse_key
 from crdtstore.model.cells import decode_element as element_of
@@ -27,11 +28,13 @@ def export_of(
     profiles: Sequence[tuple[str, str, Cells]],
     candidates: Sequence[Candidate],
     dropped: Sequence[DroppedLink],
+    lost: Sequence[Entry],
     names: Mapping[int, str],
 ) -> dict[str, Any]:
     """Return everything held on a person as a document that JSON can hold.
 
-    ``profiles`` are id, version and cells of each; ``names`` those of the replicas by origin.
+    ``profiles`` are id, version and cells of each, ``lost`` what the conflict log has of them;
+    ``names`` are those of the replicas by origin.
     """
     return {
         "format": EXPORT_FORMAT,
@@ -45,6 +48,11 @@ def export_of(
             {"identifier": link.identifier, "profile": link.profile_id,
              "other": link.other_id, "reason": link.reason}
             for link in dropped
+        ],
+        "conflicts": [
+            {"profile": entry.profile_id, "is_settled": entry.settled is not None,
+             **_held(entry.key, entry.lost, names)}
+            for entry in lost
         ],
         "profiles": [
             {

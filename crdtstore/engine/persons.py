@@ -5,13 +5,13 @@ the same documents and rules finds the same persons, and what a steward takes ba
 never been.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from crdtstore import limits
-from crdtstore.engine.components import Component, Exploration
+from crdtstore.engine.components import Component, Exploration, person_version
+from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.edges import (
     Edge,
@@ -23,7 +23,9 @@ from crdtstore.engine.edges import (
 )
 from crdtstore.engine.erasures import ErasureReport, Erasures
 from crdtstore.engine.export import export_of
+from crdtstore.engine.feed import Change
 from crdtstore.engine.listing import living_document
+from crdtstore.engine.person_feed import PersonFeed
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import (
@@ -79,6 +81,8 @@ class Person:
 
 class Writer(Protocol):
     """What takes the writes of stewards: a store."""
+
+    conflict_log: ConflictLog
 
     @property
     def refusal(self) -> CrdtstoreError | None:
@@ -151,7 +155,8 @@ class Persons:
     def export(self, profile_id: str) -> dict[str, Any]:
         """Return everything held on the person of a profile, as a document that JSON can hold.
 
-        Every value of every source, elements that were removed, and what stewards decided.
+        Every value of every source, elements that were removed, values that lost unseen, and what
+        stewards decided.
         """
         person = self.read(profile_id)
         held = [
@@ -159,7 +164,13 @@ class Persons:
             for member in person.profiles
         ]
         candidates = self.explain(person.id)
-        return export_of(person.record, held, candidates, person.dropped, self._replication.names)
+        lost = [
+            entry
+            for member in person.profiles
+            for entry in self._store.conflict_log.entries(member)
+        ]
+        names = self._replication.names
+        return export_of(person.record, held, candidates, person.dropped, lost, names)
 
     # --- forgetting ---------------------------------------------------------------------------
 
@@ -220,6 +231,11 @@ class Persons:
                 if is_own and not self._rules.is_blocked(text):
                     own.add(text)
         return own
+
+    def in_feed(self, changes: Iterable[Change]) -> list[Change]:
+        """Return changes with the persons that they touched; only the first, if these are many."""
+        feed = PersonFeed(self._exploration(), self._documents, self._rules)
+        return list(feed.page(changes))
 
     # --- which profiles are one person --------------------------------------------------------
 
@@ -371,9 +387,6 @@ class Persons:
         return [(profile_id, self._documents.get(profile_id).cells) for profile_id in profile_ids]
 
     def _person(self, group: PersonGroup) -> Person:
-        state = hashlib.blake2b(digest_size=8, person=b"crdtstore.person")
-        for profile_id in group.profiles:
-            state.update(f"{profile_id}\x1f{self._documents.get(profile_id).version}\x1f".encode())
-        version = f"{len(group.profiles):x}-{state.hexdigest()}"
+        version = person_version(self._documents, group.profiles)
         record = resolve_all(group.id, version, self._cells(group.profiles), self._schema)
         return Person(group.id, group.profiles, record, group.dropped)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import islice
 
+from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.ledger import Ledger
@@ -27,6 +28,7 @@ class Reading:
         ledger: Ledger,
         retention: Retention,
         replication: Replication,
+        conflicts: ConflictLog,
         now_ms: Callable[[], int],
     ) -> None:
         self._storage = storage
@@ -35,6 +37,7 @@ class Reading:
         self._ledger = ledger
         self._retention = retention
         self._replication = replication
+        self._conflicts = conflicts
         self._now_ms = now_ms
 
     def read(self, profile_id: str) -> Profile:
@@ -61,4 +64,5 @@ class Reading:
         self._retention.feed_read(self._now_ms())
         if since == "end":
             since = end_cursor(self._ledger)
-        return read_changes(self._ledger, self._replication.names, since, limit)
+        names = self._replication.names
+        return read_changes(self._ledger, names, self._conflicts, since, limit)

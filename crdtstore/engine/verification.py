@@ -95,14 +95,6 @@ def count_profiles(documents: Documents, committing: Committing) -> int:
     )
 
 
-def verify_store(storage: Storage, committing: Committing) -> VerifyReport:
-    """Check every record at rest, all at once."""
-    verification = Verification(storage, committing)
-    while not verification.step():
-        pass
-    return verification.report()
-
-
 class Verification:
     """One check of every record at rest: ``step`` until it says it is done, then ``report``."""
 
@@ -166,6 +158,12 @@ class Verification:
         if not keys and self._index_faults:
             self._committing.doubt_index()
         return not keys
+
+    def whole(self) -> VerifyReport:
+        """Take all steps at one time, and return what was found."""
+        while not self.step():
+            pass
+        return self.report()
 
     def report(self) -> VerifyReport:
         """Return what was found. Totals are compared only if nothing was committed meanwhile.

@@ -10,6 +10,7 @@ from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
 from crdtstore.model.document import Document, erased_epoch
+from crdtstore.model.values import CellValue
 from crdtstore.model.write import WriteContext, plan_write
 from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.person_errors import IdentifierSuppressed
@@ -71,9 +72,9 @@ class Writing:
     def move_epoch(
         self, profile_id: str, if_version: str | None, now_ms: int, *, to_erased: bool
     ) -> WriteResult:
-        """Erase or revive a profile, unless it is so already.
+        """Erase or revive a profile; one that is so already is left as it is.
 
-        Raises InvalidName, VersionMismatch or LimitExceeded with nothing changed.
+        Raises InvalidName, VersionMismatch, LimitExceeded or StorageCorrupt.
         """
         check_profile_id(profile_id)
         document = self._documents.get(profile_id)
@@ -88,6 +89,16 @@ class Writing:
         epoch = erased_epoch(document.epoch, wall_ms) if to_erased else document.epoch + 1
         self._drafting.record(profile_id, document, epoch, {})
         return WriteResult(profile_id, document.version, ())
+
+    def restate(self, profile_id: str, key: str, value: CellValue, now_ms: int) -> None:
+        """Write a register anew, even if it repeats what is there.
+
+        Raises ProfileErased, LimitExceeded or StorageCorrupt with nothing changed.
+        """
+        document = self._documents.get(profile_id)
+        check_state(profile_id, document, None)
+        cell = (self._clock.tick(now_ms), self._drafting.origin, value)
+        self._drafting.record(profile_id, document, document.epoch, {key: cell})
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

@@ -61,6 +61,7 @@ ERASURE_COMPONENTS: Final[dict[str, Schema]] = {
             "fields": _HELD,
             "rules": _HELD,
             "dropped": listed(_HELD),
+            "conflicts": {**listed(_HELD), "description": "Values that lost without being seen."},
             "profiles": listed(
                 closed(
                     {

@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 from crdtstore import errors, person_errors
+from crdtstore.engine.conflict_errors import ConflictNotFound
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -21,6 +22,7 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.PeerNotLinked: 404,
     errors.ReplicaUnknown: 404,
     errors.PersonNotFound: 404,
+    ConflictNotFound: 404,
     errors.ProfileErased: 410,
     errors.VersionMismatch: 412,
     errors.CursorExpired: 410,
@@ -53,6 +55,8 @@ _TITLES: Final[dict[str, str]] = {
     "erasure-not-found": "The erasure is not known here",
     "replica-returning": "The replica was restored, and has not met a peer yet",
     "library-missing": "A library is not installed here",
+    "conflict-not-found": "The conflict is not in the log",
+    "conflict-settled": "The conflict is settled",
     "merge-refused": "The rules keep the profiles apart",
     "repair-under-way": "A repair runs already",
     "replica-unknown": "The replica is not known here",

@@ -346,3 +346,29 @@ def test_an_export_tells_every_cell() -> None:
     (removed,) = [cell for _, cell in held if cell["value"] == "email:old@example.com"]
     assert removed["stands"] is False
     assert removed["replica"] == "eu"
+
+
+def test_what_lost_unseen_is_exported_and_goes_with_the_person() -> None:
+    eu, us = pair()
+    eu.write("crm-17", {"name": "Annika"}, source="crm")
+    us.write("crm-17", {"name": "Annelie"}, source="crm")
+    for store in (eu, us):
+        store.commit()
+    exchange(eu, us)
+    exported = [store.persons.export("crm-17")["conflicts"] for store in (eu, us)]
+    assert [len(each) for each in exported] == [1, 1]
+    assert exported[0][0]["value"] in ("Annika", "Annelie")
+    eu.persons.erase("crm-17")
+    exchange(eu, us)
+    for store in (eu, us):
+        assert len(store.conflict_log) == 0
+        held = b"".join(store.storage.pinned_copy().chunks())
+        assert b"Annika" not in held
+        assert b"Annelie" not in held
+
+
+def test_receipts_of_two_lives_are_no_conflict() -> None:
+    eu, us = pair()
+    eu.persons.erase("crm-17")
+    exchange(eu, us)
+    assert len(eu.conflict_log) == len(us.conflict_log) == 0

@@ -98,7 +98,7 @@ def restore(connection: Connection, path: Path, directory: Path) -> None:
     """Restore a backup, as the command does."""
     set_limits(SMALL_LIMITS)
     tell(connection, "begins")
-    manifest = restore_backup(path, directory)
+    manifest = restore_backup(path, directory, alone=True)
     tell(connection, "restored", manifest.digest)
 
 
