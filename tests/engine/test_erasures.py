@@ -372,3 +372,13 @@ def test_receipts_of_two_lives_are_no_conflict() -> None:
     eu.persons.erase("crm-17")
     exchange(eu, us)
     assert len(eu.conflict_log) == len(us.conflict_log) == 0
+
+
+def test_a_replica_with_another_key_does_not_confirm() -> None:
+    eu = store_of(settings=Settings(suppression_key="one"))
+    us = open_store(name="us", schema=RULES, settings=Settings(suppression_key="two"))
+    exchange(eu, us)
+    erasure = eu.persons.erase("crm-17")
+    exchange(eu, us)
+    assert us.documents.get("crm-17").is_erased
+    assert states(eu, erasure.id) == {"eu": "confirmed", "us": "cleaning"}
