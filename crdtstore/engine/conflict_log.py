@@ -20,6 +20,7 @@ from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import REGISTER, Cell, Cells, supersedes
 from crdtstore.model.document import Document, Meetings
 from crdtstore.model.values import CellValue, pack
+from crdtstore.names import OWN_IDS
 from crdtstore.storage.contract import Storage
 
 _PREFIX: Final = "conflict/"
@@ -190,7 +191,8 @@ class ConflictLog:
     ) -> None:
         """Take note of a frame's write that was joined into a document, and of what it met."""
         for key, old, new in met:
-            if key[0] == REGISTER and not is_same(old[2], new[2]):
+            is_own = profile_id.startswith(OWN_IDS)  # of one replica in two lives: no conflict
+            if key[0] == REGISTER and not is_own and not is_same(old[2], new[2]):
                 self._judge(profile_id, epoch, key, old, new, records)
         logged = self._current(profile_id, document, records)
         if logged is None or not logged.open or epoch != document.epoch:

@@ -291,9 +291,8 @@ class Drafting:
             if absorb(document, epoch, cells, undo, seen, met):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
-            suppression.note(profile_id, document, epoch, cells)
-            if met and profile_id.startswith(OWN_IDS):
-                met.clear()
+            if suppression.erasures or profile_id[0] == OWN_IDS[0]:
+                suppression.note(profile_id, document, epoch, cells)
             if met or profile_id in logged:
                 meets_open = meets_open or (bool(self._entries) and self._meets_open(met))
                 self.conflicts.applied(profile_id, document, epoch, cells, met, draft.meta)
@@ -315,7 +314,8 @@ class Drafting:
                 documents.note_change(profile_id, document, cells)
                 if profile_id in self._logged:
                     self.conflicts.joined(profile_id, document, self.draft.meta)
-            suppression.note(profile_id, document, epoch, cells)
+            if suppression.erasures or profile_id[0] == OWN_IDS[0]:
+                suppression.note(profile_id, document, epoch, cells)
 
     def _advance(self, frame: Frame, has_writes: bool) -> None:
         self._set_head(frame.origin, frame.head)
