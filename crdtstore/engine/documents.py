@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crdtstore import limits
+from crdtstore.engine.fresh_keys import FreshKeys
 from crdtstore.engine.identifiers import FreshIdentifiers
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import Cells
@@ -25,12 +26,15 @@ class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
     ``dirty`` are those that differ from their stored record, ``fresh`` the identifiers that these
-    may have beyond the index at rest. ``damaged`` are those whose stored record cannot be read:
+    may have beyond the index at rest, ``fresh_keys`` their keys in the indexes that the schema
+    declares, None if there are none. ``damaged`` are those whose stored record cannot be read:
     what peers send of them is joined here, out of sight of readers, until a peer sends the whole
     document. A checkpoint keeps it apart from the documents, under HIDDEN.
     """
 
-    def __init__(self, storage: Storage, bytes_max: int) -> None:
+    def __init__(
+        self, storage: Storage, bytes_max: int, fresh_keys: FreshKeys | None = None
+    ) -> None:
         self._storage = storage
         self._generation_bytes_max = bytes_max // 2
         self._young: dict[str, Document] = {}
@@ -39,6 +43,7 @@ class Documents:
         self._old_bytes = 0
         self.dirty: dict[str, Document] = {}
         self.fresh = FreshIdentifiers()
+        self.fresh_keys = fresh_keys
         self.damaged: dict[str, Document] = {}
 
     @property
@@ -81,11 +86,21 @@ class Documents:
         if profile_id not in self.damaged:
             self.dirty[profile_id] = document
             self.fresh.note(profile_id, cells)
+            if self.fresh_keys is not None:
+                self.fresh_keys.note(profile_id)
+
+    def note_undone(self) -> None:
+        """Take note that changes were undone: dirty documents are not as they were."""
+        if self.fresh_keys is not None:
+            for profile_id in self.dirty:
+                self.fresh_keys.note(profile_id)
 
     def settle(self, profile_id: str) -> None:
         """Take note that the record of a document has all its cells."""
         self.dirty.pop(profile_id, None)
         self.fresh.forget(profile_id)
+        if self.fresh_keys is not None:
+            self.fresh_keys.settle(profile_id)
 
     def make_whole(self, profile_id: str) -> bool:
         """Have a document written anew, all of it having come; return whether it was damaged."""

@@ -152,6 +152,15 @@ class StorageReader(Protocol):
         """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
         ...
 
+    def index_range(
+        self, lower: bytes, upper: bytes, *, limit: int, is_down: bool = False
+    ) -> list[bytes]:
+        """Return the first index keys from ``lower`` on and below ``upper``, in order.
+
+        With ``is_down`` they are the last ones, in falling order.
+        """
+        ...
+
 
 class Storage(StorageReader, Protocol):
     """Where a store rests.

@@ -179,6 +179,16 @@ class MemoryReader:
             keys = tables.index[start : start + limit]
         return [key for key in keys if key.startswith(prefix)]
 
+    def index_range(
+        self, lower: bytes, upper: bytes, *, limit: int, is_down: bool = False
+    ) -> list[bytes]:
+        """Return the first index keys from ``lower`` on and below ``upper``; or the last ones."""
+        with (tables := self._open_tables()).lock:
+            start, end = bisect_left(tables.index, lower), bisect_left(tables.index, upper)
+            if is_down:
+                return tables.index[max(start, end - limit) : end][::-1]
+            return tables.index[start : min(end, start + limit)]
+
     def _open_tables(self) -> MemoryTables:
         if self._is_closed:
             raise StorageFailed("the storage was closed")
