@@ -12,7 +12,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,11 @@ from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
+from crdtstore.engine.indexes import Indexes
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import check_page, living_document, living_documents
+from crdtstore.engine.listing import living_document, living_profiles
 from crdtstore.engine.persons import Persons
+from crdtstore.engine.queries import Queries
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
@@ -91,7 +92,7 @@ class Store:
         tag = space_tag(space)
         has_index = ensure_index(storage)
         self._clock = HybridClock()
-        self.documents = Documents(storage, settings.cache_bytes)
+        self.documents = Documents(storage, settings.cache_bytes, Indexes(storage, schema))
         self.ledger = Ledger(storage, tag)
         recover(storage, self.documents, self.ledger, self._clock, tag)
         self._drafting = Drafting(
@@ -111,17 +112,13 @@ class Store:
             journal_bytes_max=settings.journal_bytes_max,
         )
         self.commits = Committing(
-            storage,
-            self.documents,
-            self.ledger,
-            self._drafting,
-            self._clock,
-            self.retention,
+            storage, self.documents, self.ledger, self._drafting, self._clock, self.retention
         )
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
         self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
+        self._queries = Queries(storage, self.documents, self.commits, schema)
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
@@ -328,12 +325,7 @@ class Store:
         """Return up to ``limit`` living profiles whose id is above ``after``, in id order."""
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        check_page(after, limit)
-        living = living_documents(self.storage, self.documents, after, limit)
-        return [
-            resolve(profile_id, document, self.schema)
-            for profile_id, document in islice(living, limit)
-        ]
+        return living_profiles(self.storage, self.documents, self.schema, after, limit)
 
     def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
         """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
@@ -366,6 +358,13 @@ class Store:
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
         return self._persons
+
+    @property
+    def queries(self) -> Queries:
+        """Pages of profiles that a filter asks for, in an order, and how many there are."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        return self._queries
 
     @property
     def profile_count(self) -> int:

@@ -18,7 +18,7 @@ from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.identity import RESTORED
-from crdtstore.engine.indexes import INDEXES_NOTE, Indexes
+from crdtstore.engine.indexes import INDEXES_NOTE
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
@@ -111,7 +111,6 @@ class Committing:
         drafting: Drafting,
         clock: HybridClock,
         retention: Retention,
-        indexes: Indexes,
     ) -> None:
         self.mark = Mark.unpack(storage.meta("checkpoint"))
         self.digest, self.profiles = _unpack_totals(storage.meta("totals"))
@@ -122,7 +121,7 @@ class Committing:
         self._drafting = drafting
         self._clock = clock
         self._retention = retention
-        self.indexes = indexes
+        self.indexes = documents.indexes
         self.owes_checkpoint = self._is_floor_above_mark()
         self.is_indexed = is_current(storage)
         self._pending: list[str] = []

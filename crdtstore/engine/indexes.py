@@ -22,8 +22,9 @@ import msgpack
 from crdtstore import limits
 from crdtstore.engine.fresh_keys import FreshKeys
 from crdtstore.errors import StorageCorrupt, StorageFull
+from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, checked_canonical, unpack_canonical
-from crdtstore.query.places import after_prefix
+from crdtstore.query.places import after_prefix, profile_of
 from crdtstore.query.reading import INDEX_TAG, PREFIX_BYTES, IndexedReader
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Batch, MapFull, Storage
@@ -81,7 +82,11 @@ class Indexes:
             epoch, cells = unpack_canonical(checked_canonical(profile_id, record))
         except StorageCorrupt:
             return None
-        return self._reader.keys(profile_id, epoch, cells)
+        return self.keys(profile_id, epoch, cells)
+
+    def keys(self, profile_id: str, epoch: int, cells: Cells) -> frozenset[bytes]:
+        """Return the keys that a document asks for."""
+        return self._reader.keys(profile_id, epoch, cells) if self.prefixes else frozenset()
 
     def note(self, totals: bytes) -> bytes | None:
         """Return the note for indexes that stand for these totals; None if none is to stand."""
@@ -102,7 +107,9 @@ class Indexes:
         declared = set(self._reader.prefixes.values())
         standing = _standing(storage, totals) & declared
         unwanted = [prefix for prefix in _prefixes_at_rest(storage) if prefix not in standing]
-        missing = [field for field, prefix in self._reader.prefixes.items() if prefix not in standing]
+        missing = [
+            field for field, prefix in self._reader.prefixes.items() if prefix not in standing
+        ]
         has_note = _has_note(storage)
         if not unwanted and not missing and has_note == bool(declared):
             return
@@ -145,6 +152,11 @@ class Indexes:
                 _log.info("building the index of %s: %d documents read", named, documents)
         _commit(self._storage, batch)
         _log.info("the index of %s is built: %d documents read", named, documents)
+
+
+def owner_of(key: bytes) -> str:
+    """Return the id of the profile to which an index key leads."""
+    return profile_of(key, PREFIX_BYTES)
 
 
 def _note_of(prefixes: set[bytes], totals: bytes) -> bytes:

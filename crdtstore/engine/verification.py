@@ -12,6 +12,7 @@ from crdtstore.engine.identifiers import (
     index_key,
     profile_of,
 )
+from crdtstore.engine.indexes import owner_of
 from crdtstore.engine.ledger import Ledger
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import (
@@ -46,8 +47,8 @@ class VerifyReport:
     """What a check of every record found.
 
     ``damaged`` names profiles whose record does not match its checksum (the first thousand).
-    ``index_faults`` counts keys that the index of identifiers lacks or has in vain: it is built
-    anew at the next start. ``is_sound`` also asks that count and digest agree with what the store
+    ``index_faults`` counts keys that the indexes lack or have in vain, those of identifiers and of
+    the schema: they are built anew at the next start. ``is_sound`` also asks that count and digest agree with what the store
     believes, as far as nothing was committed during the check.
     """
 
@@ -123,23 +124,23 @@ class Verification:
             return
         self._digest ^= record_digest(record)
         self._profiles += 1 - (epoch & 1)
-        for text in identifiers_in(cells):
-            wanted = index_key(text, profile_id)
+        wanted_keys = {index_key(text, profile_id) for text in identifiers_in(cells)}
+        for wanted in wanted_keys | self._committing.indexes.keys(profile_id, epoch, cells):
             if self._storage.index(wanted, b"", limit=1) != [wanted] and (
                 self._storage.document(key) == record  # or a commit came between
             ):
                 self._index_faults += 1
 
     def _step_index(self) -> bool:
-        keys = self._storage.index(INDEX_TAG, self._after, limit=_PAGE_KEYS)
+        keys = self._storage.index(b"", self._after, limit=_PAGE_KEYS)
         self._index_keys += len(keys)
         for key in keys:
-            profile_id = profile_of(key)
+            profile_id = self._profile_of(key)
             record = self._storage.document(profile_id.encode())
-            texts = frozenset() if record is None else identifiers_at_rest(profile_id, record)
-            if texts is None:
+            wanted = frozenset() if record is None else self._keys_at_rest(profile_id, key, record)
+            if wanted is None:
                 continue  # the record is damaged: nobody knows
-            if all(index_key(text, profile_id) != key for text in texts) and (
+            if key not in wanted and (
                 self._storage.index(key, b"", limit=1)[:1] == [key]
                 and self._storage.document(profile_id.encode()) == record
             ):
@@ -148,6 +149,17 @@ class Verification:
         if not keys and self._index_faults:
             self._committing.doubt_index()
         return not keys
+
+    def _profile_of(self, key: bytes) -> str:
+        """Return the id of the profile to which a key of any index leads."""
+        return profile_of(key) if key.startswith(INDEX_TAG) else owner_of(key)
+
+    def _keys_at_rest(self, profile_id: str, key: bytes, record: bytes) -> frozenset[bytes] | None:
+        """Return the keys that a stored record asks for in the index of a key; None if damaged."""
+        if not key.startswith(INDEX_TAG):
+            return self._committing.indexes.keys_at_rest(profile_id, record)
+        texts = identifiers_at_rest(profile_id, record)
+        return None if texts is None else frozenset(index_key(t, profile_id) for t in texts)
 
     def report(self) -> VerifyReport:
         """Return what was found. Totals are compared only if nothing was committed meanwhile.

@@ -77,12 +77,9 @@ def plan_of(wanted: Filter | None, kinds: Mapping[str, str]) -> Plan:
     if wanted is None:
         return Plan((), True)
     conditions = wanted.parts if isinstance(wanted, Conjunction) else (wanted,)
-    accesses = []
-    rest = []
-    for condition in conditions:
-        access = _access_of(condition, kinds)
-        (rest if access is None else accesses).append(access or condition)
-    return Plan(tuple(_narrowed(accesses, kinds)), not rest)  # type: ignore[arg-type]
+    found = [_access_of(condition, kinds) for condition in conditions]
+    accesses = [access for access in found if access is not None]
+    return Plan(tuple(_narrowed(accesses, kinds)), len(accesses) == len(found))
 
 
 def walk_spans(field: str, plan: Plan) -> tuple[Span, ...]:
