@@ -5,6 +5,7 @@ from functools import cmp_to_key
 from typing import Any
 
 from crdtstore.model.profile import Profile
+from crdtstore.query import bounds
 from crdtstore.query.filters import (
     Comparison,
     Conjunction,
@@ -32,9 +33,17 @@ def wanted(store: Store, where: str, order: str = "") -> list[str]:
     if order:
         field = order.removeprefix("-")
         found.sort(key=lambda profile: profile.id)
-        found.sort(key=cmp_to_key(lambda one, two: compared(one.get(field), two.get(field))))
+        values = {profile.id: _beginning(profile.get(field)) for profile in found}
+        found.sort(key=cmp_to_key(lambda one, two: compared(values[one.id], values[two.id])))
     ids = [profile.id for profile in found]
     return ids[::-1] if order.startswith("-") else ids
+
+
+def _beginning(value: Any) -> Any:
+    """Return what of a value counts in an order: of a long text its beginning."""
+    if isinstance(value, str):
+        return value.encode()[: bounds.PLACE_TEXT_BYTES_MAX].decode(errors="replace")
+    return value
 
 
 def holds(asked: Filter, profile: Profile) -> bool:

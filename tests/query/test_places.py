@@ -28,7 +28,19 @@ from crdtstore.query.reading import PREFIX_BYTES
 from tests.query.oracle import compared
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
-    ["", "a", "ab", "ab\x00", "ab\x00c", "\x00", "\x00\x00", "é", "\U0010ffff", "x" * 235, "x" * 240]
+    [
+        "",
+        "a",
+        "ab",
+        "ab\x00",
+        "ab\x00c",
+        "\x00",
+        "\x00\x00",
+        "é",
+        "\U0010ffff",
+        "x" * 235,
+        "x" * 240,
+    ]
 )
 NUMBERS = (
     st.integers(-(2**70), 2**70)
