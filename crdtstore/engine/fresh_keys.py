@@ -4,13 +4,10 @@ They are made when somebody asks, not when somebody writes: a write only notes t
 """
 
 from bisect import bisect_left, insort
-from typing import Final
 
 from crdtstore.model.document import Document
+from crdtstore.query import bounds
 from crdtstore.query.reading import IndexedReader
-
-_INSERTED_MAX: Final = 64
-"""So many new keys are put into their places one by one; more of them are sorted in."""
 
 
 class FreshKeys:
@@ -82,9 +79,9 @@ class FreshKeys:
 
     def _merge(self) -> None:
         """Put new keys into their places, and drop old ones when they are most of all."""
-        if len(self._sorted) > 2 * len(self._owners) + _INSERTED_MAX:
+        if len(self._sorted) > 2 * len(self._owners) + bounds.FRESH_INSERTED_MAX:
             self._sorted = sorted(self._owners)
-        elif len(self._new) > _INSERTED_MAX:
+        elif len(self._new) > bounds.FRESH_INSERTED_MAX:
             self._sorted += self._new
             self._sorted.sort()
         else:

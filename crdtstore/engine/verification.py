@@ -1,6 +1,6 @@
 """Verification: digests of whole stores, and the check of every record at rest."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from crdtstore import limits
@@ -48,8 +48,8 @@ class VerifyReport:
 
     ``damaged`` names profiles whose record does not match its checksum (the first thousand).
     ``index_faults`` counts keys that the indexes lack or have in vain, those of identifiers and of
-    the schema: they are built anew at the next start. ``is_sound`` also asks that count and digest agree with what the store
-    believes, as far as nothing was committed during the check.
+    the schema: they are built anew at the next start. ``is_sound`` also asks that count and digest
+    agree with what the store believes, as far as nothing was committed during the check.
     """
 
     documents: int
@@ -100,6 +100,12 @@ class Verification:
         self._documents = self._profiles = self._digest = 0
         self._index_keys = self._index_faults = 0
         self._damaged: list[str] = []
+
+    def steps(self) -> Generator[None, None, VerifyReport]:
+        """Check all records with a pause after each page; return what was found."""
+        while not self.step():
+            yield
+        return self.report()
 
     def step(self) -> bool:
         """Check the next page of records, then of index keys; return whether it was the last."""

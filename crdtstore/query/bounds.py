@@ -12,12 +12,18 @@ FILTER_DEPTH_MAX: Final = 16
 FILTER_TERMS_MAX: Final = 100
 """Comparisons of one filter: each is looked at for every profile."""
 
+NUMBER_DIGITS_MAX: Final = 40
+"""Characters of a number in a filter: the longest that a field may hold has 25."""
+
 QUERY_CURSOR_BYTES_MAX: Final = 1_024
 """Bytes of the cursor of an ordered page: a key of 511 bytes in base64, and its check."""
 
 # --- the index -----------------------------------------------------------------------------------
 PLACE_TEXT_BYTES_MAX: Final = 236
 """Bytes of a text in an index: LMDB keys end at 511, of which 255 may be the profile id."""
+
+FRESH_INSERTED_MAX: Final = 64
+"""New keys of documents in memory that are put into their places one by one, not sorted in."""
 
 # --- how much is read ----------------------------------------------------------------------------
 SLICE_KEYS: Final = 1_000

@@ -77,7 +77,6 @@ _TOKEN: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<rest>\.[0-9]+)?(?P<power>[eE][+-]?[0-9]+)?")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:$-]*")
-_DIGITS_MAX: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +238,7 @@ class _Reader:
         if token.text in ("true", "false", "null"):
             return {"true": True, "false": False, "null": None}[token.text]
         match = _NUMBER.fullmatch(token.text)
-        if match is None or len(token.text) > _DIGITS_MAX:
+        if match is None or len(token.text) > bounds.NUMBER_DIGITS_MAX:
             raise self.unexpected("a value: text in double quotes, a number, true, false", token)
         if match["rest"] is None and match["power"] is None:
             return int(token.text)

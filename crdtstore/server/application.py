@@ -10,6 +10,7 @@ from crdtstore.server import (
     backup,
     changes,
     link,
+    listing,
     membership,
     metrics,
     openapi,
@@ -26,12 +27,13 @@ from crdtstore.server.service import SERVICE, Service
 from crdtstore.server.websockets import close_all
 
 _ROUTES = (
-    (hdrs.METH_GET, "/v1/profiles", profiles.list_profiles),
+    (hdrs.METH_GET, "/v1/profiles", listing.list_profiles),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}", profiles.get_profile),
     (hdrs.METH_PATCH, "/v1/profiles/{id:[^/]+}", profiles.patch_profile),
     (hdrs.METH_DELETE, "/v1/profiles/{id:[^/]+}", profiles.delete_profile),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
+    (hdrs.METH_GET, "/v1/count", listing.count_profiles),
     (hdrs.METH_GET, "/v1/persons", persons.find_person),
     (hdrs.METH_POST, "/v1/persons/merge", persons.merge_persons),
     (hdrs.METH_POST, "/v1/persons/unmerge", persons.unmerge_persons),
