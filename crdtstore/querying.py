@@ -1,11 +1,14 @@
 """Querying a running replica: the event loop goes on between slices of a few milliseconds."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from crdtstore.engine.index_reading import Steps
 from crdtstore.engine.querying import QueryCount, QueryPage
+from crdtstore.exporting import ExportProgress, export_replica, nameless_export
 from crdtstore.model.profile import Profile
 from crdtstore.store import Store
 
@@ -15,8 +18,9 @@ _T = TypeVar("_T")
 class ReplicaQueries:
     """What ``Store.queries`` does, on a replica: ``await replica.queries.page('age ge 30')``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, directory: Path | None) -> None:
         self._store = store
+        self._directory = directory
 
     async def page(
         self, where: str = "", *, order: str = "", after: str = "", limit: int = 100
@@ -41,6 +45,20 @@ class ReplicaQueries:
             for profile in page.profiles:
                 yield profile
             after = page.next
+
+    def export(
+        self, path: str | os.PathLike[str], *, form: str = "parquet"
+    ) -> AsyncGenerator[ExportProgress, None]:
+        """Write the golden records of all profiles, as they are now, into a new file.
+
+        ``form`` is "parquet", "arrow" or "jsonl". Yields how far it is; worker threads do the work.
+        Raises ConfigurationError if pyarrow is missing, TargetExists, StorageFull or StorageError.
+        """
+        return export_replica(self._store, path, form)
+
+    async def export_nameless(self, form: str) -> BinaryIO:
+        """Return such an export in a file without a name, to be read from its start and closed."""
+        return await nameless_export(self._store, form, self._directory)
 
 
 async def finished_in_turns(steps: Steps[_T]) -> _T:

@@ -308,6 +308,9 @@ class Schema:
                     )
 
 
+UNREAD: Final = Schema()
+"""The schema of a store that is opened only to be copied: indexes that it has are left alone."""
+
 _POLICY_KEYS: Final = ("policy", "sources", "trust", "default")
 
 

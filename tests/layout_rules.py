@@ -31,6 +31,8 @@ _BODY: Final = _HEART | {
     "group_commit",
     "backups",
     "stewardship",
+    "export",
+    "exporting",
     "querying",
     "stream",
     "streams",
@@ -70,9 +72,13 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "exchange": _GROUND
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
-    "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
+    "backups": _GROUND | {"engine", "group_commit", "schema", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
-    "querying": _GROUND | {"engine", "model", "store"},
+    "export": _GROUND | {"schema", "model", "query"},
+    "exporting": _GROUND
+    | {"backups"}
+    | {"engine", "export", "model", "query", "schema", "storage", "store"},
+    "querying": _GROUND | {"engine", "exporting", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
     "client": _GROUND | {"model", "stream"},
@@ -83,10 +89,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client"},
     "server": _GROUND
-    | {"names", "packing", "model", "query", "engine", "replica", "stream", "streams"},
+    | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
-    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "replica", "server", "demo"},
+    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "exporting", "export"}
+    | {"replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
@@ -108,6 +115,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
+    "pyarrow": ("export",),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

@@ -26,7 +26,7 @@ from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, checked_canonical, unpack_canonical
 from crdtstore.query.places import after_prefix, profile_of
 from crdtstore.query.reading import INDEX_TAG, PREFIX_BYTES, IndexedReader
-from crdtstore.schema import Schema
+from crdtstore.schema import UNREAD, Schema
 from crdtstore.storage.contract import Batch, MapFull, Storage
 
 INDEXES_NOTE: Final = "indexes"
@@ -53,7 +53,8 @@ class Indexes:
         self._storage = storage
         self._schema = schema
         self._reader = IndexedReader(schema, declared)
-        self._ensure()
+        if schema is not UNREAD:
+            self._ensure()
         self.fresh = FreshKeys(self._reader) if self.prefixes else None
 
     @property

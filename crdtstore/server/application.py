@@ -9,6 +9,7 @@ from crdtstore.replica import Replica
 from crdtstore.server import (
     backup,
     changes,
+    exports,
     link,
     listing,
     membership,
@@ -34,6 +35,7 @@ _ROUTES = (
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
     (hdrs.METH_GET, "/v1/count", listing.count_profiles),
+    (hdrs.METH_GET, "/v1/export", exports.get_export),
     (hdrs.METH_GET, "/v1/persons", persons.find_person),
     (hdrs.METH_POST, "/v1/persons/merge", persons.merge_persons),
     (hdrs.METH_POST, "/v1/persons/unmerge", persons.unmerge_persons),
@@ -67,7 +69,13 @@ _OPEN_HANDLERS = frozenset(
 
 
 _WITHOUT_HEAD = frozenset(
-    {link.get_link, stream.get_stream, changes.get_changes, backup.get_backup}
+    {
+        link.get_link,
+        stream.get_stream,
+        changes.get_changes,
+        backup.get_backup,
+        exports.get_export,
+    }
 )
 
 

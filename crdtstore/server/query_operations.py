@@ -3,16 +3,18 @@
 from typing import Final
 
 from crdtstore import limits
+from crdtstore.export.files import FORMATS
 from crdtstore.server.describing import READ_PROBLEMS, answered, limit, operation, query
+from crdtstore.server.negotiation import OCTETS
 from crdtstore.server.schemas import Schema, ref
 
 _ASCII: Final = "^[ -~]*$"
 _WHERE: Final[Schema] = query(
     "where",
     {"type": "string", "maxLength": 1_000, "pattern": _ASCII},
-    "A filter in the language of SCIM (RFC 7644, 3.4.2.2); docs/queries.md has it. Other characters "
-    "may be written as JSON escapes. A longer one, of up to 4,096 bytes, is understood as far as "
-    "the line of the request, of 8,190 bytes, holds it.",
+    "A filter in the language of SCIM (RFC 7644, 3.4.2.2), as docs/queries.md has it. Characters "
+    "beyond ASCII may be written as JSON escapes. A longer one, up to 4,096 bytes, is understood "
+    "as far as the line of the request, of 8,190 bytes, holds it.",
 )
 _CURSOR_LENGTH: Final = 700
 _EXPLAIN: Final[Schema] = query(
@@ -25,6 +27,7 @@ def query_paths() -> Schema:
     return {
         "/v1/profiles": {"get": _list_profiles()},
         "/v1/count": {"get": _count_profiles()},
+        "/v1/export": {"get": _export()},
     }
 
 
@@ -61,4 +64,23 @@ def _count_profiles() -> Schema:
         {"200": answered("The number.", ref("ProfileCount"))},
         (*READ_PROBLEMS, 409),
         parameters=(_WHERE, _EXPLAIN),
+    )
+
+
+def _export() -> Schema:
+    text = (
+        "The golden records of all profiles at one moment, in one file. It is written beside the "
+        "data first, for which the disk needs room."
+    )
+    content = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+    return operation(
+        "export",
+        "The golden records of all profiles, as a table.",
+        {"200": {"description": text, "content": content}},
+        (401, 403, 406, 422, 501, 503, 507),
+        parameters=(
+            query(
+                "format", {"enum": list(FORMATS), "default": "parquet"}, "What it is written as."
+            ),
+        ),
     )

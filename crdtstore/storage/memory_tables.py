@@ -126,7 +126,7 @@ class MemoryReader:
             start = bisect_right(tables.keys, after)
             keys = tables.keys[start : start + limit]
             found = [(key, tables.documents[key]) for key in keys]
-        return found[: _count_within([len(value) for _, value in found], bytes_max)]
+        return found[: count_within([len(value) for _, value in found], bytes_max)]
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """Return the first journal records, in order, whose position is above ``after``."""
@@ -134,7 +134,7 @@ class MemoryReader:
             start = bisect_right(tables.positions, after)
             positions = tables.positions[start : start + limit]
             found = [(position, tables.journal[position]) for position in positions]
-        return found[: _count_within([len(value) for _, value in found], bytes_max)]
+        return found[: count_within([len(value) for _, value in found], bytes_max)]
 
     def journal_headers(
         self, after: int, *, limit: int, header_bytes: int
@@ -195,7 +195,7 @@ class MemoryReader:
         return self._tables
 
 
-def _count_within(sizes_bytes: list[int], bytes_max: int) -> int:
+def count_within(sizes_bytes: list[int], bytes_max: int) -> int:
     """Return how many leading sizes fit into ``bytes_max``, at least one."""
     total_bytes = 0
     for count, size_bytes in enumerate(sizes_bytes):

@@ -1,9 +1,11 @@
 """Queries over HTTP: pages, orders, counts, plans, and what is wrong with a filter."""
 
+import json
 from collections.abc import Callable
 from urllib.parse import urlencode
 
 import msgpack
+import pytest
 
 from crdtstore import Field, Schema
 from tests.server.conftest import Api
@@ -84,5 +86,30 @@ def test_what_is_wrong_is_told_with_its_place(serve: Serve) -> None:
         await api.problem(422, "invalid-input", "GET", "/v1/profiles?where=age+pr&explain=yes")
         await api.problem(422, "invalid-input", "GET", "/v1/profiles?where=age+pr&limit=1001")
         await api.problem(422, "invalid-name", "GET", "/v1/profiles?where=age+pr&after=%0A")
+
+    serve(scenario)
+
+
+def test_an_export_is_one_whole_file(serve: Serve) -> None:
+    async def scenario(api: Api) -> None:
+        await fill(api)
+        response = await api.call("GET", "/v1/export?format=jsonl")
+        text = await response.text()
+        assert int(response.headers["Content-Length"]) == len(text.encode())
+        assert 'filename="profiles.jsonl"' in response.headers["Content-Disposition"]
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert [row["age"] for row in rows] == [20 + number % 4 for number in range(12)]
+        response = await api.call("GET", "/v1/export")
+        assert (await response.read())[:4] == b"PAR1"
+        await api.problem(422, "invalid-input", "GET", "/v1/export?format=csv")
+
+    serve(scenario, schema=SCHEMA)
+
+
+def test_a_server_without_pyarrow_says_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(api: Api) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        await api.problem(501, "analytics-not-installed", "GET", "/v1/export")
+        assert (await api.call("GET", "/v1/export?format=jsonl")).status == 200
 
     serve(scenario)
