@@ -47,6 +47,9 @@ class FreshKeys:
             self._merge()
         return bool(touched)
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def holds(self, profile_id: str) -> bool:
         """Say whether the keys of a profile are here, so that those at rest do not count."""
         return profile_id in self._keys

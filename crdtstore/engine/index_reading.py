@@ -64,11 +64,13 @@ class IndexReading:
         new = fresh.between(lower, upper, size, is_down)
         edges = [keys[-1] for keys in (stored, new) if len(keys) == size]
         edge = (max(edges) if is_down else min(edges)) if edges else b""
-        holds = fresh.holds
-        found = [key for key in stored if not holds(profile_of(key, PREFIX_BYTES))] + new
-        if edge:
-            found = [key for key in found if (key >= edge if is_down else key <= edge)]
-        found.sort(reverse=is_down)
+        found = stored
+        if len(fresh):
+            holds = fresh.holds
+            found = [key for key in stored if not holds(profile_of(key, PREFIX_BYTES))] + new
+            if edge:
+                found = [key for key in found if (key >= edge if is_down else key <= edge)]
+            found.sort(reverse=is_down)
         self.keys_read += len(found)
         return found, edge
 
@@ -79,11 +81,13 @@ class IndexReading:
     ) -> Steps[tuple[dict[str, bool], tuple[Access, ...]] | None]:
         """Return the ids to which all accesses lead that have few enough keys, and these accesses.
 
+        Those of one value come first: they have the fewest, as a rule.
+
         With each id it says whether all of these are exact about it. None if there is no such one.
         """
         common: dict[str, bool] | None = None
         used: list[Access] = []
-        for access in accesses:
+        for access in sorted(accesses, key=lambda access: not is_of_single_places(access)):
             if common is not None and len(common) <= bounds.SLICE_PROFILES:
                 break
             ids = yield from self._ids(access, keys_max)
@@ -174,6 +178,11 @@ class IndexReading:
                 if not (document.is_erased or document.is_absent):
                     yield profile_id, document
             yield None
+
+
+def is_of_single_places(access: Access) -> bool:
+    """Say whether each span of an access is of one place: then it is in the order of the ids."""
+    return bool(access.spans) and all(span.is_one for span in access.spans)
 
 
 def is_of_each_once(access: Access) -> bool:

@@ -16,7 +16,13 @@ from typing import Final, TypeVar
 from crdtstore import limits
 from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents
-from crdtstore.engine.index_reading import Found, IndexReading, Steps, is_of_each_once
+from crdtstore.engine.index_reading import (
+    Found,
+    IndexReading,
+    Steps,
+    is_of_each_once,
+    is_of_single_places,
+)
 from crdtstore.engine.listing import check_page
 from crdtstore.engine.verification import count_profiles
 from crdtstore.model.document import Document
@@ -146,7 +152,7 @@ class _Asked:
         collected = yield from self._reading.collected(
             self._plan.accesses, bounds.COLLECTED_KEYS_MAX
         )
-        single = next((each for each in self._plan.accesses if _is_of_single_places(each)), None)
+        single = next((each for each in self._plan.accesses if is_of_single_places(each)), None)
         way, used = "index", self._plan.accesses[:0]
         found: Iterator[Found | None]
         if collected is not None:
@@ -174,10 +180,10 @@ class _Asked:
     def ordered(self, after: str, limit: int) -> Steps[QueryPage]:
         """Return a page in the order of a field, then of ids; or all of it backwards."""
         start = _cursor_key(after, self._check) if after else b""
-        collected = yield from self._reading.collected(
-            self._plan.accesses, bounds.COLLECTED_KEYS_MAX
-        )
-        if collected is None and self._order in self._querying.indexed:
+        has_index = self._order in self._querying.indexed
+        keys_max = bounds.ORDERED_KEYS_MAX if has_index else bounds.COLLECTED_KEYS_MAX
+        collected = yield from self._reading.collected(self._plan.accesses, keys_max)
+        if collected is None and has_index:
             return (yield from self._walked(start, limit))
         way, used = "index", self._plan.accesses[:0]
         if collected is not None:
@@ -264,7 +270,9 @@ class _Asked:
             found = self._reading.all_documents()
             return (yield from self._counted_documents(0, found, "scan", ()))
         ids, used = collected
-        is_whole = self._plan.is_whole and used == accesses and not self._querying.is_doubted
+        is_whole = (
+            self._plan.is_whole and len(used) == len(accesses) and not self._querying.is_doubted
+        )
         count = sum(ids.values()) if is_whole else 0
         doubtful = [each for each, is_exact in ids.items() if not (is_whole and is_exact)]
         found = self._reading.documents(doubtful)
@@ -346,10 +354,6 @@ def finished(steps: Steps[_T]) -> _T:
         except StopIteration as end:
             value: _T = end.value
             return value
-
-
-def _is_of_single_places(access: Access) -> bool:
-    return bool(access.spans) and all(span.is_one for span in access.spans)
 
 
 def _check_of(where: str, order: str) -> bytes:

@@ -32,6 +32,7 @@ def test_queries_answer_as_the_plain_way_whatever_happens(
     if seed % 2:
         for name, few in (("SLICE_KEYS", 3), ("SLICE_PROFILES", 2), ("COLLECTED_KEYS_MAX", 4)):
             monkeypatch.setattr(bounds, name, few)
+        monkeypatch.setattr(bounds, "ORDERED_KEYS_MAX", draw.choice([0, 3]))
         monkeypatch.setattr(bounds, "PAGE_LOOKS_MAX", draw.choice([2, 5, 100]))
     eu, us = open_store(name="eu", schema=SCHEMA), open_store(name="us", schema=SCHEMA)
     for _ in range(70):
@@ -80,6 +81,7 @@ def test_every_way_is_taken_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = store.queries.count("age ge 0")
     assert (counted.count, counted.plan.profiles_read) == (len(IDS), 0)
     monkeypatch.setattr(bounds, "COLLECTED_KEYS_MAX", 3)
+    monkeypatch.setattr(bounds, "ORDERED_KEYS_MAX", 3)
     streamed = store.queries.page('tags eq "vip"', limit=2)
     assert (streamed.plan.way, streamed.plan.profiles_read) == ("index", 2)
     assert store.queries.page("age ge 1", limit=2).plan.way == "scan"
