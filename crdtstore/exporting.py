@@ -22,6 +22,7 @@ from crdtstore.engine.moment import Moment
 from crdtstore.errors import StorageFailed
 from crdtstore.export.columns import Survey
 from crdtstore.export.files import LineWriter, RowWriter, TableWriter, check_format
+from crdtstore.group_commit import GroupCommit
 from crdtstore.model.golden import resolve
 from crdtstore.model.profile import Profile
 from crdtstore.query import bounds
@@ -84,10 +85,11 @@ def export_directory(
 
 
 async def export_replica(
-    store: Store, path: str | os.PathLike[str], form: str
+    store: Store, commits: GroupCommit, path: str | os.PathLike[str], form: str
 ) -> AsyncGenerator[ExportProgress, None]:
     """Do what ``export_store`` does, in worker threads: the event loop goes on."""
     check_format(form)
+    await _bring_to_rest(store, commits)
     for _ in range(limits.BACKUP_ATTEMPTS_MAX):
         try:
             with new_file(path) as file, Moment(store.storage, store.documents) as moment:
@@ -99,9 +101,12 @@ async def export_replica(
     raise StorageFailed(_TOO_OFTEN)
 
 
-async def nameless_export(store: Store, form: str, directory: Path | None) -> BinaryIO:
+async def nameless_export(
+    store: Store, commits: GroupCommit, form: str, directory: Path | None
+) -> BinaryIO:
     """Return an export in a file without a name, to be read from its start and closed."""
     check_format(form)
+    await _bring_to_rest(store, commits)
     for _ in range(limits.BACKUP_ATTEMPTS_MAX):
         file: BinaryIO = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
         try:
@@ -120,6 +125,15 @@ async def nameless_export(store: Store, form: str, directory: Path | None) -> Bi
             file.close()
             raise
     raise StorageFailed(_TOO_OFTEN)
+
+
+async def _bring_to_rest(store: Store, commits: GroupCommit) -> None:
+    """Have most documents in memory brought to rest: those that are left must be copied."""
+    store.commits.owes_checkpoint = True
+    for _ in range(bounds.EXPORT_REST_COMMITS):
+        if len(store.documents.dirty) <= bounds.EXPORT_FRESH_MAX:
+            return
+        await commits.durable()
 
 
 async def in_threads(steps: Iterator[ExportProgress]) -> AsyncGenerator[ExportProgress, None]:

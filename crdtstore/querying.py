@@ -9,6 +9,7 @@ from typing import BinaryIO, TypeVar
 from crdtstore.engine.index_reading import Steps
 from crdtstore.engine.querying import QueryCount, QueryPage
 from crdtstore.exporting import ExportProgress, export_replica, nameless_export
+from crdtstore.group_commit import GroupCommit
 from crdtstore.model.profile import Profile
 from crdtstore.store import Store
 
@@ -18,8 +19,9 @@ _T = TypeVar("_T")
 class ReplicaQueries:
     """What ``Store.queries`` does, on a replica: ``await replica.queries.page('age ge 30')``."""
 
-    def __init__(self, store: Store, directory: Path | None) -> None:
+    def __init__(self, store: Store, commits: GroupCommit, directory: Path | None) -> None:
         self._store = store
+        self._commits = commits
         self._directory = directory
 
     async def page(
@@ -54,11 +56,11 @@ class ReplicaQueries:
         ``form`` is "parquet", "arrow" or "jsonl". Yields how far it is; worker threads do the work.
         Raises ConfigurationError if pyarrow is missing, TargetExists, StorageFull or StorageError.
         """
-        return export_replica(self._store, path, form)
+        return export_replica(self._store, self._commits, path, form)
 
     async def export_nameless(self, form: str) -> BinaryIO:
         """Return such an export in a file without a name, to be read from its start and closed."""
-        return await nameless_export(self._store, form, self._directory)
+        return await nameless_export(self._store, self._commits, form, self._directory)
 
 
 async def finished_in_turns(steps: Steps[_T]) -> _T:

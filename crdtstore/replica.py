@@ -197,7 +197,7 @@ class Replica:
     def queries(self) -> ReplicaQueries:
         """Pages of profiles that a filter asks for, in an order, and how many there are."""
         self._check_open()
-        return ReplicaQueries(self._store, self._backups.directory)
+        return ReplicaQueries(self._store, self._commits, self._backups.directory)
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -76,9 +76,18 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "export": _GROUND | {"schema", "model", "query"},
     "exporting": _GROUND
-    | {"backups"}
-    | {"engine", "export", "model", "query", "schema", "storage", "store"},
-    "querying": _GROUND | {"engine", "exporting", "model", "store"},
+    | {
+        "backups",
+        "group_commit",
+        "engine",
+        "export",
+        "model",
+        "query",
+        "schema",
+        "storage",
+        "store",
+    },
+    "querying": _GROUND | {"engine", "exporting", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
     "client": _GROUND | {"model", "stream"},

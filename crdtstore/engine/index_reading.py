@@ -5,6 +5,7 @@ returns what it found. What was written meanwhile is seen, as far as it lies ahe
 """
 
 from collections.abc import Generator, Iterator
+from heapq import merge
 from typing import TypeAlias, TypeVar
 
 from crdtstore.engine.documents import Documents
@@ -53,7 +54,7 @@ class IndexReading:
         """Make some keys of documents that changed; say if there are more of them."""
         fresh = self._indexes.fresh
         assert fresh is not None
-        return fresh.catch_up(self._documents.dirty, bounds.SLICE_PROFILES)
+        return fresh.catch_up(self._documents.dirty, bounds.SLICE_FRESH)
 
     def _slice(self, lower: bytes, upper: bytes, is_down: bool) -> tuple[list[bytes], bytes]:
         """Return the next keys, and the one up to which all were seen; b"" if all there are."""
@@ -61,7 +62,7 @@ class IndexReading:
         assert fresh is not None
         size = bounds.SLICE_KEYS
         stored = self._storage.index_range(lower, upper, limit=size, is_down=is_down)
-        new = fresh.between(lower, upper, size, is_down)
+        new = fresh.between(lower, upper, size, is_down=is_down)
         edges = [keys[-1] for keys in (stored, new) if len(keys) == size]
         edge = (max(edges) if is_down else min(edges)) if edges else b""
         found = stored
@@ -152,22 +153,28 @@ class IndexReading:
 
     def all_documents(self, after: str = "") -> Iterator[Found | None]:
         """Yield the living documents of all profiles above an id, in the order of their ids."""
-        dirty = self._documents.dirty
-        fresh = sorted(profile_id for profile_id in dirty if profile_id > after)
-        yield None
-        fresh.reverse()
-        is_last = False
-        while not is_last:
+        parts: list[list[str]] = []
+        ids = [profile_id for profile_id in self._documents.dirty if profile_id > after]
+        for start in range(0, len(ids), bounds.SORTED_IDS):
+            parts.append(sorted(ids[start : start + bounds.SORTED_IDS]))
+            yield None
+        fresh = merge(*parts)
+        following = next(fresh, None)
+        dirty, size = self._documents.dirty, bounds.SLICE_PROFILES
+        end: str | None = after
+        while end is not None:
             records = self._storage.documents(
-                after.encode(), limit=bounds.SLICE_PROFILES, bytes_max=bounds.SLICE_BYTES
+                end.encode(), limit=size, bytes_max=bounds.SLICE_BYTES
             )
+            end = records[-1][0].decode() if records else None
+            new: list[str] = []
+            while following is not None and (end is None or following <= end) and len(new) < size:
+                new.append(following)
+                following = next(fresh, None)
+            if len(new) == size:
+                end = new[-1]
             stored = {key.decode(): record for key, record in records}
-            is_last = not records
-            ids = set(stored)
-            if records:
-                after = records[-1][0].decode()
-            while fresh and (is_last or fresh[-1] <= after):
-                ids.add(fresh.pop())
+            ids = {*new, *(each for each in stored if end is None or each <= end)}
             for profile_id in sorted(ids):
                 document = dirty.get(profile_id)
                 if document is None and profile_id in stored:

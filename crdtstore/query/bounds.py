@@ -22,15 +22,18 @@ QUERY_CURSOR_BYTES_MAX: Final = 1_024
 PLACE_TEXT_BYTES_MAX: Final = 236
 """Bytes of a text in an index: LMDB keys end at 511, of which 255 may be the profile id."""
 
-FRESH_INSERTED_MAX: Final = 64
-"""New keys of documents in memory that are put into their places one by one, not sorted in."""
-
 # --- how much is read ----------------------------------------------------------------------------
 SLICE_KEYS: Final = 1_000
 """Index keys read in one turn of the event loop: about 1 ms."""
 
 SLICE_PROFILES: Final = 200
 """Profiles looked at in one turn of the event loop: about 3 ms."""
+
+SLICE_FRESH: Final = 100
+"""Documents in memory whose index keys are made in one turn of the event loop: about 4 ms."""
+
+SORTED_IDS: Final = 4_000
+"""Ids of documents in memory that are sorted in one turn of the event loop: about 2 ms."""
 
 SLICE_BYTES: Final = 131_072
 """Bytes of documents looked at in one turn of the event loop: about 5 ms."""
@@ -56,6 +59,13 @@ COUNTED_KEYS_MAX: Final = 1_000_000
 # --- exports -------------------------------------------------------------------------------------
 EXPORT_COLUMNS_MAX: Final = 2_000
 """Columns of an export: each is a buffer, and readers of Parquet slow down with more."""
+
+EXPORT_FRESH_MAX: Final = 1_000
+"""Documents in memory that are copied when an export begins, in one turn of the event loop: about
+3 ms. As long as there are more they are brought to rest first."""
+
+EXPORT_REST_COMMITS: Final = 200
+"""Commits that an export waits for to have fewer: under more writes than rest, it goes ahead."""
 
 ROW_GROUP_PROFILES: Final = 20_000
 """Profiles of a row group: what readers of Parquet take at a time, and what is held in memory."""

@@ -30,7 +30,13 @@ def test_queries_answer_as_the_plain_way_whatever_happens(
 ) -> None:
     draw = random.Random(seed)
     if seed % 2:
-        for name, few in (("SLICE_KEYS", 3), ("SLICE_PROFILES", 2), ("COLLECTED_KEYS_MAX", 4)):
+        for name, few in (
+            ("SLICE_KEYS", 3),
+            ("SLICE_PROFILES", 2),
+            ("SLICE_FRESH", 2),
+            ("SORTED_IDS", 2),
+            ("COLLECTED_KEYS_MAX", 4),
+        ):
             monkeypatch.setattr(bounds, name, few)
         monkeypatch.setattr(bounds, "ORDERED_KEYS_MAX", draw.choice([0, 3]))
         monkeypatch.setattr(bounds, "PAGE_LOOKS_MAX", draw.choice([2, 5, 100]))
