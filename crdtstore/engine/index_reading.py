@@ -174,8 +174,8 @@ class IndexReading:
             if len(new) == size:
                 end = new[-1]
             stored = {key.decode(): record for key, record in records}
-            ids = {*new, *(each for each in stored if end is None or each <= end)}
-            for profile_id in sorted(ids):
+            present = {*new, *(each for each in stored if end is None or each <= end)}
+            for profile_id in sorted(present):
                 document = dirty.get(profile_id)
                 if document is None and profile_id in stored:
                     document = from_record(profile_id, stored[profile_id])
