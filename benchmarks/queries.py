@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from crdtstore import Field, Schema, Store, add, increment
+from crdtstore import Field, Schema, Store, add, export_store, increment
 
+FORMATS = ("parquet", "arrow", "jsonl")
 INDEXED = ("age", "city", "tags", "visits")
 CITIES = [f"City {number}" for number in range(500)]
 
@@ -114,6 +115,28 @@ def measure_queries(profiles: int, repeats: int) -> None:
             last = times[int(0.99 * (len(times) - 1))]
             print(f"{name:>18}: p50 {statistics.median(times):9.2f} ms, p99 {last:9.2f} ms")
         store.close()
+        measure_building(Path(directory))
+
+
+def measure_building(directory: Path) -> None:
+    """Print what it takes to build indexes when a store is opened, and to export it."""
+    for indexes in (0, 1, 4):
+        Store.open(directory / "eu", name="eu", schema=schema_of(0)).close()
+        started = time.process_time()
+        store = Store.open(directory / "eu", name="eu", schema=schema_of(indexes))
+        seconds = time.process_time() - started
+        print(f"opening with {indexes} indexes to build: {seconds:.2f} s of processor")
+        store.close()
+    with Store.open(directory / "eu", name="eu", schema=schema_of(4)) as store:
+        for form in FORMATS:
+            path = directory / f"profiles.{form}"
+            started = time.process_time()
+            *_, last = export_store(store, path, form=form)
+            seconds = time.process_time() - started
+            print(
+                f"export of {last.profiles:,} profiles as {form}: {seconds:.2f} s of processor, "
+                f"{path.stat().st_size:,} bytes"
+            )
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "peering": _GROUND | {"exchange", "link"},
     "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
-    "__init__": _BODY | {"client"},
+    "__init__": _BODY | {"client", "query"},
     "server": _GROUND
     | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"},
     "demo": _GROUND | {"names"},

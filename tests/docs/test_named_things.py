@@ -15,6 +15,8 @@ from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
 from crdtstore.policy import POLICY_OPTIONS
+from crdtstore.query import bounds as query_bounds
+from crdtstore.query import refusals
 from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.problems import status_of
@@ -107,7 +109,8 @@ def test_limits_have_the_values_that_are_told() -> None:
     rows = documents.table_of("docs/limitations.md", "Limits")
     assert len(rows) > 20
     for name, (value, _) in rows.items():
-        assert number(value) == getattr(limits, name, getattr(bounds, name, None)), name
+        homes = (limits, bounds, query_bounds)
+        assert number(value) in [getattr(home, name, None) for home in homes], name
 
 
 def test_constants_that_are_named_exist() -> None:
@@ -115,7 +118,8 @@ def test_constants_that_are_named_exist() -> None:
         for word in documents.code_words(path.read_text("utf-8")):
             is_constant = re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word) and "SNAPSHOT_" not in word
             if is_constant and not word.startswith("CRDTSTORE_"):
-                assert hasattr(limits, word) or hasattr(bounds, word), (
+                homes = (limits, bounds, query_bounds)
+                assert any(hasattr(home, word) for home in homes), (
                     f"{path.relative_to(ROOT)}: {word}"
                 )
 
@@ -144,7 +148,8 @@ def test_numbers_of_operations_are_the_limits() -> None:
 
 def classes_of(kind: type[CrdtstoreError]) -> dict[str, type[CrdtstoreError]]:
     """Return the errors below a kind by code; one that has kinds of its own is none itself."""
-    below = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+    homes = (errors.__name__, refusals.__name__)
+    below = [each for each in kind.__subclasses__() if each.__module__ in homes]
     found: dict[str, type[CrdtstoreError]] = {}
     for each in below:
         found |= classes_of(each)
