@@ -251,7 +251,7 @@ class Committing:
     def doubt_index(self) -> None:
         """Have all indexes built anew when the store is opened the next time."""
         self.is_indexed = False
-        self.indexes.doubt()
+        self.indexes.distrust()
         self._drafting.draft.meta |= {INDEX_NOTE: None, INDEXES_NOTE: None}
 
     def finish(self, commit: Commit) -> None:

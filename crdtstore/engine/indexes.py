@@ -45,11 +45,13 @@ class Indexes:
 
     ``prefixes`` has the beginning of all keys of each field whose index stands. ``is_doubted`` says
     that keys may be left of a record that was damaged: then whoever asks looks at the profiles.
+    ``is_trusted`` is false once a check has found that they are wrong.
     """
 
     def __init__(self, storage: Storage, schema: Schema) -> None:
         declared = [name for name, field in schema.fields.items() if field.indexed]
         self.is_doubted = False
+        self.is_trusted = True
         self._storage = storage
         self._schema = schema
         self._reader = IndexedReader(schema, declared)
@@ -98,6 +100,10 @@ class Indexes:
     def doubt(self) -> None:
         """Have the indexes looked at with profiles from now on, and built anew at the next open."""
         self.is_doubted = True
+
+    def distrust(self) -> None:
+        """Have queries look at all profiles until the next open: keys are missing, or too many."""
+        self.is_doubted, self.is_trusted = True, False
 
     # --- when a store is opened ---------------------------------------------------------------
 

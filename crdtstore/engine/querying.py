@@ -120,7 +120,8 @@ class Querying:
     @property
     def indexed(self) -> frozenset[str]:
         """The fields whose indexes stand."""
-        return frozenset(self._committing.indexes.prefixes)
+        indexes = self._committing.indexes
+        return frozenset(indexes.prefixes if indexes.is_trusted else ())
 
     @property
     def is_doubted(self) -> bool:

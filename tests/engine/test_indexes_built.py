@@ -141,6 +141,9 @@ def test_verify_finds_a_key_too_many_or_too_few_and_a_start_mends_it(is_there: b
     report = store.verify()
     assert report.index_faults == 1
     assert not report.is_sound
+    assert store.verify() == report
+    for where in ("age ge 0", 'tags eq "vip"', "visits pr"):
+        assert answered(store, where, "", 9) == wanted(store, where)
     store.commit()
     again = reopened(store, schema=SCHEMA)
     assert again.verify().is_sound
@@ -191,6 +194,7 @@ def test_a_damaged_record_that_is_healed_leaves_no_wrong_answer() -> None:
         for order in ("", "age", "-name"):
             assert answered(damaged, where, order, 2) == wanted(damaged, where, order)
         assert damaged.queries.count(where).count == len(wanted(damaged, where))
+    assert damaged.verify().is_sound
     again = reopened(damaged, schema=SCHEMA)
     check_keys(again)
     assert len(everything(again)) == len(IDS)
