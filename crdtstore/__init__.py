@@ -1,7 +1,8 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
 from crdtstore.client import Client, SyncClient
-from crdtstore.engine.feed import Change
+from crdtstore.engine.conflicts import Conflict, WriteStamp
+from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.querying import QueryCount, QueryPage, QueryPlan
 from crdtstore.engine.verification import StoreDigest, VerifyReport
@@ -34,6 +35,7 @@ __all__ = [
     "Candidate",
     "Change",
     "Client",
+    "Conflict",
     "CrdtstoreError",
     "ExportProgress",
     "Field",
@@ -55,10 +57,12 @@ __all__ = [
     "Store",
     "StoreDigest",
     "SyncClient",
+    "TouchedPerson",
     "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
+    "WriteStamp",
     "add",
     "decrement",
     "edit_set",

@@ -159,6 +159,12 @@ class Verification:
             self._committing.doubt_index()
         return not keys
 
+    def whole(self) -> VerifyReport:
+        """Take all steps at one time, and return what was found."""
+        while not self.step():
+            pass
+        return self.report()
+
     def _profile_of(self, key: bytes) -> str:
         """Return the id of the profile to which a key of any index leads."""
         return profile_of(key) if key.startswith(INDEX_TAG) else owner_of(key)
