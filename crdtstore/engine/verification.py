@@ -23,6 +23,7 @@ from crdtstore.model.document import (
     unpack_canonical,
 )
 from crdtstore.model.identity import identifiers_in
+from crdtstore.query.reading import INDEX_TAG as QUERY_TAG
 from crdtstore.storage.contract import Storage
 
 _PAGE_RECORDS = 2_000
@@ -144,6 +145,8 @@ class Verification:
             indexes = self._committing.indexes
             if indexes.is_doubted and indexes.is_trusted and not key.startswith(INDEX_TAG):
                 continue  # keys of a record that was damaged may be left, and none is relied on
+            if not key.startswith((INDEX_TAG, QUERY_TAG)):
+                continue
             profile_id = self._profile_of(key)
             record = self._storage.document(profile_id.encode())
             wanted = frozenset() if record is None else self._keys_at_rest(profile_id, key, record)

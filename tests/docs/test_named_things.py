@@ -147,14 +147,12 @@ def test_numbers_of_operations_are_the_limits() -> None:
 # --- errors --------------------------------------------------------------------------------------
 
 
-ERRORS = (errors.__name__, conflict_errors.__name__)
+ERRORS = (errors.__name__, conflict_errors.__name__, refusals.__name__)
 """The modules of errors that callers meet."""
 
 
 def classes_of(kind: type[CrdtstoreError]) -> dict[str, type[CrdtstoreError]]:
     """Return the errors below a kind by code; one that has kinds of its own is none itself."""
-    homes = (errors.__name__, refusals.__name__)
-    below = [each for each in kind.__subclasses__() if each.__module__ in homes]
     below = [each for each in kind.__subclasses__() if each.__module__ in ERRORS]
     found: dict[str, type[CrdtstoreError]] = {}
     for each in below:
