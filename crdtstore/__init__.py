@@ -4,9 +4,11 @@ from crdtstore.client import Client, SyncClient
 from crdtstore.engine.conflicts import Conflict, WriteStamp
 from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
+from crdtstore.engine.querying import QueryCount, QueryPage, QueryPlan
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
+from crdtstore.exporting import ExportProgress, export_store
 from crdtstore.identity_rules import IdentityRules, TypeRules
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.identifiers import identifier
@@ -21,6 +23,7 @@ from crdtstore.model.operations import (
     set_value,
 )
 from crdtstore.model.profile import Profile
+from crdtstore.query.refusals import InvalidFilter, QueryTooBroad
 from crdtstore.repairing import RepairReport
 from crdtstore.replica import Replica
 from crdtstore.schema import Field, Group, Schema
@@ -34,12 +37,18 @@ __all__ = [
     "Client",
     "Conflict",
     "CrdtstoreError",
+    "ExportProgress",
     "Field",
     "Group",
     "IdentityRules",
+    "InvalidFilter",
     "PeerStatus",
     "Person",
     "Profile",
+    "QueryCount",
+    "QueryPage",
+    "QueryPlan",
+    "QueryTooBroad",
     "RepairReport",
     "Replica",
     "ReplicaStatus",
@@ -57,6 +66,7 @@ __all__ = [
     "add",
     "decrement",
     "edit_set",
+    "export_store",
     "grant",
     "identifier",
     "increment",

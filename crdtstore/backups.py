@@ -21,6 +21,7 @@ from crdtstore.engine.returning import AWAITED
 from crdtstore.engine.verification import StoreDigest
 from crdtstore.errors import StorageError, StorageFailed
 from crdtstore.group_commit import GroupCommit
+from crdtstore.schema import UNREAD
 from crdtstore.storage.backup_file import (
     BACKUP_FORMAT,
     Manifest,
@@ -53,13 +54,13 @@ class Backups:
     """Backups of a running replica, one at a time; writers and links go on meanwhile.
 
     A copy is written in worker threads. If the map of the store must grow meanwhile, the copy is
-    begun anew, of a later moment.
+    begun anew, of a later moment. ``directory`` is that of the data, None if there is none.
     """
 
     def __init__(self, store: Store, commits: GroupCommit, directory: Path | None) -> None:
         self._store = store
         self._commits = commits
-        self._directory = directory
+        self.directory = directory
         self._lock = asyncio.Lock()
 
     async def write(self, path: str | os.PathLike[str]) -> Manifest:
@@ -85,7 +86,7 @@ class Backups:
         used_bytes = self._store.storage.size().used_bytes
 
         def write_nameless(manifest: Manifest, copy: StorageCopy) -> BinaryIO:
-            file: BinaryIO = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
+            file: BinaryIO = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115
             try:
                 check_room(file, used_bytes)
                 write_backup(file, manifest, copy.chunks())
@@ -107,7 +108,7 @@ class Backups:
                 except CopyInterrupted:
                     continue
                 except OSError as error:
-                    where = self._directory or Path(tempfile.gettempdir())
+                    where = self.directory or Path(tempfile.gettempdir())
                     raise write_failure(where, error) from error
                 finally:
                     copy.close()
@@ -138,17 +139,26 @@ def write_directory_backup(
 
     Raises DirectoryInUse, TargetExists, StorageFull or StorageError.
     """
+    with open_as_it_is(directory) as store:
+        return write_store_backup(store, path)
+
+
+def open_as_it_is(directory: str | os.PathLike[str]) -> Store:
+    """Open the store of a stopped replica to copy it; its indexes stay, whatever they are.
+
+    Raises DirectoryInUse or StorageError.
+    """
     if not (Path(directory) / FORMAT_FILE).exists():
         raise StorageError(f"{directory} is no data directory of crdtstore")
     storage = LoggedStorage.open(directory)
     try:
         identity = stored_identity(storage)
         if identity is None:
-            raise StorageError(f"{directory} was never used: there is nothing to back up")
-        with Store.open(storage, name=identity.name, space=identity.space) as store:
-            return write_store_backup(store, path)
-    finally:
+            raise StorageError(f"{directory} was never used: there is nothing to copy")
+        return Store.open(storage, name=identity.name, space=identity.space, schema=UNREAD)
+    except BaseException:
         storage.close()
+        raise
 
 
 def restore_backup(

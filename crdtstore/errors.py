@@ -3,7 +3,7 @@
 CrdtstoreError
   InvalidInput        the caller: the input is wrong, and changing nothing but it will help
     InvalidValue  InvalidName  InvalidOperation  UnknownSource  KindConflict
-    LimitExceeded  SchemaError
+    LimitExceeded  SchemaError  InvalidFilter (crdtstore.query.refusals)
   Refused             the caller: the input is well formed, but the state does not allow it
     ProfileNotFound  ProfileErased  VersionMismatch  CursorExpired  PeerNotLinked
     RepairUnderWay  ReplicaUnknown  ReplicaRemoved  PersonNotFound  MergeRefused

@@ -11,7 +11,7 @@ from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.engine.verification import StoreDigest
 from crdtstore.engine.writes import WriteResult
-from crdtstore.errors import ReplicaClosed, StorageError, StorageFull
+from crdtstore.errors import ReplicaClosed, StorageError, StorageFailed, StorageFull
 from crdtstore.exchange import Exchange
 from crdtstore.storage.contract import MapFull, StorageCopy
 
@@ -190,6 +190,15 @@ class GroupCommit:
         _answer(waiters, error)
         pins, self._pins = self._pins, []
         _refuse(pins, error)
+
+    def task_ended(self, task: "asyncio.Task[None]") -> None:
+        """Fail loudly when one of the replica's own tasks ends by an error, which is a bug."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.critical("task %s ended: the replica stops writing", task.get_name(), exc_info=error)
+        failure = StorageFailed(f"an internal error ended {task.get_name()}: {error!r}")
+        self._exchange.store.failure = failure
+        self.fail(failure)
 
     def stop(self) -> None:
         """Let ``run`` end after what is being written now, and end every wait for a commit."""

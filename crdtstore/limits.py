@@ -60,6 +60,9 @@ SOURCES_PER_DOCUMENT_MAX: Final = 64
 ELEMENTS_PER_SET_MAX: Final = 10_000
 """Elements in one set: a read lists all of them."""
 
+INDEXED_FIELDS_MAX: Final = 32
+"""Fields that a schema has indexed: each adds a key for every profile to the data file."""
+
 TRUST_MAX: Final = 100
 """Trust is a percentage, as master data systems write it."""
 

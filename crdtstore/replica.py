@@ -31,7 +31,6 @@ from crdtstore.errors import (
     Refused,
     ReplicaClosed,
     StorageCorrupt,
-    StorageFailed,
 )
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
@@ -41,6 +40,7 @@ from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
+from crdtstore.querying import ReplicaQueries, finished_in_turns
 from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
@@ -128,7 +128,7 @@ class Replica:
             )  # fmt: skip
             self._tasks.append(asyncio.create_task(task, name=f"crdtstore-peer {peer.url}"))
         for running in self._tasks:
-            running.add_done_callback(self._task_ended)
+            running.add_done_callback(self._commits.task_ended)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -193,6 +193,12 @@ class Replica:
         """The erasures that were asked for, and which replicas have confirmed them."""
         self._check_open()
         return ReplicaErasures(self._store, self._commits)
+
+    @property
+    def queries(self) -> ReplicaQueries:
+        """Pages of profiles that a filter asks for, in an order, and how many there are."""
+        self._check_open()
+        return ReplicaQueries(self._store, self._commits, self._backups.directory)
 
     @property
     def conflicts(self) -> ReplicaConflicts:
@@ -310,9 +316,7 @@ class Replica:
         It reads page by page, so that the replica goes on working meanwhile.
         """
         verification = Verification(self._store.storage, self._store.commits)
-        while not verification.step():
-            await asyncio.sleep(0)
-        return verification.report()
+        return await finished_in_turns(verification.steps())
 
     async def repair(self, peer: str) -> RepairReport:
         """Compare all documents with a peer's, and heal those that differ, on both sides.
@@ -388,11 +392,3 @@ class Replica:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.close()
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        """Fail loudly when one of the replica's own tasks ends by an error, which is a bug."""
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        _log.critical("task %s ended: the replica stops writing", task.get_name(), exc_info=error)
-        self._store.failure = StorageFailed(f"an internal error ended {task.get_name()}: {error!r}")
-        self._commits.fail(self._store.failure)

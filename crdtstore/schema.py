@@ -17,6 +17,7 @@ A schema is a plain value. It may be written in Python or in TOML:
 
     [fields.visits]
     kind = "counter"
+    indexed = true
 
     [groups.address]
     fields = ["address.city", "address.street"]
@@ -40,8 +41,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from crdtstore import limits
 from crdtstore.errors import SchemaError, UnknownSource
-from crdtstore.identity_rules import RESERVED_KINDS, IdentityRules, identity_rules_of
+from crdtstore.identity_rules import (
+    RESERVED_KINDS,
+    RESERVED_PREFIX,
+    IdentityRules,
+    identity_rules_of,
+)
 from crdtstore.names import check_field_name, check_source_name
 from crdtstore.policy import (
     Policy,
@@ -101,10 +108,15 @@ _DEFAULT_IDENTITY: Final = IdentityRules()
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A declared field: its kind, and for a register its policy (None: recency, or its group's)."""
+    """A declared field: its kind, and for a register its policy (None: recency, or its group's).
+
+    ``indexed`` keeps an index of its surviving values, for queries; it is this replica's own
+    choice, and no part of the schema's digest.
+    """
 
     kind: str = "register"
     policy: Policy | None = None
+    indexed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -115,6 +127,8 @@ class Field:
             raise SchemaError(
                 f"a {self.kind} takes no policy: only registers have candidates to choose from"
             )
+        if type(self.indexed) is not bool:
+            raise SchemaError(f"indexed is true or false, not {self.indexed!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +183,7 @@ class Schema:
         if not isinstance(self.identity, IdentityRules):
             raise SchemaError(f"schema: identity is an IdentityRules, not {self.identity!r}")
         self._check_reserved()
+        self._check_indexed()
         self._check_groups()
         self._check_policies()
 
@@ -251,6 +266,17 @@ class Schema:
             if declared != kind:
                 raise SchemaError(f"schema: field {name!r} is a {kind}, not a {declared}")
 
+    def _check_indexed(self) -> None:
+        indexed = [name for name, declared in self.fields.items() if declared.indexed]
+        if len(indexed) > limits.INDEXED_FIELDS_MAX:
+            raise SchemaError(
+                f"schema: {len(indexed)} fields are indexed; the limit is "
+                f"{limits.INDEXED_FIELDS_MAX}, for each makes every checkpoint slower"
+            )
+        for name in indexed:
+            if name.startswith(RESERVED_PREFIX):
+                raise SchemaError(f"schema: field {name!r} is in no golden record to be indexed")
+
     def _check_groups(self) -> None:
         homes: dict[str, str] = {}
         for name, group in self.groups.items():
@@ -282,6 +308,9 @@ class Schema:
                     )
 
 
+UNREAD: Final = Schema()
+"""The schema of a store that is opened only to be copied: indexes that it has are left alone."""
+
 _POLICY_KEYS: Final = ("policy", "sources", "trust", "default")
 
 
@@ -310,8 +339,9 @@ def _members(
 
 
 def _field_of(body: dict[str, Any]) -> Field:
-    check_keys(body, ("kind", *_POLICY_KEYS), "a field")
-    return Field(kind=body.get("kind", "register"), policy=_policy_of(body))
+    check_keys(body, ("kind", "indexed", *_POLICY_KEYS), "a field")
+    kind, indexed = body.get("kind", "register"), body.get("indexed", False)
+    return Field(kind=kind, policy=_policy_of(body), indexed=indexed)
 
 
 def _group_of(body: dict[str, Any]) -> Group:

@@ -27,8 +27,10 @@ from crdtstore.engine.erasures import Erasures
 from crdtstore.engine.feed import Change
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
+from crdtstore.engine.indexes import Indexes
 from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.persons import Persons
+from crdtstore.engine.queries import Queries
 from crdtstore.engine.reading import Reading
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
@@ -48,8 +50,6 @@ from crdtstore.engine.writing import Writing
 from crdtstore.errors import (
     CrdtstoreError,
     ReplicaClosed,
-    ReplicaFenced,
-    ReplicaRemoved,
     StorageError,
     StorageFailed,
     StorageFull,
@@ -94,7 +94,7 @@ class Store:
         traces = Traces(space, settings.suppression_key)
         has_index = ensure_index(storage, traces)
         self._clock = HybridClock()
-        self.documents = Documents(storage, settings.cache_bytes, traces)
+        self.documents = Documents(storage, settings.cache_bytes, traces, Indexes(storage, schema))
         self.ledger = Ledger(storage, tag)
         causes = Causes(self.ledger)
         recover(storage, self.documents, self.ledger, causes, self._clock, tag)
@@ -121,6 +121,7 @@ class Store:
         )  # fmt: skip
         parts = (storage, self.documents, schema, self.replication, self.erasures)
         self._persons = Persons(self, *parts, has_index)
+        self._queries = Queries(storage, self.documents, self.commits, self.erasures, schema)
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self._reading = Reading(
             storage, self.documents, schema, self.ledger, self.retention, self.replication,
@@ -231,13 +232,7 @@ class Store:
             return ReplicaClosed("the store was closed")
         if self.failure is not None:
             return StorageFailed(f"the store stopped writing: {self.failure}")
-        if self.replication.fence.reason:
-            return ReplicaFenced(self.replication.fence.reason)
-        if self.replication.removal.is_own:
-            return ReplicaRemoved(self.replication.identity.name)
-        if self._room.refuses(self.now_ms()):
-            return StorageFull("the disk or the map is full; make room, and the store goes on")
-        return None
+        return self.replication.refusal or self._room.refusal(self.now_ms())
 
     def _check_open(self) -> None:
         """Refuse what even a full disk takes; raises ReplicaClosed or StorageFailed."""
@@ -357,6 +352,12 @@ class Store:
         """The persons of the store: which profiles are one, and their golden records."""
         self._check_readable()
         return self._persons
+
+    @property
+    def queries(self) -> Queries:
+        """Pages of profiles that a filter asks for, in an order, and how many there are."""
+        self._check_readable()
+        return self._queries
 
     @property
     def conflicts(self) -> Conflicts:

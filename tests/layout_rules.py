@@ -18,7 +18,8 @@ _MODEL_GROUND: Final = _GROUND | {
     "clock", "names", "packing", "identity_rules", "policy", "schema",
 }  # fmt: skip
 _ENGINE: Final = _GROUND | {
-    "clock", "names", "packing", "identity_rules", "schema", "model", "sync", "storage", "engine",
+    "clock", "names", "packing", "identity_rules", "schema", "model", "query", "sync", "storage",
+    "engine",
 }  # fmt: skip
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
@@ -30,6 +31,9 @@ _BODY: Final = _HEART | {
     "group_commit",
     "backups",
     "stewardship",
+    "export",
+    "exporting",
+    "querying",
     "stream",
     "streams",
     "loop_delay",
@@ -56,6 +60,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "loop_delay": _GROUND,
     "logs": _GROUND,
     "model": _MODEL_GROUND,
+    "query": _GROUND | {"names", "identity_rules", "schema", "model"},
     "sync": _GROUND | {"names", "packing"},
     "storage": _GROUND,
     "engine": (_ENGINE - {"engine"}) | {"stream"},
@@ -68,8 +73,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "exchange": _GROUND
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
-    "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
+    "backups": _GROUND | {"engine", "group_commit", "schema", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
+    "export": _GROUND | {"schema", "model", "query"},
+    "exporting": _HEART | {"backups", "export", "group_commit"},
+    "querying": _GROUND | {"engine", "exporting", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
     "client": _GROUND | {"model", "stream"},
@@ -78,16 +86,18 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "peering": _GROUND | {"exchange", "link"},
     "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
-    "__init__": _BODY | {"client"},
-    "server": _GROUND | {"names", "packing", "model", "engine", "replica", "stream", "streams"},
+    "__init__": _BODY | {"client", "query"},
+    "server": _GROUND
+    | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
-    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "replica", "server", "demo"},
+    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "exporting", "export"}
+    | {"replica", "server", "demo"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
 
-PURE_PARTS: Final = ("model", "stream", "sync")
+PURE_PARTS: Final = ("model", "query", "stream", "sync")
 """They know no clock, no chance, no file and no network."""
 
 FORBIDDEN_IN_PURE: Final = frozenset(
@@ -104,6 +114,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
+    "pyarrow": ("export",),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 
@@ -135,6 +146,7 @@ def imported_names(text: str) -> list[str]:
 BOUNDS_FILES: Final = (
     "crdtstore/limits.py",
     "crdtstore/demo/limits.py",
+    "crdtstore/query/bounds.py",
     "crdtstore/stream/bounds.py",
 )
 """Where every bound is, with its unit and reason."""

@@ -6,6 +6,7 @@ import pickle
 import pytest
 from hypothesis import given
 
+from crdtstore import limits
 from crdtstore.errors import SchemaError, UnknownSource
 from crdtstore.schema import (
     GROUP_POLICIES,
@@ -379,3 +380,17 @@ def test_a_file_that_is_no_schema_is_refused_by_its_name(tmp_path):
     path.write_text("[fields.a]\nkind = 'x'")
     with pytest.raises(SchemaError, match=r"schema\.toml: schema: fields\.a: 'x' is no kind"):
         Schema.load(path)
+
+
+def test_a_field_may_be_indexed_which_no_other_replica_needs_to_know() -> None:
+    indexed = Schema.from_toml("[fields.age]\nindexed = true\n")
+    assert indexed.fields["age"] == Field(indexed=True)
+    assert indexed.digest == Schema(fields={"age": Field()}).digest
+    with pytest.raises(SchemaError, match="true or false"):
+        Schema.from_toml("[fields.age]\nindexed = 1\n")
+    with pytest.raises(SchemaError, match="golden record"):
+        Schema(fields={"identity.match": Field("set", indexed=True)})
+    most = limits.INDEXED_FIELDS_MAX
+    Schema(fields={f"f{number}": Field(indexed=True) for number in range(most)})
+    with pytest.raises(SchemaError, match=str(most)):
+        Schema(fields={f"f{number}": Field(indexed=True) for number in range(most + 1)})

@@ -48,12 +48,12 @@ class Client:
         """Ask for something to be taken away, and return what that did."""
         return self._document("DELETE", path, query, None, {})
 
-    def download(self, path: str, file: BinaryIO) -> None:
+    def download(self, path: str, file: BinaryIO, **query: object) -> None:
         """Write what is answered at a path into a file, as far as it comes."""
         connection = self._connect(limits.BACKUP_TIMEOUT_S)
         try:
             try:
-                response = self._request(connection, "GET", path, {}, None, {})
+                response = self._request(connection, "GET", path, query, None, {})
             except (OSError, http.client.HTTPException) as error:
                 raise self._broken(error) from error
             while chunk := self._received(response):

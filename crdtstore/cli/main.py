@@ -7,7 +7,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from crdtstore.cli import asking, backing, conflicts, erasing, membership, serve, stewarding
+from crdtstore.cli import (
+    asking,
+    backing,
+    conflicts,
+    erasing,
+    membership,
+    querying,
+    serve,
+    stewarding,
+)
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -19,6 +28,7 @@ examples:
   crdtstore put ann --source crm email=ann@example.com --add tags=vip
   crdtstore get ann
   crdtstore explain ann --field email
+  crdtstore query 'age ge 30 and city eq "Lyon"' --order=-age
   crdtstore person find email:ann@example.com
   crdtstore conflicts                                what lost without having been seen
   crdtstore changes --follow
@@ -27,6 +37,7 @@ examples:
   crdtstore replicas remove old                      never to be linked with again
   crdtstore backup eu.backup
   crdtstore restore eu.backup ./eu-restored
+  crdtstore export profiles.parquet                  for DuckDB, Polars and the like
 
 Commands that ask a server take its address from --url or CRDTSTORE_URL (http://127.0.0.1:8401),
 and its token from --token-file or CRDTSTORE_TOKEN. Exit codes: 0 done, 1 refused or failed,
@@ -93,6 +104,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_reading(commands)
+    _add_querying(commands)
     _add_put(commands)
     _add_person(commands)
     _add_conflicts(commands)
@@ -150,6 +162,18 @@ def _add_reading(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("id", help="profile id")
     command.add_argument("--field", help="only this field")
     command.set_defaults(run=asking.run_explain)
+
+
+def _add_querying(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "show the profiles that a filter asks for"
+    command = _asking(commands, "query", text, querying.QUERY_EPILOG)
+    querying.add_query_arguments(command)
+    command.add_argument("--limit", type=_positive, help="how many to show (100)")
+    command.set_defaults(run=querying.run_query)
+    text = "write all golden records into a file, for those who analyse them"
+    command = _asking(commands, "export", text, querying.EXPORT_EPILOG)
+    querying.add_export_arguments(command)
+    command.set_defaults(run=querying.run_export)
 
 
 def _add_put(commands: "Commands[argparse.ArgumentParser]") -> None:

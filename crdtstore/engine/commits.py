@@ -19,6 +19,7 @@ from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.identity import RESTORED
+from crdtstore.engine.indexes import INDEXES_NOTE
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
@@ -30,7 +31,9 @@ from crdtstore.sync.vector import Heads, covers, vector_of
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-_KEPT: Final = frozenset({"identity", "names", "births", REMOVED, RESTORED, INDEX_NOTE})
+_KEPT: Final = frozenset(
+    {"identity", "names", "births", REMOVED, RESTORED, INDEX_NOTE, INDEXES_NOTE}
+)
 """Named records that are committed again when the commit with them failed."""
 
 
@@ -97,7 +100,8 @@ class Committing:
     ``digest`` is the XOR of the digests of all documents at rest, ``profiles`` counts the living
     ones among them. ``owes_checkpoint`` makes the next commit start a checkpoint: a snapshot that
     we give stands for the last one, so it must cover what we can no longer serve as frames.
-    ``is_indexed`` says that the index of identifiers stands for the documents at rest.
+    ``is_indexed`` says that the index of identifiers stands for the documents at rest, ``indexes``
+    are those that the schema declares.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Committing:
         self._drafting = drafting
         self._clock = clock
         self._retention = retention
+        self.indexes = documents.indexes
         self.owes_checkpoint = self._is_floor_above_mark()
         self.is_indexed = is_current(storage, documents.fresh.traces)
         self._pending: list[str] = []
@@ -227,11 +232,14 @@ class Committing:
                 commit.batch.meta.update(self._documents.hidden())
         if commit.draft.healed:
             self.is_indexed = False  # nobody knows what the index had of a damaged document
+            self.indexes.doubt()
         if commit.rested:
             totals = _pack([commit.digest.to_bytes(16, "big"), commit.profiles])
             commit.batch.meta["totals"] = totals
             note = note_of(self.traces, totals) if self.is_indexed else None
             commit.batch.meta[INDEX_NOTE] = note
+            if self.indexes.prefixes:
+                commit.batch.meta[INDEXES_NOTE] = self.indexes.note(totals)
 
     def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
         """Put documents, and what they change in the index, into a commit."""
@@ -242,6 +250,7 @@ class Committing:
             commit.batch.index += changes_between(
                 self.traces, profile_id, document.stored_identifiers, identifiers
             )
+            commit.batch.index += self.indexes.changes(profile_id, document)
             commit.rested.append(
                 Rested(profile_id, document, document.epoch, document.stamp, digest, identifiers)
             )
@@ -249,9 +258,10 @@ class Committing:
             commit.profiles += (1 - (document.epoch & 1)) - document.stored_living
 
     def doubt_index(self) -> None:
-        """Have the index of identifiers built anew when the store is opened the next time."""
+        """Have all indexes built anew when the store is opened the next time."""
         self.is_indexed = False
-        self._drafting.draft.meta[INDEX_NOTE] = None
+        self.indexes.distrust()
+        self._drafting.draft.meta |= {INDEX_NOTE: None, INDEXES_NOTE: None}
 
     def finish(self, commit: Commit) -> None:
         """Take note that a commit is durable."""

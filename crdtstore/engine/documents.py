@@ -10,6 +10,7 @@ from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.identifiers import FreshIdentifiers
+from crdtstore.engine.indexes import Indexes
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
@@ -26,12 +27,13 @@ class Documents:
     """The documents of one store. Each profile id has one live ``Document`` object at most.
 
     ``dirty`` are those that differ from their stored record, ``fresh`` the identifiers that these
-    may have beyond the index at rest. ``damaged`` are those whose stored record cannot be read:
-    what peers send of them is joined here, out of sight of readers, until a peer sends the whole
-    document. A checkpoint keeps it apart from the documents, under HIDDEN.
+    may have beyond the index at rest, ``indexes`` those that the schema declares. ``damaged`` are
+    those whose stored record cannot be read: what peers send of them is joined here, out of sight
+    of readers, until a peer sends the whole document. A checkpoint keeps it apart from the
+    documents, under HIDDEN.
     """
 
-    def __init__(self, storage: Storage, bytes_max: int, traces: Traces) -> None:
+    def __init__(self, storage: Storage, bytes_max: int, traces: Traces, indexes: Indexes) -> None:
         self._storage = storage
         self._generation_bytes_max = bytes_max // 2
         self._young: dict[str, Document] = {}
@@ -40,6 +42,8 @@ class Documents:
         self._old_bytes = 0
         self.dirty: dict[str, Document] = {}
         self.fresh = FreshIdentifiers(traces)
+        self.indexes = indexes
+        self._fresh_keys = indexes.fresh
         self.damaged: dict[str, Document] = {}
 
     @property
@@ -62,6 +66,15 @@ class Documents:
         self._admit(profile_id, document)
         return document
 
+    def peek(self, profile_id: str) -> Document:
+        """Return the document of a profile as ``get`` does, for reading only: nothing is cached."""
+        document = self._young.get(profile_id) or self._old.get(profile_id)
+        document = document or self.dirty.get(profile_id)
+        if document is None:
+            record = self._storage.document(profile_id.encode())
+            document = Document() if record is None else from_record(profile_id, record)
+        return document
+
     def get_to_join(self, profile_id: str) -> Document:
         """Return the document that cells from elsewhere are joined into, even if it is damaged."""
         document = self.damaged.get(profile_id)
@@ -82,11 +95,21 @@ class Documents:
         if profile_id not in self.damaged:
             self.dirty[profile_id] = document
             self.fresh.note(profile_id, cells)
+            if self._fresh_keys is not None:
+                self._fresh_keys.note(profile_id)
+
+    def note_undone(self) -> None:
+        """Take note that changes were undone: dirty documents are not as they were."""
+        if self._fresh_keys is not None:
+            for profile_id in self.dirty:
+                self._fresh_keys.note(profile_id)
 
     def settle(self, profile_id: str) -> None:
         """Take note that the record of a document has all its cells."""
         self.dirty.pop(profile_id, None)
         self.fresh.forget(profile_id)
+        if self._fresh_keys is not None:
+            self._fresh_keys.settle(profile_id)
 
     def make_whole(self, profile_id: str) -> bool:
         """Have a document written anew, all of it having come; return whether it was damaged."""

@@ -363,6 +363,7 @@ class Drafting:
                     self._ledger.heads[origin] = head
             for origin, rested in draft.rested_before.items():
                 self._ledger.resting.put(origin, rested)
+        self._documents.note_undone()
         self.draft = Draft()
         self._entries = []
         self._entries_bytes = 0

@@ -2,12 +2,16 @@
 
 import heapq
 from collections.abc import Iterator
+from itertools import islice
 
 from crdtstore import limits
 from crdtstore.engine.documents import Documents
 from crdtstore.errors import InvalidInput, ProfileErased, ProfileNotFound
 from crdtstore.model.document import Document
+from crdtstore.model.golden import resolve
+from crdtstore.model.profile import Profile
 from crdtstore.names import OWN_IDS, check_profile_id
+from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
 
@@ -17,6 +21,15 @@ def check_page(after: str, limit: int) -> None:
         raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_PROFILES_MAX:,}")
     if after:
         check_profile_id(after)
+
+
+def living_profiles(
+    storage: Storage, documents: Documents, schema: Schema, after: str, limit: int
+) -> list[Profile]:
+    """Return a page of golden records in the order of their ids; raises InvalidInput."""
+    check_page(after, limit)
+    living = living_documents(storage, documents, after, limit)
+    return [resolve(profile_id, document, schema) for profile_id, document in islice(living, limit)]
 
 
 def living_documents(

@@ -1,13 +1,12 @@
 """Reading: golden records, explanations, pages of profiles, and the change feed of one store."""
 
 from collections.abc import Callable
-from itertools import islice
 
 from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.feed import Change, end_cursor, read_changes
 from crdtstore.engine.ledger import Ledger
-from crdtstore.engine.listing import check_page, living_document, living_documents
+from crdtstore.engine.listing import living_document, living_profiles
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.model.candidates import Candidate
@@ -52,12 +51,7 @@ class Reading:
 
     def profiles(self, after: str, limit: int) -> list[Profile]:
         """Return a page of living profiles."""
-        check_page(after, limit)
-        living = living_documents(self._storage, self._documents, after, limit)
-        return [
-            resolve(profile_id, document, self._schema)
-            for profile_id, document in islice(living, limit)
-        ]
+        return living_profiles(self._storage, self._documents, self._schema, after, limit)
 
     def changes(self, since: str, limit: int) -> list[Change]:
         """Return a page of the change feed."""

@@ -27,7 +27,13 @@ from crdtstore.engine.snapshots import (
     SnapshotProgress,
     read_chunks,
 )
-from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
+from crdtstore.errors import (
+    FrameForked,
+    MessageInvalid,
+    ProtocolError,
+    ReplicaFenced,
+    ReplicaRemoved,
+)
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse, space_tag
 from crdtstore.sync.inbox import Inbox, is_covered
@@ -78,6 +84,13 @@ class Replication:
         return self.origins.names
 
     # --- what we have -------------------------------------------------------------------------
+
+    @property
+    def refusal(self) -> ReplicaFenced | ReplicaRemoved | None:
+        """Why this replica takes no writes, as its peers see it; None if it takes them."""
+        if self.fence.reason:
+            return ReplicaFenced(self.fence.reason)
+        return ReplicaRemoved(self.identity.name) if self.removal.is_own else None
 
     @property
     def heads(self) -> Heads:

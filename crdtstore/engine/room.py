@@ -27,6 +27,12 @@ class Room:
         """Say whether an ordinary write is refused without being tried."""
         return self.is_full and now_ms < self._refused_at_ms + limits.FULL_RETRY_MS
 
+    def refusal(self, now_ms: int) -> StorageFull | None:
+        """Return why an ordinary write is refused without being tried, None if it is tried."""
+        if not self.refuses(now_ms):
+            return None
+        return StorageFull("the disk or the map is full; make room, and the store goes on")
+
     def is_short(self) -> bool:
         """Say whether a commit that erases should ask for no more room than the erasure needs."""
         return self.is_full or _is_short(self._storage.size())

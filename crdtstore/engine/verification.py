@@ -1,6 +1,6 @@
 """Verification: digests of whole stores, and the check of every record at rest."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from crdtstore import limits
@@ -12,6 +12,7 @@ from crdtstore.engine.identifiers import (
     index_key,
     profile_of,
 )
+from crdtstore.engine.indexes import owner_of
 from crdtstore.engine.ledger import Ledger
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import (
@@ -23,6 +24,7 @@ from crdtstore.model.document import (
 )
 from crdtstore.model.identity import identifiers_in
 from crdtstore.names import OWN_IDS
+from crdtstore.query.reading import INDEX_TAG as QUERY_TAG
 from crdtstore.storage.contract import Storage
 
 _PAGE_RECORDS = 2_000
@@ -47,9 +49,9 @@ class VerifyReport:
     """What a check of every record found.
 
     ``damaged`` names profiles whose record does not match its checksum (the first thousand).
-    ``index_faults`` counts keys that the index of identifiers lacks or has in vain: it is built
-    anew at the next start. ``is_sound`` also asks that count and digest agree with what the store
-    believes, as far as nothing was committed during the check.
+    ``index_faults`` counts keys that the indexes lack or have in vain, those of identifiers and of
+    the schema: they are built anew at the next start. ``is_sound`` also asks that count and digest
+    agree with what the store believes, as far as nothing was committed during the check.
     """
 
     documents: int
@@ -108,6 +110,12 @@ class Verification:
         self._index_keys = self._index_faults = 0
         self._damaged: list[str] = []
 
+    def steps(self) -> Generator[None, None, VerifyReport]:
+        """Check all records with a pause after each page; return what was found."""
+        while not self.step():
+            yield
+        return self.report()
+
     def step(self) -> bool:
         """Check the next page of records, then of index keys; return whether it was the last."""
         if self._is_at_index:
@@ -132,24 +140,29 @@ class Verification:
         self._digest ^= record_digest(record)
         self._living += 1 - (epoch & 1)
         self._own += profile_id.startswith(OWN_IDS)
-        for text in identifiers_in(cells):
-            wanted = index_key(self._committing.traces, text, profile_id)
+        traces = self._committing.traces
+        wanted_keys = {index_key(traces, text, profile_id) for text in identifiers_in(cells)}
+        for wanted in wanted_keys | self._committing.indexes.keys(profile_id, epoch, cells):
             if self._storage.index(wanted, b"", limit=1) != [wanted] and (
                 self._storage.document(key) == record  # or a commit came between
             ):
                 self._index_faults += 1
 
     def _step_index(self) -> bool:
-        keys = self._storage.index(INDEX_TAG, self._after, limit=_PAGE_KEYS)
+        keys = self._storage.index(b"", self._after, limit=_PAGE_KEYS)
         self._index_keys += len(keys)
         for key in keys:
-            profile_id = profile_of(key)
+            indexes = self._committing.indexes
+            if indexes.is_doubted and indexes.is_trusted and not key.startswith(INDEX_TAG):
+                continue  # keys of a record that was damaged may be left, and none is relied on
+            if not key.startswith((INDEX_TAG, QUERY_TAG)):
+                continue
+            profile_id = self._profile_of(key)
             record = self._storage.document(profile_id.encode())
-            texts = frozenset() if record is None else identifiers_at_rest(profile_id, record)
-            if texts is None:
+            wanted = frozenset() if record is None else self._keys_at_rest(profile_id, key, record)
+            if wanted is None:
                 continue  # the record is damaged: nobody knows
-            traces = self._committing.traces
-            if all(index_key(traces, text, profile_id) != key for text in texts) and (
+            if key not in wanted and (
                 self._storage.index(key, b"", limit=1)[:1] == [key]
                 and self._storage.document(profile_id.encode()) == record
             ):
@@ -164,6 +177,20 @@ class Verification:
         while not self.step():
             pass
         return self.report()
+
+    def _profile_of(self, key: bytes) -> str:
+        """Return the id of the profile to which a key of any index leads."""
+        return profile_of(key) if key.startswith(INDEX_TAG) else owner_of(key)
+
+    def _keys_at_rest(self, profile_id: str, key: bytes, record: bytes) -> frozenset[bytes] | None:
+        """Return the keys that a stored record asks for in the index of a key; None if damaged."""
+        if not key.startswith(INDEX_TAG):
+            return self._committing.indexes.keys_at_rest(profile_id, record)
+        texts = identifiers_at_rest(profile_id, record)
+        if texts is None:
+            return None
+        traces = self._committing.traces
+        return frozenset(index_key(traces, text, profile_id) for text in texts)
 
     def report(self) -> VerifyReport:
         """Return what was found. Totals are compared only if nothing was committed meanwhile.

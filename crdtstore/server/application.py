@@ -11,7 +11,9 @@ from crdtstore.server import (
     changes,
     conflicts,
     erasures,
+    exports,
     link,
+    listing,
     membership,
     metrics,
     openapi,
@@ -28,12 +30,14 @@ from crdtstore.server.service import SERVICE, Service
 from crdtstore.server.websockets import close_all
 
 _ROUTES = (
-    (hdrs.METH_GET, "/v1/profiles", profiles.list_profiles),
+    (hdrs.METH_GET, "/v1/profiles", listing.list_profiles),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}", profiles.get_profile),
     (hdrs.METH_PATCH, "/v1/profiles/{id:[^/]+}", profiles.patch_profile),
     (hdrs.METH_DELETE, "/v1/profiles/{id:[^/]+}", profiles.delete_profile),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
+    (hdrs.METH_GET, "/v1/count", listing.count_profiles),
+    (hdrs.METH_GET, "/v1/export", exports.get_export),
     (hdrs.METH_GET, "/v1/persons", persons.find_person),
     (hdrs.METH_DELETE, "/v1/persons", erasures.erase_person),
     (hdrs.METH_GET, "/v1/persons/export", erasures.export_person),
@@ -76,7 +80,13 @@ _OPEN_HANDLERS = frozenset(
 
 
 _WITHOUT_HEAD = frozenset(
-    {link.get_link, stream.get_stream, changes.get_changes, backup.get_backup}
+    {
+        link.get_link,
+        stream.get_stream,
+        changes.get_changes,
+        backup.get_backup,
+        exports.get_export,
+    }
 )
 
 

@@ -1,18 +1,12 @@
 """The backup over HTTP: taken whole, beside the data, and then sent."""
 
-import asyncio
-import os
-from contextlib import suppress
-from typing import BinaryIO
+from aiohttp import web
 
-from aiohttp import hdrs, web
-
-from crdtstore import limits
 from crdtstore.server.negotiation import OCTETS, accepted
 from crdtstore.server.parameters import query_of
 from crdtstore.server.problems import Problem
-from crdtstore.server.sending import send
-from crdtstore.server.service import Service, service_of
+from crdtstore.server.sending import send_file
+from crdtstore.server.service import service_of
 
 
 async def get_backup(request: web.Request) -> web.StreamResponse:
@@ -31,25 +25,6 @@ async def get_backup(request: web.Request) -> web.StreamResponse:
     service.is_backing_up = True
     try:
         with await service.replica.backups.nameless() as file:
-            return await _answer(request, service, file)
+            return await send_file(request, service, file, "crdtstore.backup")
     finally:
         service.is_backing_up = False
-
-
-async def _answer(request: web.Request, service: Service, file: BinaryIO) -> web.StreamResponse:
-    response = web.StreamResponse(
-        headers={
-            hdrs.CONTENT_TYPE: OCTETS,
-            hdrs.CACHE_CONTROL: "no-store",
-            hdrs.CONTENT_DISPOSITION: 'attachment; filename="crdtstore.backup"',
-        }
-    )
-    response.content_length = os.fstat(file.fileno()).st_size
-    await response.prepare(request)
-    with suppress(ConnectionError):
-        while chunk := await asyncio.to_thread(file.read, limits.COPY_CHUNK_BYTES):
-            if service.closing.is_set() and request.transport is not None:
-                request.transport.abort()  # what is cut short is no backup, and says so
-            await send(request, response, chunk)
-        await response.write_eof()
-    return response

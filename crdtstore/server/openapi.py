@@ -26,6 +26,7 @@ from crdtstore.server.erasure_operations import ERASURE_COMPONENTS, erasure_path
 from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, OCTETS
 from crdtstore.server.parameters import query_of
 from crdtstore.server.person_operations import person_paths
+from crdtstore.server.query_operations import query_paths
 from crdtstore.server.schemas import COMPONENTS, CURSOR, Schema, ref
 
 _PATCH_EXAMPLE: Final[Schema] = {
@@ -90,7 +91,7 @@ async def get_openapi(request: web.Request) -> web.StreamResponse:
 def _paths() -> Schema:
     profile = "/v1/profiles/{id}"
     return {
-        "/v1/profiles": {"get": _list_profiles()},
+        **query_paths(),
         profile: {
             "parameters": [ID],
             "get": _get_profile(),
@@ -130,20 +131,6 @@ def _paths() -> Schema:
             "get": _open("openapi", "This document.", None, (406, 422)),
         },
     }
-
-
-def _list_profiles() -> Schema:
-    after = {"type": "string", "maxLength": limits.PROFILE_ID_BYTES_MAX}
-    return operation(
-        "list_profiles",
-        "A page of living profiles, in id order.",
-        {"200": answered("A page.", ref("ProfilePage"))},
-        READ_PROBLEMS,
-        parameters=(
-            query("after", after, "Only ids above this one; the next of the page before."),
-            limit(limits.PAGE_PROFILES_DEFAULT, limits.PAGE_PROFILES_MAX),
-        ),
-    )
 
 
 def _get_profile() -> Schema:

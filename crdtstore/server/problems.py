@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from crdtstore import errors, person_errors
 from crdtstore.engine.conflict_errors import ConflictNotFound
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
+from crdtstore.query.refusals import InvalidFilter
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:crdtstore:error:"
@@ -41,6 +42,8 @@ _TITLES: Final[dict[str, str]] = {
     "invalid-value": "A value cannot be stored",
     "invalid-name": "A name is not allowed",
     "invalid-operation": "An operation on a field is malformed",
+    "invalid-filter": "The filter, order or cursor of a query is malformed",
+    "query-too-broad": "Only an index could answer this query",
     "unknown-source": "The schema does not declare this source",
     "kind-conflict": "The operation does not fit the kind of the field",
     "limit-exceeded": "A limit is exceeded",
@@ -171,6 +174,8 @@ def _members_of(error: CrdtstoreError) -> dict[str, Any]:
         }
     if isinstance(error, VersionMismatch):
         return {"expected": error.expected, "actual": error.actual}
+    if isinstance(error, InvalidFilter):
+        return {"position": error.position}
     return {}
 
 

@@ -1,27 +1,22 @@
-"""Handlers of profiles: read, write, erase, revive, explain, list."""
+"""Handlers of profiles: read, write, erase, revive, explain."""
 
-import asyncio
 from typing import Any
 
-import msgpack
 from aiohttp import hdrs, web
 
-from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, ProfileErased, ProfileNotFound, VersionMismatch
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
 from crdtstore.replica import Replica
 from crdtstore.server.bodies import answer, checked_map, read_document, refuse_body
-from crdtstore.server.forms import JSON, Form
+from crdtstore.server.forms import Form
 from crdtstore.server.negotiation import answer_form
 from crdtstore.server.parameters import (
     ANY_VERSION,
-    after_of,
     etag_of,
     expected_versions,
     field_of,
     is_unchanged,
-    limit_of,
     profile_id_of,
     query_of,
     unwanted_versions,
@@ -105,38 +100,6 @@ async def explain_profile(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def list_profiles(request: web.Request) -> web.StreamResponse:
-    """Answer a page of living profiles in id order, and the id to go on from."""
-    query = query_of(request, frozenset({"after", "limit"}))
-    limit = limit_of(query, limits.PAGE_PROFILES_DEFAULT, limits.PAGE_PROFILES_MAX)
-    after = after_of(query)
-    form = answer_form(request)
-    replica = service_of(request).replica
-    pieces: list[bytes] = []
-    size, is_last = 0, False
-    while len(pieces) < limit and size < limits.PAGE_BYTES_MAX and not is_last:
-        wanted = min(limits.PAGE_SLICE_PROFILES, limit - len(pieces))
-        profiles = replica.profiles(after=after, limit=wanted)
-        is_last = len(profiles) < wanted
-        for profile in profiles:
-            piece = form.encode(profile_document(profile, form))
-            if pieces and size + len(piece) > limits.PAGE_BYTES_MAX:
-                size, is_last = limits.PAGE_BYTES_MAX, False
-                break
-            pieces.append(piece)
-            size += len(piece)
-            after = profile.id
-        await asyncio.sleep(0)
-    return web.Response(
-        body=_page(pieces, None if is_last else after, form),
-        headers={
-            hdrs.CONTENT_TYPE: form.media_type,
-            hdrs.VARY: hdrs.ACCEPT,
-            hdrs.CACHE_CONTROL: "no-store",
-        },
-    )
-
-
 def profile_document(profile: Profile, form: Form) -> dict[str, Any]:
     """Return a golden record as the API answers it; conflicts are told where there are any."""
     document: dict[str, Any] = {
@@ -193,20 +156,3 @@ def expected_version(request: web.Request, replica: Replica, profile_id: str) ->
     if present is None or present not in versions:
         raise VersionMismatch(profile_id, ", ".join(versions), present)
     return present
-
-
-def _page(pieces: list[bytes], next_after: str | None, form: Form) -> bytes:
-    """Return {"profiles": [...], "next": ...} around profiles that are encoded already."""
-    if form is JSON:
-        return b'{"profiles":[%b],"next":%b}' % (b",".join(pieces), form.encode(next_after))
-    packer = msgpack.Packer()
-    head = packer.pack_map_header(2) + packer.pack("profiles")
-    return b"".join(
-        [
-            head,
-            packer.pack_array_header(len(pieces)),
-            *pieces,
-            packer.pack("next"),
-            packer.pack(next_after),
-        ]
-    )

@@ -188,6 +188,17 @@ COMPONENTS: Final[dict[str, Schema]] = {
         {
             "profiles": listed(ref("Profile"), maxItems=limits.PAGE_PROFILES_MAX),
             "next": {**_NULLABLE_TEXT, "description": "Goes into after; null at the end."},
+            "plan": ref("QueryPlan"),
+        },
+        optional=("plan",),
+    ),
+    "ProfileCount": closed({"count": _COUNT, "plan": ref("QueryPlan")}, optional=("plan",)),
+    "QueryPlan": closed(
+        {
+            "way": {"enum": ["index", "order", "scan", "totals"]},
+            "indexes": listed(_TEXT),
+            "keys_read": _COUNT,
+            "profiles_read": _COUNT,
         }
     ),
     "Candidate": closed(
@@ -322,6 +333,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "unit": _TEXT,
             "expected": _TEXT,
             "actual": _NULLABLE_TEXT,
+            "position": _COUNT,
         },
         "required": ["type", "title", "status", "detail"],
     },

@@ -71,6 +71,7 @@ class Service:
     streams: set[web.WebSocketResponse] = field(default_factory=set)
     followers: int = 0
     is_backing_up: bool = False
+    is_exporting: bool = False
 
 
 SERVICE: Final = web.AppKey("crdtstore_service", Service)

@@ -25,7 +25,7 @@ class MapFull(StorageFull):
 
 
 class CopyInterrupted(StorageError):
-    """A copy ended before it was whole: the map had to grow, or the storage was closed."""
+    """A copy or a view ended too early: the map had to grow, or the storage was closed."""
 
 
 class ScrubInterrupted(StorageError):
@@ -125,6 +125,24 @@ class StorageScrub(Protocol):
         ...
 
 
+class StorageView(Protocol):
+    """The documents that were committed at one moment, to be read while commits go on.
+
+    While it is open the storage cannot use again what commits free.
+    """
+
+    def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
+        """Return what ``StorageReader.documents`` returned then, in any one thread at a time.
+
+        Raises CopyInterrupted when the view was closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the view, by any thread, at any time; a second call does nothing."""
+        ...
+
+
 class StorageReader(Protocol):
     """The reading half of a storage.
 
@@ -171,6 +189,15 @@ class StorageReader(Protocol):
         """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
         ...
 
+    def index_range(
+        self, lower: bytes, upper: bytes, *, limit: int, is_down: bool = False
+    ) -> list[bytes]:
+        """Return the first index keys from ``lower`` on and below ``upper``, in order.
+
+        With ``is_down`` they are the last ones, in falling order.
+        """
+        ...
+
 
 class Storage(StorageReader, Protocol):
     """Where a store rests.
@@ -193,7 +220,7 @@ class Storage(StorageReader, Protocol):
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running.
 
-        It may end copies that are under way.
+        It may end copies and views that are under way.
         """
         ...
 
@@ -224,6 +251,10 @@ class Storage(StorageReader, Protocol):
         """
         ...
 
+    def pinned_view(self) -> StorageView:
+        """Return a view of all documents that are committed now."""
+        ...
+
     def close(self) -> None:
-        """Release files and locks, and end all copies; a second call does nothing."""
+        """Release files and locks, and end all copies and views; a second call does nothing."""
         ...

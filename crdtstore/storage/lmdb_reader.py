@@ -126,6 +126,31 @@ class LmdbReader(ABC):
             raise read_failure(error) from error
         return found
 
+    def index_range(
+        self, lower: bytes, upper: bytes, *, limit: int, is_down: bool = False
+    ) -> list[bytes]:
+        """Return the first index keys from ``lower`` on and below ``upper``; or the last ones."""
+        assert limit > 0, "a scan needs a limit"
+        self.check_open()
+        found: list[bytes] = []
+        try:
+            with (
+                self._environment.begin(db=self._index) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                if is_down:
+                    is_there = cursor.prev() if cursor.set_range(upper) else cursor.last()
+                    keys = cursor.iterprev(values=False) if is_there else iter(())
+                else:
+                    keys = cursor.iternext(values=False) if cursor.set_range(lower) else iter(())
+                for key in keys:
+                    if len(found) == limit or not lower <= key < upper:
+                        break
+                    found.append(key)
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+        return found
+
     def _get(self, table: Table, key: bytes) -> bytes | None:
         self.check_open()
         try:
@@ -137,24 +162,31 @@ class LmdbReader(ABC):
     def _scan(
         self, table: Table, start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
-        assert limit > 0, "a scan needs a limit"
         self.check_open()
-        found: list[tuple[bytes, bytes]] = []
-        total_bytes = 0
         try:
             with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
-                if not cursor.set_range(start):
-                    return found
-                for key, value in cursor.iternext():
-                    total_bytes += len(value)
-                    if (total_bytes > bytes_max and found) or not key.startswith(prefix):
-                        break
-                    found.append((key, value))
-                    if len(found) >= limit:
-                        break
+                return scanned(cursor, start, limit, bytes_max, prefix)
         except lmdb.Error as error:
             raise read_failure(error) from error
+
+
+def scanned(
+    cursor: "lmdb.Cursor[bytes]", start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
+) -> list[tuple[bytes, bytes]]:
+    """Return the first records from ``start`` on that begin with a prefix, within the bounds."""
+    assert limit > 0, "a scan needs a limit"
+    found: list[tuple[bytes, bytes]] = []
+    total_bytes = 0
+    if not cursor.set_range(start):
         return found
+    for key, value in cursor.iternext():
+        total_bytes += len(value)
+        if (total_bytes > bytes_max and found) or not key.startswith(prefix):
+            break
+        found.append((key, value))
+        if len(found) >= limit:
+            break
+    return found
 
 
 def key_of(position: int) -> bytes:

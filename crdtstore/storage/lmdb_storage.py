@@ -26,6 +26,7 @@ from crdtstore.storage.lmdb_reader import (
     position_of,
     read_failure,
 )
+from crdtstore.storage.lmdb_view import LmdbView
 from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
@@ -58,7 +59,7 @@ class LmdbStorage(LmdbReader):
         self._is_failed = False
         self._is_reserve_open = False
         self._file_bytes = 0
-        self._copies: list[LmdbCopy] = []
+        self._copies: list[LmdbCopy | LmdbView] = []
         self._has_ended_copies = False
         self._scrub: LmdbScrub | None = None
         map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
@@ -188,8 +189,17 @@ class LmdbStorage(LmdbReader):
         """Return a copy of all that is committed now, not taken yet."""
         self.check_open()
         self._copies = [copy for copy in self._copies if not copy.has_ended]
-        self._copies.append(LmdbCopy(self._environment))
-        return self._copies[-1]
+        copy = LmdbCopy(self._environment)
+        self._copies.append(copy)
+        return copy
+
+    def pinned_view(self) -> LmdbView:
+        """Return a view of all documents that are committed now."""
+        self.check_open()
+        self._copies = [copy for copy in self._copies if not copy.has_ended]
+        view = LmdbView(self._environment, self._documents)
+        self._copies.append(view)
+        return view
 
     def scrub(self) -> LmdbScrub:
         """Begin to overwrite what was deleted; the file is opened anew for it, which ends copies.
@@ -215,7 +225,7 @@ class LmdbStorage(LmdbReader):
             self._scrub = None
 
     def _end_copies(self) -> None:
-        """End the copies under way, by the owner's thread or the one that commits."""
+        """End the copies and views under way, by the owner's thread or the one that commits."""
         for copy in self._copies:
             if not copy.has_ended:
                 copy.close()

@@ -91,6 +91,12 @@ class LoggedReader:
         """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
         return self._lmdb.index(prefix, after, limit=limit)
 
+    def index_range(
+        self, lower: bytes, upper: bytes, *, limit: int, is_down: bool = False
+    ) -> list[bytes]:
+        """Return the first index keys from ``lower`` on and below ``upper``; or the last ones."""
+        return self._lmdb.index_range(lower, upper, limit=limit, is_down=is_down)
+
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
         pending = self._pending.batch.meta

@@ -24,6 +24,7 @@ from crdtstore.storage.commit_log import CommitLog
 from crdtstore.storage.contract import Batch, MapFull, StorageSize
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_storage import LmdbStorage
+from crdtstore.storage.lmdb_view import LmdbView
 from crdtstore.storage.logged_reader import SEQUENCE, LoggedReader, Pending
 from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.witness import Witness
@@ -157,6 +158,10 @@ class LoggedStorage(LoggedReader):
         self._bring_home()
         self._log.overwrite()
         return self._lmdb.scrub()
+
+    def pinned_view(self) -> LmdbView:
+        """Return a view of all documents that are committed now; the log has none."""
+        return self._lmdb.pinned_view()
 
     def close(self) -> None:
         """Release file and lock; what no room was found for stays in the log."""

@@ -4,6 +4,7 @@ It is deterministic, and it can be crashed: only commits make state, so ``reopen
 exception gives exactly what a disk would hold.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -18,7 +19,7 @@ from crdtstore.storage.contract import (
     StorageSize,
     map_reserve_bytes,
 )
-from crdtstore.storage.memory_tables import MemoryReader, MemoryTables
+from crdtstore.storage.memory_tables import MemoryReader, MemoryTables, count_within
 from crdtstore.storage.witness import went_back
 
 DISK_BYTES_DEFAULT: Final = 1 << 50
@@ -57,6 +58,25 @@ class MemoryScrub:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class MemoryView:
+    """A StorageView of the tables: the documents themselves, in key order."""
+
+    def __init__(self, documents: list[tuple[bytes, bytes]]) -> None:
+        self._documents: list[tuple[bytes, bytes]] | None = documents
+
+    def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
+        """Return the first documents in key order whose key is above ``after``."""
+        if self._documents is None:
+            raise CopyInterrupted("the view was closed")
+        start = bisect_right(self._documents, after, key=lambda record: record[0])
+        found = self._documents[start : start + limit]
+        return found[: count_within([len(value) for _, value in found], bytes_max)]
+
+    def close(self) -> None:
+        """End the view; a second call does nothing."""
+        self._documents = None
 
 
 class MachineMemory:
@@ -190,6 +210,11 @@ class MemoryStorage(MemoryReader):
                 ),
                 tables.commit_number,
             )
+
+    def pinned_view(self) -> MemoryView:
+        """Return a view of all documents that are committed now."""
+        with (tables := self._open_tables()).lock:
+            return MemoryView([(key, tables.documents[key]) for key in tables.keys])
 
     @classmethod
     def of_copy(

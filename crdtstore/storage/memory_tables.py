@@ -126,7 +126,7 @@ class MemoryReader:
             start = bisect_right(tables.keys, after)
             keys = tables.keys[start : start + limit]
             found = [(key, tables.documents[key]) for key in keys]
-        return found[: _count_within([len(value) for _, value in found], bytes_max)]
+        return found[: count_within([len(value) for _, value in found], bytes_max)]
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """Return the first journal records, in order, whose position is above ``after``."""
@@ -134,7 +134,7 @@ class MemoryReader:
             start = bisect_right(tables.positions, after)
             positions = tables.positions[start : start + limit]
             found = [(position, tables.journal[position]) for position in positions]
-        return found[: _count_within([len(value) for _, value in found], bytes_max)]
+        return found[: count_within([len(value) for _, value in found], bytes_max)]
 
     def journal_headers(
         self, after: int, *, limit: int, header_bytes: int
@@ -179,13 +179,23 @@ class MemoryReader:
             keys = tables.index[start : start + limit]
         return [key for key in keys if key.startswith(prefix)]
 
+    def index_range(
+        self, lower: bytes, upper: bytes, *, limit: int, is_down: bool = False
+    ) -> list[bytes]:
+        """Return the first index keys from ``lower`` on and below ``upper``; or the last ones."""
+        with (tables := self._open_tables()).lock:
+            start, end = bisect_left(tables.index, lower), bisect_left(tables.index, upper)
+            if is_down:
+                return tables.index[max(start, end - limit) : end][::-1]
+            return tables.index[start : min(end, start + limit)]
+
     def _open_tables(self) -> MemoryTables:
         if self._is_closed:
             raise StorageFailed("the storage was closed")
         return self._tables
 
 
-def _count_within(sizes_bytes: list[int], bytes_max: int) -> int:
+def count_within(sizes_bytes: list[int], bytes_max: int) -> int:
     """Return how many leading sizes fit into ``bytes_max``, at least one."""
     total_bytes = 0
     for count, size_bytes in enumerate(sizes_bytes):

@@ -16,6 +16,8 @@ from crdtstore.cli.main import build_parser
 from crdtstore.engine import conflict_errors
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
 from crdtstore.policy import POLICY_OPTIONS
+from crdtstore.query import bounds as query_bounds
+from crdtstore.query import refusals
 from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.problems import status_of
@@ -109,7 +111,8 @@ def test_limits_have_the_values_that_are_told() -> None:
     rows = documents.table_of("docs/limitations.md", "Limits")
     assert len(rows) > 20
     for name, (value, _) in rows.items():
-        assert number(value) == getattr(limits, name, getattr(bounds, name, None)), name
+        homes = (limits, bounds, query_bounds)
+        assert number(value) in [getattr(home, name, None) for home in homes], name
 
 
 def test_constants_that_are_named_exist() -> None:
@@ -117,7 +120,8 @@ def test_constants_that_are_named_exist() -> None:
         for word in documents.code_words(path.read_text("utf-8")):
             is_constant = re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word) and "SNAPSHOT_" not in word
             if is_constant and not word.startswith("CRDTSTORE_"):
-                assert hasattr(limits, word) or hasattr(bounds, word), (
+                homes = (limits, bounds, query_bounds)
+                assert any(hasattr(home, word) for home in homes), (
                     f"{path.relative_to(ROOT)}: {word}"
                 )
 
@@ -144,7 +148,12 @@ def test_numbers_of_operations_are_the_limits() -> None:
 # --- errors --------------------------------------------------------------------------------------
 
 
-ERRORS = (errors.__name__, conflict_errors.__name__, person_errors.__name__)
+ERRORS = (
+    errors.__name__,
+    conflict_errors.__name__,
+    person_errors.__name__,
+    refusals.__name__,
+)
 """The modules of errors that callers meet."""
 
 

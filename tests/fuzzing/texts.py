@@ -73,7 +73,7 @@ def run_schema(data: bytes) -> None:
     try:
         schema = Schema.load(path)
     except SchemaError as error:
-        _check_length(error, data)
+        check_length(error, data)
         return
     if len(schema.digest) != 32 or Schema.load(path) != schema:
         raise Broken("a schema is not the same when it is read again")
@@ -101,7 +101,7 @@ def run_configuration(data: bytes) -> None:
         try:
             serve_configuration(flags, environment)
         except ConfigurationError as error:
-            _check_length(error, data)
+            check_length(error, data)
     try:
         parse_address(data.decode("utf-8", "surrogateescape"))
     except ConfigurationError:
@@ -151,7 +151,7 @@ def run_fields(data: bytes) -> None:
     try:
         fields = fields_of(arguments)
     except RequestFailed as error:
-        _check_length(error, data)
+        check_length(error, data)
         return
     body = json.dumps({"source": "crm", "fields": fields}).encode()
     try:
@@ -195,7 +195,7 @@ def run_words(data: bytes) -> None:
         try:
             check()
         except (InvalidInput, CursorExpired, VersionMismatch) as error:
-            _check_length(error, data)
+            check_length(error, data)
             document_of(error)
     is_loopback(text)
     if choose(text, ("application/json", "text/html")) not in (
@@ -223,7 +223,7 @@ def run_body(data: bytes) -> None:
     try:
         document = form.parse(data[1:])
     except MalformedBody as error:
-        _check_length(error, data)
+        check_length(error, data)
         return
     items = document.get("writes") if type(document) is dict else None
     if type(items) is not list:
@@ -234,7 +234,7 @@ def run_body(data: bytes) -> None:
         try:
             _write(store, write_of(item, form))
         except (InvalidInput, KindConflict, ProfileErased, VersionMismatch) as error:
-            _check_length(error, data)
+            check_length(error, data)
             JSON.encode(document_of(error))
             if store.digest().digest != before:
                 raise Broken("a refused write has changed something") from error
@@ -273,7 +273,7 @@ def mutated_body(data: bytes, chance: random.Random) -> bytes:
     return data[:1] + mutated_text(data[1:], chance)
 
 
-def _check_length(error: Exception, data: bytes) -> None:
+def check_length(error: Exception, data: bytes) -> None:
     """Check that an error does not tell much more than was said; escapes take ten characters."""
     if len(str(error)) > 2_000 + 10 * len(data):
         raise Broken(f"{len(data)} bytes are answered by {len(str(error)):,} characters")

@@ -170,6 +170,20 @@ def test_index_keys_are_found_by_prefix_in_pages(storage: Storage) -> None:
     assert storage.index(b"none", b"", limit=1) == []
 
 
+def test_index_keys_are_found_between_two_from_either_end(storage: Storage) -> None:
+    keys = [b"a", b"b", b"b\x00", b"c", b"d", b"\xff\xff"]
+    storage.commit(Batch(index=[(key, True) for key in keys]))
+    assert storage.index_range(b"b", b"d", limit=9) == [b"b", b"b\x00", b"c"]
+    assert storage.index_range(b"b", b"d", limit=2) == [b"b", b"b\x00"]
+    assert storage.index_range(b"b", b"d", limit=2, is_down=True) == [b"c", b"b\x00"]
+    assert storage.index_range(b"aa", b"ab", limit=9) == []
+    assert storage.index_range(b"aa", b"ab", limit=9, is_down=True) == []
+    assert storage.index_range(b"", b"\xff\xff\xff", limit=9) == keys
+    assert storage.index_range(b"", b"\xff\xff\xff", limit=9, is_down=True) == keys[::-1]
+    assert storage.index_range(b"", b"a", limit=9, is_down=True) == []
+    assert storage.index_range(b"\xff\xff\xff", b"\xff\xff\xff\xff", limit=9) == []
+
+
 def test_index_keys_come_and_go(storage: Storage) -> None:
     storage.commit(Batch(index=[(b"a", True), (b"b", True), (b"missing", False)]))
     used_bytes = storage.size().used_bytes

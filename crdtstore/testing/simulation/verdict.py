@@ -137,6 +137,7 @@ def _check_all(simulation: "Simulation") -> None:
     documents = [_canonical(network.store(name)) for name in network.running()]
     if any(other != documents[0] for other in documents):
         raise Broken(f"equal digests, other documents:\n{network.describe()}")
+    _check_queries(simulation)
     for name in network.running():
         store = network.store(name)
         for profile in sorted(documents[0].keys() | history.by_profile.keys()):
@@ -148,6 +149,21 @@ def _check_all(simulation: "Simulation") -> None:
         if follower is not None:
             follower.refresh(store, history.withdrawn())
             follower.check(store)
+
+
+def _check_queries(simulation: "Simulation") -> None:
+    """Check that all replicas answer queries alike, and as their profiles say one by one."""
+    network = simulation.network
+    for field in [name for name, each in simulation.plan.schema.fields.items() if each.indexed]:
+        pages = []
+        for name in network.running():
+            store = network.store(name)
+            pages.append([profile.id for profile in store.queries.all(order=f"-{field}")])
+            has_value = sum(field in profile for profile in store.queries.all())
+            if store.queries.count(f'"{field}" pr').count != has_value:
+                raise Broken(f"{name} miscounts the profiles that have field {field!r}")
+        if any(page != pages[0] for page in pages):
+            raise Broken(f"replicas with equal documents have other orders by {field!r}")
 
 
 def _canonical(store: Store) -> dict[str, bytes]:

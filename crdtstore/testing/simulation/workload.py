@@ -29,23 +29,23 @@ from crdtstore.testing.simulation.machine import Ticket
 SCHEMA: Final = Schema(
     fields={
         "email": Field(),
-        "name": Field(policy=source_priority("crm", "cdp")),
+        "name": Field(policy=source_priority("crm", "cdp"), indexed=True),
         "city": Field(policy=frequency()),
         "born": Field(policy=oldest()),
-        "score": Field(policy=maximum()),
+        "score": Field(policy=maximum(), indexed=True),
         "price": Field(policy=minimum()),
         "about": Field(policy=longest()),
         "phone": Field(policy=fill_only("web")),
         "title": Field(policy=trust_decay({"crm": Trust(90, 10, 1), "web": Trust(60, 60, 1)})),
-        "logins": Field(kind="counter"),
+        "logins": Field(kind="counter", indexed=True),
         "balance": Field(kind="counter"),
-        "tags": Field(kind="set"),
+        "tags": Field(kind="set", indexed=True),
         "mail": Field(kind="consent"),
         "calls": Field(kind="consent"),
     },
     groups={"address": Group(fields=("street", "zip"))},
 )
-"""The schema of a simulation that is given none: every kind and every policy."""
+"""The schema of a simulation that is given none: every kind and every policy, and some indexes."""
 
 SOURCES: Final = ("cdp", "crm", "web")
 CAUSES_NOTED: Final = 6

@@ -1,0 +1,1 @@
+"""Exports: golden records as tables, for those who analyse them."""

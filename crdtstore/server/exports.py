@@ -1,0 +1,43 @@
+"""The export over HTTP: written whole, beside the data, and then sent."""
+
+import importlib.util
+
+from aiohttp import web
+
+from crdtstore.errors import InvalidInput
+from crdtstore.export.files import FORMATS
+from crdtstore.server.negotiation import OCTETS, accepted
+from crdtstore.server.parameters import query_of
+from crdtstore.server.problems import Problem
+from crdtstore.server.sending import send_file
+from crdtstore.server.service import service_of
+
+
+async def get_export(request: web.Request) -> web.StreamResponse:
+    """Answer the golden records of all profiles as one file; one at a time."""
+    form = query_of(request, frozenset({"format"})).get("format", "parquet")
+    if form not in FORMATS:
+        raise InvalidInput(f"format is one of {', '.join(FORMATS)}, not {form[:40]!r}")
+    if form != "jsonl" and importlib.util.find_spec("pyarrow") is None:
+        raise Problem(
+            501,
+            "analytics-not-installed",
+            "pyarrow is not installed",
+            "the server lacks the extra 'analytics', which has pyarrow; ask for format=jsonl",
+        )
+    accepted(request, (OCTETS,))
+    service = service_of(request)
+    if service.is_exporting:
+        raise Problem(
+            503,
+            "busy",
+            "An export is being written",
+            "another request writes an export now, and one at a time is written",
+            headers={"Retry-After": "10"},
+        )
+    service.is_exporting = True
+    try:
+        with await service.replica.queries.export_nameless(form) as file:
+            return await send_file(request, service, file, f"profiles.{form}")
+    finally:
+        service.is_exporting = False
