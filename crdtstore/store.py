@@ -69,8 +69,7 @@ class Store:
     """One replica's documents, journal and identity. Open it with ``Store.open``.
 
     Writes are applied at once, and durable after ``commit``. ``replication`` is the side that faces
-    the peers, ``commits`` the one that faces the disk; a program that only reads and writes needs
-    neither.
+    the peers, ``commits`` the one that faces the disk: a mere reader and writer needs neither.
     """
 
     def __init__(
