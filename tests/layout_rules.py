@@ -68,6 +68,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
+    "linkage": _GROUND | {"names", "toml", "toml_tables", "identity_rules", "engine", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
@@ -81,7 +82,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "server": _GROUND | {"names", "packing", "model", "engine", "replica", "stream", "streams"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
-    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "replica", "server", "demo"},
+    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "replica", "server", "demo"}
+    | {"identity_rules", "linkage"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
@@ -103,6 +105,9 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
+    "splink": ("linkage",),
+    "duckdb": ("linkage",),
+    "pyarrow": ("linkage",),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

@@ -15,6 +15,7 @@ examples:
   crdtstore person find email:ann@example.com
   crdtstore person show crm-17
   crdtstore person explain crm-17 --field name
+  crdtstore person suggest linkage.toml --limit 20   pairs that may be of one person
   crdtstore person merge crm-17 cdp-4711
   crdtstore person unmerge crm-17 cdp-4711           and what is bound to each
   crdtstore person unmerge crm-17                    from all others of its person
@@ -23,23 +24,38 @@ examples:
   crdtstore person ignore crm-17 name --of crm
 """
 
-_VERBS = ("find", "show", "explain", "merge", "unmerge", "not-match", "pin", "ignore", "regard")
+_VERBS = (
+    "find", "show", "explain", "suggest",
+    "merge", "unmerge", "not-match", "pin", "ignore", "regard",
+)  # fmt: skip
+_SUGGESTIONS = 20
 
 
 def add_person_arguments(command: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``crdtstore person``."""
     command.add_argument("verb", choices=_VERBS, metavar="VERB", help=", ".join(_VERBS))
     command.add_argument(
-        "words", nargs="+", metavar="WORD", help="an identifier, profile ids, or a field"
+        "words",
+        nargs="+",
+        metavar="WORD",
+        help="an identifier, profile ids, a field, or a file",
     )
     command.add_argument("--field", help="explain only this field")
     command.add_argument("--of", metavar="SOURCE", help="the source of a candidate to ignore")
     command.add_argument("--source", help="who decides (steward)")
+    command.add_argument(
+        "--limit", type=int, default=_SUGGESTIONS, help=f"how many to suggest ({_SUGGESTIONS})"
+    )
 
 
 def run_person(arguments: argparse.Namespace) -> int:
     """Find or show a person, or decide something about one."""
     client, verb, words = client_of(arguments), arguments.verb, arguments.words
+    if verb == "suggest":
+        from crdtstore.cli.suggesting import run_suggest
+
+        (rules_file,) = _exactly(arguments, 1)
+        return run_suggest(arguments, rules_file)
     if verb == "find":
         (identifier,) = _exactly(arguments, 1)
         return _show(arguments, client.get("/v1/persons", identifier=identifier))
