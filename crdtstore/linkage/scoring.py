@@ -9,6 +9,7 @@ the same profiles and rules give the same scores.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from crdtstore import limits
@@ -145,19 +146,25 @@ def _comparison(how: str, column: str) -> Any:
 def _train(
     linker: Any, columns: Mapping[str, str], blocks: Sequence[Block], sure: Sequence[Block]
 ) -> None:
-    """Learn how many pairs are of one person, and how often their fields agree."""
+    """Learn how many pairs are of one person, and how often their fields agree.
+
+    From too few profiles Splink learns a likelihood of nought or one, and says so; what it began
+    with stands then.
+    """
     training = linker.training
-    training.estimate_probability_two_random_records_match(
-        [_block_on(block, columns) for block in sure], recall=_RECALL_OF_SURE
-    )
+    with suppress(ValueError):
+        training.estimate_probability_two_random_records_match(
+            [_block_on(block, columns) for block in sure], recall=_RECALL_OF_SURE
+        )
     training.estimate_u_using_random_sampling(max_pairs=limits.LINKAGE_SAMPLE_PAIRS, seed=_SEED)
     learnt: set[str] = set()
     for block in blocks:
         if set(columns) - set(block) <= learnt:
             continue
-        training.estimate_parameters_using_expectation_maximisation(
-            _block_on(block, columns), estimate_without_term_frequencies=True
-        )
+        with suppress(ValueError):
+            training.estimate_parameters_using_expectation_maximisation(
+                _block_on(block, columns), estimate_without_term_frequencies=True
+            )
         learnt |= set(columns) - set(block)
 
 
