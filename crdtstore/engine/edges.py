@@ -28,16 +28,17 @@ class Edge(NamedTuple):
 def planned_merge(
     component: Component, rules: IdentityRules, profile_id: str, other_id: str
 ) -> list[Edge]:
-    """Return the changes after which two profiles are of one person; raises MergeRefused.
+    """Return the changes after which two persons are one; raises MergeRefused.
 
-    What was said against it, of any two profiles of their persons, is taken back.
+    What was said against it, of any two profiles of theirs, is taken back. A merge that would part
+    some of them instead, for want of room, is refused too.
     """
     one = component.person(profile_id, rules).profiles
     other = component.person(other_id, rules).profiles
     edges = list(_taken_back(component, NOT_MATCH, product(one, other)))
     edges += _added(component, MATCH, profile_id, other_id)
     after = person_after(component, rules, edges, profile_id)
-    if other_id not in after.profiles:
+    if not set(after.profiles) >= {*one, *other}:
         reasons = (link.reason for link in after.dropped if link.identifier == MATCH)
         raise MergeRefused(profile_id, other_id, next(reasons, "the rules keep them apart"))
     return edges

@@ -224,6 +224,18 @@ def test_a_merge_against_the_rules_is_refused_and_changes_nothing() -> None:
         store.persons.merge("a1", "b1")
 
 
+def test_a_merge_that_would_part_others_is_refused() -> None:
+    """A match that comes first, by the ids, would take the room of one that is there already."""
+    with open_store(schema=Schema(identity=IdentityRules(profiles_max=3))) as store:
+        for name in ("a", "b", "c", "d"):
+            store.write(name, {"name": name}, source="crm")
+        store.persons.merge("c", "d")
+        store.persons.merge("b", "c")
+        with pytest.raises(MergeRefused, match="a person has at most 3 profiles"):
+            store.persons.merge("a", "b")
+        assert store.persons.read("d").profiles == ("b", "c", "d")
+
+
 def test_edges_of_an_erased_profile_lead_nowhere() -> None:
     with family() as store:
         store.persons.merge("a1", "b1")
