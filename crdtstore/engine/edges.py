@@ -71,12 +71,17 @@ def planned_unmerge(
 
 
 def planned_parting(component: Component, rules: IdentityRules, profile_id: str) -> list[Edge]:
-    """Return the changes after which a profile is a person of its own."""
+    """Return the changes after which a profile is a person of its own.
+
+    Once it has left, others may join it for whom its person had no room: they are parted as well.
+    """
     person = component.person(profile_id, rules).profiles
     edges = list(_taken_back(component, MATCH, product([profile_id], person)))
-    for other_id in person_after(component, rules, edges, profile_id).profiles:
-        if other_id != profile_id:
-            edges += _added(component, NOT_MATCH, profile_id, other_id)
+    while len(left := person_after(component, rules, edges, profile_id).profiles) > 1:
+        for other_id in left:
+            if other_id != profile_id:
+                edges += _taken_back(component, MATCH, [(profile_id, other_id)])
+                edges += _added(component, NOT_MATCH, profile_id, other_id)
     return edges
 
 

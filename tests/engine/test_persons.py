@@ -236,6 +236,15 @@ def test_a_merge_that_would_part_others_is_refused() -> None:
         assert store.persons.read("d").profiles == ("b", "c", "d")
 
 
+def test_who_leaves_is_not_joined_by_those_for_whom_there_was_no_room() -> None:
+    with open_store(schema=Schema(identity=IdentityRules(profiles_max=2))) as store:
+        for name in ("a", "b", "c", "d"):
+            store.write(name, {"identifiers": add("email:ann@example.com")}, source="crm")
+        assert store.persons.read("a").profiles == ("a", "b")
+        assert store.persons.unmerge("a").profiles == ("a",)
+        assert store.persons.read("b").profiles == ("b", "c")
+
+
 def test_edges_of_an_erased_profile_lead_nowhere() -> None:
     with family() as store:
         store.persons.merge("a1", "b1")

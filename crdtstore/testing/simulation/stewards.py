@@ -9,7 +9,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from crdtstore.engine.persons import STEWARD
+from crdtstore.engine.components import Exploration
+from crdtstore.engine.persons import STEWARD, Person
 from crdtstore.errors import InvalidInput, ProfileErased, ProfileNotFound, Refused
 from crdtstore.identity_rules import IGNORED, MATCH, NOT_MATCH, PIN_PREFIX
 from crdtstore.model.cells import SEPARATOR, Cell, parse_key, register_key
@@ -67,14 +68,24 @@ class Stewards:
         return self._leave_out(store, ticket, verb, one, field)
 
     def _part_or_unite(self, store: Store, ticket: Ticket, verb: str, one: str, other: str) -> str:
-        is_parting = verb == "unmerge" and self._chance.random() < 0.3
-        words = (one,) if is_parting else (one, other)
+        is_leaving = verb == "unmerge" and self._chance.random() < 0.3
+        words = (one,) if is_leaving else (one, other)
         told = f"{verb} {' '.join(words)}"
-        touched = _members(store, words)
-        if touched is None:
-            return f"{told}: one of them is gone"
-        decide: Callable[..., Any] = getattr(store.persons, verb)
-        return self._noted(store, ticket, told, touched, lambda: decide(*words))
+        touched = _hanging_together(store, words)
+        decide: Callable[..., Person] = getattr(store.persons, verb)
+
+        def decided() -> None:
+            known = store.persons.read(one).profiles
+            others = store.persons.read(other).profiles
+            person = decide(*words)
+            if verb == "merge":
+                is_done = set(person.profiles) >= {*known, *others}
+            else:
+                is_done = person.profiles == (one,) if is_leaving else other not in person.profiles
+            if not is_done:
+                raise Broken(f"{told}: {one} is of {person.profiles}, was of {known}")
+
+        return self._noted(store, ticket, told, touched, decided)
 
     def _leave_out(self, store: Store, ticket: Ticket, verb: str, one: str, field: str) -> str:
         try:
@@ -95,9 +106,7 @@ class Stewards:
     def _pin(self, store: Store, ticket: Ticket, one: str, field: str) -> str:
         value = self._chance.choice([None, "pinned", 7, f"pin {len(self._history.entries)}"])
         told = f"pin {one}.{field} to {value!r}"
-        touched = _members(store, [one])
-        if touched is None:
-            return f"{told}: it is gone"
+        touched = _hanging_together(store, [one])
         before = {profile: pins_of(store, profile).get(field) for profile in touched}
         try:
             store.persons.pin(one, field, value)
@@ -174,12 +183,10 @@ def pins_of(store: Store, profile: str) -> dict[str, Cell]:
     }
 
 
-def _members(store: Store, words: Iterable[str]) -> list[str] | None:
-    """Return all profiles of the persons of some profiles; None if one of these is gone."""
-    try:
-        return sorted({each for word in words for each in store.persons.read(word).profiles})
-    except (ProfileErased, ProfileNotFound):
-        return None
+def _hanging_together(store: Store, words: Iterable[str]) -> list[str]:
+    """Return all profiles that a decision about some profiles could touch."""
+    exploration = Exploration(store.storage, store.documents, store.schema.identity)
+    return sorted(exploration.component(words).identities)
 
 
 def _shown(store: Store, profile: str) -> dict[str, dict[Slot, Any]]:
