@@ -14,6 +14,7 @@ from crdtstore import Replica, Schema, Settings, errors, limits
 from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
+from crdtstore.linkage import LinkageRules
 from crdtstore.policy import POLICY_OPTIONS
 from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
@@ -88,6 +89,9 @@ def test_environment_variables_that_are_named_exist() -> None:
 def test_toml_examples_are_read(block: documents.Block, tmp_path: Path) -> None:
     if "[fields." in block.text:
         assert Schema.from_toml(block.text).fields
+        return
+    if "[compare]" in block.text:
+        assert LinkageRules.from_toml(block.text).compare
         return
     if "[identity]" in block.text:
         assert Schema.from_toml(block.text) != Schema()
