@@ -97,9 +97,10 @@ class Stewards:
         values = {c.source: c.value for c in known if not c.rule.startswith("pinned:")}
         decide: Callable[..., Any] = getattr(store.persons, verb)
         told = f"{verb} {one}.{field} of {source}"
+        number = len(self._history.entries)
         said = self._noted(store, ticket, told, [one], lambda: decide(one, field, source))
-        for entry in self._history.by_profile.get(one, [])[-1:]:
-            if verb == "ignore" and entry.what == "add" and entry.field == IGNORED:
+        for entry in self._history.entries[number:]:
+            if entry.what == "add":
                 self._history.ignored.setdefault(entry.value, (field, source, values[source]))
         return said
 

@@ -101,9 +101,14 @@ def _are_sound(simulation: "Simulation") -> bool:
     network = simulation.network
     for name in network.running():
         network.store(name).commit(checkpoint=True)
-        if not network.store(name).verify().is_sound:
+        report = network.store(name).verify()
+        if not report.is_sound:
             if name not in simulation.damaged:
-                raise Broken(f"{name} is not sound: {network.store(name).verify()}")
+                raise Broken(f"{name} is not sound: {report}")
+            if report.index_faults and not report.damaged:  # built anew at the next start
+                simulation.crash(name)
+                network.restart(name)
+                simulation.counts["index built anew after damage"] += 1
             return False
     return True
 
