@@ -39,5 +39,8 @@ DEMO_STOP_TIMEOUT_S: Final = 15.0
 DEMO_LOOK_S: Final = 0.1
 """The demo looks at its replicas this often: the error of the times that it prints."""
 
+DEMO_STEWARD_LOOK_S: Final = 0.002
+"""The demo looks this often whether a decision has arrived: it takes a few milliseconds."""
+
 DEMO_LINE_S: Final = 1.0
 """Without a terminal the demo prints a line about its replicas this often."""
