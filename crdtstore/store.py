@@ -375,13 +375,9 @@ class Store:
     @property
     def counters(self) -> dict[str, int]:
         """What happened since the store was opened, by name; every number only grows."""
-        return {
-            "noops": self.writing.noops,
-            "commits_failed": self._commits_failed,
-            **self._drafting.counters,
-            **self.commits.counters,
-            **self.replication.counters,
-        }
+        own = {"noops": self.writing.noops, "commits_failed": self._commits_failed}
+        own |= self._persons.counters | self._drafting.counters
+        return own | self.commits.counters | self.replication.counters
 
     def close(self) -> None:
         """Make everything durable, bring the documents to rest, and let the directory go.

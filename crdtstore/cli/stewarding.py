@@ -29,6 +29,7 @@ _VERBS = (
     "merge", "unmerge", "not-match", "pin", "ignore", "regard",
 )  # fmt: skip
 _SUGGESTIONS = 20
+_DROPPED_SHOWN = 20
 
 
 def add_person_arguments(command: argparse.ArgumentParser) -> None:
@@ -94,9 +95,12 @@ def _show(arguments: argparse.Namespace, person: Mapping[str, Any]) -> int:
     rows = [(field, show_value(value)) for field, value in person["fields"].items()]
     print_table(("FIELD", "VALUE"), rows, f"{person['id']}  version {person['version']}")
     print_line(f"profiles: {', '.join(person['profiles'])}")
-    for link in person["dropped"]:
+    dropped = person["dropped"]
+    for link in dropped[:_DROPPED_SHOWN]:
         ends = " - ".join(filter(None, (link["profile"], link["other"])))
         print_line(f"dropped: {link['identifier']} of {ends}: {link['reason']}")
+    if len(dropped) > _DROPPED_SHOWN:
+        print_line(f"and {len(dropped) - _DROPPED_SHOWN:,} more dropped: --json shows them")
     for other in person.get("others", ()):
         print_line(f"held by person {other} too")
     return 0

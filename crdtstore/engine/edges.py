@@ -85,6 +85,15 @@ def planned_parting(component: Component, rules: IdentityRules, profile_id: str)
     return edges
 
 
+def planned_loosening(component: Component, profile_id: str, other_id: str | None) -> list[Edge]:
+    """Return the changes that take back the matches of two profiles, or all matches of one.
+
+    So it is where so much hangs together that every profile is a person of its own.
+    """
+    others = component.identities if other_id is None else (other_id,)
+    return list(_taken_back(component, MATCH, [(profile_id, each) for each in others]))
+
+
 def planned_not_match(component: Component, profile_id: str, other_id: str) -> list[Edge]:
     """Return the changes that say of two profiles that they do not match."""
     return [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,21 @@ def test_what_cannot_be_is_told(run: Run, words: tuple[str, ...], said: str) -> 
     code, _, errors = run("person", *words)
     assert code == 1
     assert said in errors
+
+
+def test_what_limits_dropped_is_shown_and_counted(run: Run) -> None:
+    for number in range(30):
+        words = ["--source", "crm", "--add", f"identifiers=user_id:{100 + number}"]
+        assert run("put", f"c{number}", *words)[0] == 0
+        assert run("put", f"c{number}", "--source", "crm", "--add", "identifiers=card:1")[0] == 0
+    lines = run("person", "show", "c0")[1].splitlines()
+    told = [line for line in lines if line.startswith("dropped: card:1 of c")]
+    assert len(told) == 20
+    assert all(line.endswith("a person has at most 1 values of user_id") for line in told)
+    assert "and 9 more dropped: --json shows them" in lines
+    metrics = urllib.request.urlopen(f"{os.environ['CRDTSTORE_URL']}/metrics").read().decode()
+    assert "crdtstore_persons_capped_total 1.0" in metrics
+    run("person", "show", "a1")
+    metrics = urllib.request.urlopen(f"{os.environ['CRDTSTORE_URL']}/metrics").read().decode()
+    assert "crdtstore_persons_read_total 2.0" in metrics
+    assert "crdtstore_persons_capped_total 1.0" in metrics

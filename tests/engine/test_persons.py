@@ -107,6 +107,30 @@ def test_what_hangs_together_too_widely_is_left_apart_and_told(
             store.persons.merge("p0", "p1")
 
 
+def test_matches_that_made_too_much_hang_together_can_be_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two regions may each make a match, and both together pass the bound."""
+    with open_store() as store:
+        for number in range(6):
+            store.write(f"p{number}", {"name": "Ann"}, source="crm")
+        for number in range(5):
+            store.persons.merge(f"p{number}", f"p{number + 1}")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 4)
+        assert store.persons.read("p0").profiles == ("p0",)
+        with pytest.raises(LimitExceeded, match="hangs together"):
+            store.persons.merge("p0", "p5")
+        assert store.persons.unmerge("p1", "p2").profiles == ("p0", "p1")
+        assert store.persons.read("p5").profiles == ("p2", "p3", "p4", "p5")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 3)
+        assert store.persons.unmerge("p3").profiles == ("p3",)
+        assert store.persons.read("p5").profiles == ("p4", "p5")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 1)
+        assert store.persons.not_match("p4", "p5").profiles == ("p4",)
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 4)
+        assert store.persons.read("p5").profiles == ("p5",)
+
+
 def test_a_store_without_room_for_its_index_says_so() -> None:
     storage = family().storage
     assert isinstance(storage, MemoryStorage)
