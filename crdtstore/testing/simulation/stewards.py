@@ -187,7 +187,9 @@ def pins_of(store: Store, profile: str) -> dict[str, Cell]:
 def _hanging_together(store: Store, words: Iterable[str]) -> list[str]:
     """Return all profiles that a decision about some profiles could touch."""
     exploration = Exploration(store.storage, store.documents, store.schema.identity)
-    return sorted(exploration.component(words).identities)
+    living = [word for word in words if exploration.identity(word) is not None]
+    matched = exploration.matched(living).identities
+    return sorted({*exploration.component(living).identities, *matched})
 
 
 def _shown(store: Store, profile: str) -> dict[str, dict[Slot, Any]]:
