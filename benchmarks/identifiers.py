@@ -27,6 +27,7 @@ from benchmarks.workload import SEED, profile_id
 from crdtstore import Replica, Write, add
 
 STEPS: Final = (10_000, 100_000, 1_000_000)
+STEPS_WITH_MILLIONS: Final = (*STEPS, 2_000_000)
 STEPS_SMOKE: Final = (400,)
 _PER_PROFILE: Final = 2
 _BATCH: Final = 1_000

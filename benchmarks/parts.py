@@ -46,6 +46,7 @@ PARTS = (
         "Identifiers: loaded, two a profile, and persons found among them",
         lambda: identifiers.measure(identifiers.STEPS),
         lambda: identifiers.measure(identifiers.STEPS_SMOKE),
+        lambda: identifiers.measure(identifiers.STEPS_WITH_MILLIONS),
     ),
     Part(
         "growth",
