@@ -7,6 +7,7 @@
 
 import json
 import sys
+import textwrap
 from typing import Any, Final
 
 from benchmarks.marks import Marks
@@ -41,8 +42,8 @@ def section(result: dict[str, Any]) -> str:
         f"{number(row['find_ms'])} ms"
         for name, row in result["parts"]["persons"].items()
     ]
-    told = "; ".join(persons)
-    return "\n".join([*lines, "", f"Medians: {told}. Measured on:", machine_line(result) + "."])
+    told = f"Medians; {'; '.join(persons)}. Measured on {machine_line(result)}."
+    return "\n".join([*lines, "", textwrap.fill(told, width=100, break_on_hyphens=False)])
 
 
 def main() -> int:
