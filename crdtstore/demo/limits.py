@@ -21,7 +21,7 @@ DEMO_CONTESTED_MAX: Final = 500
 DEMO_READS_IN_FLIGHT: Final = 32
 """Requests that the demo's audit has under way on each replica."""
 
-DEMO_CUT_S: Final = 5.0
+DEMO_CUT_S: Final = 4.0
 """How long the demo keeps a region cut off: long enough to watch it fall behind."""
 
 DEMO_CUT_ROUNDS: Final = 10
