@@ -82,7 +82,7 @@ class LinkageRules:
             raise SchemaError(f"linkage: {name} is a list of lists of fields, not {blocks!r}")
         for block in blocks:
             for field in block:
-                if field not in self.compare:
+                if type(field) is not str or field not in self.compare:
                     raise SchemaError(f"linkage: {name} has {field!r}, which is not compared")
         return tuple(tuple(block) for block in blocks)
 

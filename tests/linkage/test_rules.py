@@ -46,6 +46,7 @@ def test_rules_are_read_from_toml(tmp_path: Path) -> None:
         ({"blocks": ()}, "blocks is a list of lists"),
         ({"blocks": ("born", "town")}, "blocks is a list of lists"),
         ({"blocks": (("born",), ())}, "blocks is a list of lists"),
+        ({"sure": ((["born"],),)}, "which is not compared"),
         ({"sure": (("email",),)}, "'email', which is not compared"),
         ({"blocks": (("born",), ("born", "town"))}, "no field in common"),
         ({"score_min": 0}, "score_min"),
