@@ -12,6 +12,7 @@ from crdtstore.testing.simulation.history import Broken
 from crdtstore.testing.simulation.identity import check_persons, check_taking_back
 from crdtstore.testing.simulation.journal_order import check_journal_order
 from crdtstore.testing.simulation.machine import COMMIT_MS
+from crdtstore.testing.simulation.unseen import check_conflict_log
 
 if TYPE_CHECKING:
     from crdtstore.testing.simulation.run import Simulation
@@ -141,6 +142,9 @@ def _check_all(simulation: "Simulation") -> None:
     network, history = simulation.network, simulation.workload.history
     for name in network.running():
         check_journal_order(name, network.store(name))
+        if check_conflict_log(name, network.store(name)):
+            simulation.counts["conflict log: whole"] += 1
+        simulation.counts["conflict log: entries"] += len(network.store(name).conflict_log)
     stores = {name: network.store(name) for name in network.running()}
     documents = [_canonical(store) for store in stores.values()]
     if any(other != documents[0] for other in documents):
