@@ -220,7 +220,7 @@ def test_the_commands_work_as_printed_and_control_c_ends_it(
     assert report["golden_records"][-1]["profile_id"] in profile["profiles"]
     assert {candidate["field"] for candidate in explained["candidates"]} == {"email"}
     assert patched["changed"] == ["email"]
-    assert answers[3][0]["id"] == profile["id"]
+    assert answers[3][0]["id"] == report["golden_records"][-1]["profile_id"]
     assert len(answers[4]) == 3
     assert {len(answer[0]["digest"]) for answer in answers[5:]} == {32}
     os.killpg(demo.pid, signal.SIGINT)
