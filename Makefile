@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run test lint bench sim faults fuzz mutants clean
+.PHONY: run test lint bench sim laws faults fuzz mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -32,6 +32,9 @@ fuzz: $(STAMP)  ## fuzz every decoder, each for SECONDS, on all cores (Linux on 
 
 sim: $(STAMP)  ## search for a history that breaks a promise: SEEDS=2000, ARGS="--faults crash"
 	$(BIN)/python -m crdtstore.testing.simulation --seeds $(or $(SEEDS),500) $(ARGS)
+
+laws: $(STAMP)  ## the laws of cells, documents, policies and persons, 2,000 examples each
+	$(BIN)/python -m pytest tests/laws --hypothesis-profile=long $(ARGS)
 
 mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
 	$(BIN)/python -m tests.mutants $(ARGS)

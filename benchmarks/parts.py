@@ -6,7 +6,7 @@ Each part gives a table: a row per case, figures with names that carry their uni
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apply, fleet, growth, persons, stream
+from benchmarks import apply, fleet, growth, identifiers, persons, stream
 
 Table = dict[str, dict[str, float]]
 
@@ -40,6 +40,13 @@ PARTS = (
         "Persons: found by an e-mail address, and read by the id of a profile",
         lambda: persons.measure(20, 500, 5),
         lambda: persons.measure(2, 10, 1),
+    ),
+    Part(
+        "identifiers",
+        "Identifiers: loaded, two a profile, and persons found among them",
+        lambda: identifiers.measure(identifiers.STEPS),
+        lambda: identifiers.measure(identifiers.STEPS_SMOKE),
+        lambda: identifiers.measure(identifiers.STEPS_WITH_MILLIONS),
     ),
     Part(
         "growth",

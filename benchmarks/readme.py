@@ -1,14 +1,13 @@
 """The figures in the README: written from the results, between two marks, by nobody's hand."""
 
-import re
 from pathlib import Path
 from typing import Final
 
+from benchmarks.marks import Marks
 from benchmarks.report import Result
 from benchmarks.table import machine_line, markdown_table, number
 
-_BEGIN: Final = "<!-- figures: written by `make bench` -->"
-_END: Final = "<!-- end of figures -->"
+_MARKS: Final = Marks("<!-- figures: written by `make bench` -->", "<!-- end of figures -->")
 _NONE: Final = "No run is recorded yet: `make bench` makes one and writes its figures here."
 _RATIOS: Final = ("durable", "durable_100", "end_to_end", "cold_sync")
 
@@ -32,19 +31,12 @@ def section(result: Result | None) -> str:
 
 def present(path: Path) -> str:
     """Return what stands between the marks in a file now."""
-    match = re.search(f"{re.escape(_BEGIN)}\n\n(.*?)\n\n{re.escape(_END)}", _text(path), re.DOTALL)
-    assert match is not None, f"{path.name} has lost its marks"
-    return match[1]
+    return _MARKS.present(path)
 
 
 def update(path: Path, result: Result | None) -> None:
     """Write the figures between the marks of a file."""
-    old = f"{_BEGIN}\n\n{present(path)}\n\n{_END}"
-    path.write_text(_text(path).replace(old, f"{_BEGIN}\n\n{section(result)}\n\n{_END}"), "utf-8")
-
-
-def _text(path: Path) -> str:
-    return path.read_text("utf-8")
+    _MARKS.update(path, section(result))
 
 
 def _ratios(result: Result) -> str:

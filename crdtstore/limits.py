@@ -104,6 +104,18 @@ LINK_ATTEMPTS_MAX: Final = 32
 DROPPED_LINKS_MAX: Final = 1_000
 """Dropped links in the report of one person, the first by identifier."""
 
+LINKAGE_FIELDS_MAX: Final = 32
+"""Fields that are compared to find persons by likeness: more say little about who somebody is."""
+
+LINKAGE_PAIRS_MAX: Final = 50_000_000
+"""Pairs that one block of linkage rules may give: about a minute of one core."""
+
+LINKAGE_SAMPLE_PAIRS: Final = 1_000_000
+"""Pairs sampled to learn how often fields agree by chance: the number that Splink begins with."""
+
+SUGGESTIONS_MAX: Final = 1_000
+"""Suggested pairs in one answer: more than a steward decides on in a day."""
+
 # --- conflicts ---------------------------------------------------------------------------------
 CONFLICTS_MAX: Final = 10_000
 """Entries of the conflict log of a replica, the newest ones: about 10 MB of memory, and what a

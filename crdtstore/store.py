@@ -372,16 +372,14 @@ class Store:
     @property
     def counters(self) -> dict[str, int]:
         """What happened since the store was opened, by name; every number only grows."""
-        return {
+        own = {
             "noops": self.writing.noops,
             "writes_suppressed": self.writing.suppressed,
             "cleaning_rounds": self.erasures.cleaning.rounds,
             "commits_failed": self._commits_failed,
-            **self._drafting.counters,
-            **self.conflict_log.counters,
-            **self.commits.counters,
-            **self.replication.counters,
         }
+        own |= self._persons.counters | self._drafting.counters | self.conflict_log.counters
+        return own | self.commits.counters | self.replication.counters
 
     def close(self) -> None:
         """Make everything durable, bring the documents to rest, and let the directory go.

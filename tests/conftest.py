@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("desk", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=2_000)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 

@@ -74,6 +74,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "schema", "storage", "store"},
+    "linkage": _GROUND | {"names", "toml", "toml_tables", "identity_rules", "engine", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "export": _GROUND | {"schema", "model", "query"},
     "exporting": _HEART | {"backups", "export", "group_commit"},
@@ -92,7 +93,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "demo": _GROUND | {"names"},
     "cli": _GROUND
     | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "exporting", "export"}
-    | {"replica", "server", "demo"},
+    | {"replica", "server", "demo", "identity_rules", "linkage"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
@@ -114,7 +115,9 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
-    "pyarrow": ("export",),
+    "splink": ("linkage",),
+    "duckdb": ("linkage",),
+    "pyarrow": ("linkage", "export"),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

@@ -11,7 +11,14 @@ from crdtstore import limits
 
 
 class RequestFailed(Exception):
-    """A request that did not lead to an answer of its kind; the text says why and what to do."""
+    """A request that did not lead to an answer of its kind; the text says why and what to do.
+
+    ``status`` is what the server answered, 0 if it did not.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Client:
@@ -128,7 +135,7 @@ class Client:
         connection.request(method, target, body=content, headers=sent)
         response = connection.getresponse()
         if response.status != 200:
-            raise RequestFailed(self._explained(response))
+            raise RequestFailed(self._explained(response), response.status)
         return response
 
     def _explained(self, response: http.client.HTTPResponse) -> str:

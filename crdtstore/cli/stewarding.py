@@ -16,6 +16,7 @@ examples:
   crdtstore person find email:ann@example.com
   crdtstore person show crm-17
   crdtstore person explain crm-17 --field name
+  crdtstore person suggest linkage.toml --limit 20   pairs that may be of one person
   crdtstore person merge crm-17 cdp-4711
   crdtstore person unmerge crm-17 cdp-4711           and what is bound to each
   crdtstore person unmerge crm-17                    from all others of its person
@@ -28,22 +29,31 @@ examples:
 """
 
 _VERBS = (
-    "find", "show", "explain", "merge", "unmerge", "not-match", "pin", "ignore", "regard",
+    "find", "show", "explain", "suggest",
+    "merge", "unmerge", "not-match", "pin", "ignore", "regard",
     "erase", "export",
 )  # fmt: skip
+_SUGGESTIONS = 20
+_DROPPED_SHOWN = 20
 
 
 def add_person_arguments(command: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``crdtstore person``."""
     command.add_argument("verb", choices=_VERBS, metavar="VERB", help=", ".join(_VERBS))
     command.add_argument(
-        "words", nargs="*", metavar="WORD", help="an identifier, profile ids, or a field"
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="an identifier, profile ids, a field, or a file",
     )
     command.add_argument("--field", help="explain only this field")
     command.add_argument("--of", metavar="SOURCE", help="the source of a candidate to ignore")
     command.add_argument("--source", help="who decides (steward)")
     command.add_argument("--profile", metavar="ID", help="erase or export this profile's person")
     command.add_argument("--alone", action="store_true", help="erase this profile only")
+    command.add_argument(
+        "--limit", type=int, default=_SUGGESTIONS, help=f"how many to suggest ({_SUGGESTIONS})"
+    )
 
 
 def run_person(arguments: argparse.Namespace) -> int:
@@ -54,6 +64,11 @@ def run_person(arguments: argparse.Namespace) -> int:
         return run(arguments, _named(arguments))
     if not words:
         raise RequestFailed(f"person {verb} of whom? see person --help")
+    if verb == "suggest":
+        from crdtstore.cli.suggesting import run_suggest
+
+        (rules_file,) = _exactly(arguments, 1)
+        return run_suggest(arguments, rules_file)
     if verb == "find":
         (identifier,) = _exactly(arguments, 1)
         return _show(arguments, client.get("/v1/persons", identifier=identifier))
@@ -92,9 +107,12 @@ def _show(arguments: argparse.Namespace, person: Mapping[str, Any]) -> int:
     rows = [(field, show_value(value)) for field, value in person["fields"].items()]
     print_table(("FIELD", "VALUE"), rows, f"{person['id']}  version {person['version']}")
     print_line(f"profiles: {', '.join(person['profiles'])}")
-    for link in person["dropped"]:
+    dropped = person["dropped"]
+    for link in dropped[:_DROPPED_SHOWN]:
         ends = " - ".join(filter(None, (link["profile"], link["other"])))
         print_line(f"dropped: {link['identifier']} of {ends}: {link['reason']}")
+    if len(dropped) > _DROPPED_SHOWN:
+        print_line(f"and {len(dropped) - _DROPPED_SHOWN:,} more dropped: --json shows them")
     for other in person.get("others", ()):
         print_line(f"held by person {other} too")
     return 0

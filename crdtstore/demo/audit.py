@@ -17,10 +17,14 @@ _KINDS = {int: "counters", list: "sets", bool: "consents"}
 
 @dataclass(slots=True)
 class Audit:
-    """How many things were checked, what the counters sum up to, and what is wrong."""
+    """How many things were checked, what the counters sum up to, and what is wrong.
+
+    ``persons`` are the profiles of each person that was found.
+    """
 
     profiles: int = 0
     values: int = 0
+    persons: list[tuple[str, ...]] = field(default_factory=list)
     counters: int = 0
     sets: int = 0
     consents: int = 0
@@ -30,7 +34,7 @@ class Audit:
 
 
 async def audit(clients: Sequence[Client], ledger: Ledger) -> Audit:
-    """Check every profile on every replica, and every source's value on one of them."""
+    """Check every profile on every replica, and every person with all its values on one."""
     found = Audit()
     goldens = await asyncio.gather(*(_read_goldens(client) for client in clients))
     for client, golden in zip(clients, goldens, strict=True):
@@ -38,8 +42,8 @@ async def audit(clients: Sequence[Client], ledger: Ledger) -> Audit:
     found.profiles = len(goldens[0])
     _check_operations(found, goldens[0], ledger)
     values = ledger.values()
-    ids = sorted(values)
-    shares = [ids[place :: len(clients)] for place in range(len(clients))]
+    groups = _groups(values)
+    shares = [groups[place :: len(clients)] for place in range(len(clients))]
     await asyncio.gather(
         *(
             _check_values(found, client, share, values)
@@ -87,29 +91,52 @@ def _check_operations(found: Audit, golden: Goldens, ledger: Ledger) -> None:
             found.problems.append(f"{profile_id}: {name} is {actual}, expected {expected}")
 
 
+def _groups(ids: Iterable[str]) -> list[list[str]]:
+    """Return profile ids by the number of their person: who should be one is asked at one place."""
+    groups: dict[str, list[str]] = {}
+    for profile_id in sorted(ids):
+        groups.setdefault(profile_id.rpartition("-")[2], []).append(profile_id)
+    return list(groups.values())
+
+
 async def _check_values(
     found: Audit,
     client: Client,
-    ids: Iterable[str],
+    groups: Iterable[list[str]],
     values: dict[str, dict[tuple[str, str], set[str]]],
 ) -> None:
-    """Check the value of every source for every field, as a few readers share the profiles."""
-    waiting = iter(ids)
+    """Check the value of every source for every field, as a few readers share the persons."""
+    waiting = iter(groups)
+    known: set[str] = set()
 
     async def read() -> None:
-        for profile_id in waiting:
-            candidates = await client.candidates(profile_id)
-            actual = {
-                (candidate["field"], candidate["source"]): candidate["value"]
-                for candidate in candidates
-                if candidate["kind"] == "register"
-            }
-            found.values += len(actual)
-            found.problems.extend(_compare_values(profile_id, actual, values[profile_id]))
+        for group in waiting:
+            for profile_id in group:
+                if profile_id not in known:
+                    known.update(_check_person(found, await client.candidates(profile_id), values))
 
     async with asyncio.TaskGroup() as readers:
         for _ in range(limits.DEMO_READS_IN_FLIGHT):
             readers.create_task(read())
+
+
+def _check_person(
+    found: Audit,
+    candidates: Sequence[dict[str, Any]],
+    values: dict[str, dict[tuple[str, str], set[str]]],
+) -> tuple[str, ...]:
+    """Check the values of all profiles of a person; return the ids of these."""
+    actual: dict[str, dict[tuple[str, str], str]] = {}
+    for candidate in candidates:
+        of_profile = actual.setdefault(candidate["profile"], {})
+        if candidate["kind"] == "register":
+            of_profile[candidate["field"], candidate["source"]] = candidate["value"]
+    for profile_id, of_profile in actual.items():
+        found.values += len(of_profile)
+        expected = values.get(profile_id, {})
+        found.problems.extend(_compare_values(profile_id, of_profile, expected))
+    found.persons.append(tuple(sorted(actual)))
+    return found.persons[-1]
 
 
 def _compare_values(

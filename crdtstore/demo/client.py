@@ -1,12 +1,15 @@
 """Client: the HTTP calls of the demo to one replica, as any other program would make them."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
 from crdtstore import limits
 from crdtstore.demo.failure import DemoFailed
+
+_MISSING: Final = 404
+_ERASED: Final = 410
 
 
 class Client:
@@ -42,15 +45,41 @@ class Client:
         """Return number of profiles, digest and vector."""
         return await self._call("GET", "/v1/digest")
 
-    async def profile(self, profile_id: str) -> dict[str, Any]:
-        """Return the golden record of a profile."""
-        return await self._call("GET", f"/v1/profiles/{profile_id}")
+    async def person(self, profile_id: str) -> dict[str, Any]:
+        """Return the person of a profile, with its golden record."""
+        return await self._call("GET", f"/v1/persons/{profile_id}")
+
+    async def person_found(self, identifier: str) -> dict[str, Any] | None:
+        """Return the person that an identifier leads to; None if nobody holds it."""
+        query = {"identifier": identifier}
+        answer = await self._call("GET", "/v1/persons", _MISSING, params=query)
+        return None if "id" not in answer else answer
 
     async def candidates(self, profile_id: str) -> list[dict[str, Any]]:
-        """Return every candidate of every field of a profile, and the rule that chose."""
-        answer = await self._call("GET", f"/v1/profiles/{profile_id}/explain")
+        """Return every candidate of every field of a profile's person, and the rule that chose."""
+        answer = await self._call("GET", f"/v1/persons/{profile_id}/explain")
         candidates: list[dict[str, Any]] = answer["candidates"]
         return candidates
+
+    async def decide(self, verb: str, *profile_ids: str) -> dict[str, Any]:
+        """Have a steward merge or unmerge two profiles; return the person of the first."""
+        return await self._call("POST", f"/v1/persons/{verb}", json={"profiles": profile_ids})
+
+    async def erase_person(self, profile_id: str) -> str:
+        """Erase the person of a profile; return the id of the erasure."""
+        query = {"profile": profile_id, "source": "the person herself"}
+        answer = await self._call("DELETE", "/v1/persons", params=query)
+        return str(answer["id"])
+
+    async def is_confirmed(self, erasure_id: str) -> bool:
+        """Say whether all replicas have confirmed an erasure, as this one knows."""
+        answer = await self._call("GET", f"/v1/erasures/{erasure_id}")
+        return bool(answer["complete"])
+
+    async def is_erased(self, profile_id: str) -> bool:
+        """Say whether a profile is erased here."""
+        answer = await self._call("GET", f"/v1/profiles/{profile_id}", _ERASED)
+        return "fields" not in answer
 
     async def profiles(self) -> AsyncIterator[dict[str, Any]]:
         """Yield every golden record, in id order."""
@@ -62,11 +91,14 @@ class Client:
                 yield profile
             after = page["next"]
 
-    async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, also: int = 200, **options: Any
+    ) -> dict[str, Any]:
+        """Return what is answered with 200, or with one other status that is expected."""
         try:
             async with self._session.request(method, self.url + path, **options) as response:
                 document: dict[str, Any] = await response.json(content_type=None)
-                if response.status != 200:
+                if response.status not in (200, also):
                     raise DemoFailed(
                         f"{self.name} answered {response.status} to {method} {path}: "
                         f"{document.get('detail', document)}"

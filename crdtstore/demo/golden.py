@@ -1,4 +1,4 @@
-"""Golden: a few profiles worth showing, and the account of how each field came about."""
+"""Golden: a few persons worth showing, and the account of how each field came about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _CUT_FIELDS: Final = ("email", "phone", "tags", "logins", "marketing")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A profile to be shown, the fields of interest, and why it was chosen."""
+    """A person to be shown, by a profile of hers, the fields of interest, and why."""
 
     profile_id: str
     title: str
@@ -35,9 +35,10 @@ class ExplainedField:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedRecord:
-    """A golden record, explained."""
+    """The golden record of a person, explained."""
 
     profile_id: str
+    profiles: tuple[str, ...]
     title: str
     fields: tuple[ExplainedField, ...]
 
@@ -45,20 +46,20 @@ class ExplainedRecord:
 def choose(
     originals: Sequence[Record], duplicates: Sequence[Record], contested: Sequence[str]
 ) -> list[Choice]:
-    """Choose the profile with most conflicts of values, one with gaps, and one from the cut."""
-    others = {record.profile_id: record.fields for record in duplicates}
-    pairs = [(record.profile_id, record.fields, others[record.profile_id]) for record in originals]
-    differing = {one: _differing(mine, other) for one, mine, other in pairs}
-    filled = {one: _filled(mine, other) for one, mine, other in pairs}
+    """Choose the person with most conflicts of values, one with gaps, and one from the cut."""
+    pairs = linked_pairs(originals, duplicates)
+    differing = {one.profile_id: _differing(one.fields, two.fields) for one, two in pairs}
+    filled = {one.profile_id: _filled(one.fields, two.fields) for one, two in pairs}
     choices = []
-    most = max(differing, key=lambda one: len(differing[one]))
-    if differing[most]:
-        title = "the two systems know this person by different values"
-        choices.append(Choice(most, title, differing[most]))
-    fullest = max(filled, key=lambda one: (_mutual(filled[one]), one != most))
-    if any(filled[fullest]):
-        title = "what one system does not know, the other does"
-        choices.append(Choice(fullest, title, filled[fullest][0] + filled[fullest][1]))
+    if differing:
+        most = max(differing, key=lambda one: len(differing[one]))
+        fullest = max(filled, key=lambda one: (_mutual(filled[one]), one != most))
+        if differing[most]:
+            title = "the two systems know this person by different values"
+            choices.append(Choice(most, title, differing[most]))
+        if any(filled[fullest]):
+            title = "what one system does not know, the other does"
+            choices.append(Choice(fullest, title, filled[fullest][0] + filled[fullest][1]))
     shown = {choice.profile_id for choice in choices}
     parted = next((one for one in contested if one not in shown), contested[0])
     title = "edited in eu and ap at once, while ap was cut off"
@@ -66,9 +67,37 @@ def choose(
     return choices
 
 
+def linked_pairs(
+    originals: Sequence[Record], duplicates: Sequence[Record]
+) -> list[tuple[Record, Record]]:
+    """Return the records of both sides with an equal social security number, by person."""
+    return _pairs(originals, duplicates, are_linked=True)
+
+
+def parted_pairs(
+    originals: Sequence[Record], duplicates: Sequence[Record]
+) -> list[tuple[Record, Record]]:
+    """Return the records of one person of which the number does not tell, the likest first."""
+    pairs = _pairs(originals, duplicates, are_linked=False)
+    return sorted(pairs, key=lambda pair: -len(pair[0].fields.items() & pair[1].fields.items()))
+
+
+def _pairs(
+    originals: Sequence[Record], duplicates: Sequence[Record], *, are_linked: bool
+) -> list[tuple[Record, Record]]:
+    others = {record.number: record for record in duplicates}
+    pairs = [(record, others[record.number]) for record in originals]
+    return [
+        (one, two)
+        for one, two in pairs
+        if (bool(one.identifiers) and one.identifiers == two.identifiers) == are_linked
+    ]
+
+
 async def explain(client: Client, choice: Choice) -> ExplainedRecord:
-    """Ask a replica how the chosen fields of a profile came about."""
-    golden = (await client.profile(choice.profile_id))["fields"]
+    """Ask a replica how the chosen fields of a person came about."""
+    person = await client.person(choice.profile_id)
+    golden = person["fields"]
     candidates = await client.candidates(choice.profile_id)
     by_field = {
         field: [candidate for candidate in candidates if candidate["field"] == field]
@@ -77,7 +106,8 @@ async def explain(client: Client, choice: Choice) -> ExplainedRecord:
     explained = (
         _explained(field, golden.get(field), of_field) for field, of_field in by_field.items()
     )
-    return ExplainedRecord(choice.profile_id, choice.title, tuple(explained))
+    profiles = tuple(person["profiles"])
+    return ExplainedRecord(choice.profile_id, profiles, choice.title, tuple(explained))
 
 
 def _explained(field: str, value: Any, candidates: Sequence[dict[str, Any]]) -> ExplainedField:

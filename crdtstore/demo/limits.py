@@ -21,7 +21,7 @@ DEMO_CONTESTED_MAX: Final = 500
 DEMO_READS_IN_FLIGHT: Final = 32
 """Requests that the demo's audit has under way on each replica."""
 
-DEMO_CUT_S: Final = 5.0
+DEMO_CUT_S: Final = 4.0
 """How long the demo keeps a region cut off: long enough to watch it fall behind."""
 
 DEMO_CUT_ROUNDS: Final = 10
@@ -38,6 +38,9 @@ DEMO_STOP_TIMEOUT_S: Final = 15.0
 
 DEMO_LOOK_S: Final = 0.1
 """The demo looks at its replicas this often: the error of the times that it prints."""
+
+DEMO_STEWARD_LOOK_S: Final = 0.002
+"""The demo looks this often whether a decision has arrived: it takes a few milliseconds."""
 
 DEMO_LINE_S: Final = 1.0
 """Without a terminal the demo prints a line about its replicas this often."""

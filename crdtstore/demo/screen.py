@@ -71,7 +71,8 @@ class Screen:
 
     def show_record(self, record: ExplainedRecord) -> None:
         """Print a golden record with the account of each of its fields."""
-        title = Text(f"{record.profile_id}: {record.title}", style="bold")
+        profiles = " + ".join(record.profiles)
+        title = Text(f"{profiles}: {record.title}", style="bold")
         table = Table(title=title, title_justify="left", pad_edge=False)
         table.add_column("field", no_wrap=True)
         for heading in ("survivor", "source", "replica", "candidates", "rule"):

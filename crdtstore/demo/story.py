@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from crdtstore.demo import limits
+from crdtstore.demo import limits, persons
 from crdtstore.demo.audit import Audit, audit
 from crdtstore.demo.failure import DemoFailed
 from crdtstore.demo.fleet import Fleet
-from crdtstore.demo.golden import choose, explain
+from crdtstore.demo.golden import choose, explain, linked_pairs, parted_pairs
 from crdtstore.demo.ledger import Ledger
-from crdtstore.demo.records import Record, first_persons, read_side
+from crdtstore.demo.records import Record, first_persons, number_of, read_side
 from crdtstore.demo.report import Report
 from crdtstore.demo.screen import Screen
 from crdtstore.demo.watch import Watch, have_converged, not_converged
@@ -65,6 +65,7 @@ class Story:
             await self._heal()
             await self._explain()
             await self._count()
+            await self._steward()
         except BaseExceptionGroup as errors:
             raise _first_error(errors) from None
         finally:
@@ -87,8 +88,8 @@ class Story:
         )
         self._screen.say(
             "The records are FEBRL data set 4: both sides know the same persons, and disagree.",
-            "The data set's own person number serves as profile id here: finding out by",
-            "identifiers who is who is later work.",
+            "Each system has profiles of its own. That two are of one person must be found out, by",
+            "the social security number; the person's number in the ids is for counting alone.",
         )
         clients = self._fleet.clients
         with self._timed("load"):
@@ -151,7 +152,9 @@ class Story:
         )
 
     async def _explain(self) -> None:
-        self._screen.step(5, "Golden records, explained: who said what, and which rule chose.")
+        self._screen.step(
+            5, "Persons, explained: profiles of both systems, who said what, which rule chose."
+        )
         contested = [record.profile_id for record in self._contested]
         for choice in choose(self._originals, self._duplicates, contested):
             record = await explain(self._fleet.clients["us"], choice)
@@ -171,13 +174,8 @@ class Story:
         self.report.writes_acknowledged = dict(ledger.writes)
         self.report.edits_acknowledged = dict(ledger.edits)
         self.report.counters_expected = ledger.counter_total
-        _check_sums(found, ledger, self._plan.persons)
-        observations = await self._watch.look()
-        if not have_converged(observations):
-            raise not_converged(observations, 0.0)
-        for seen in observations:
-            self.report.digests[seen.name] = seen.digest
-            self._screen.say(f"{seen.name}: {seen.profiles:,} profiles, digest {seen.digest}")
+        _check_sums(found, ledger, 2 * self._plan.persons)
+        await self._compare_digests()
         self.report.converged = True
         self._screen.say(
             f"{ledger.writes.total():,} writes were acknowledged, {found.writes:,} of which "
@@ -187,6 +185,56 @@ class Story:
             f"{found.counters:,} counters sum up to exactly {found.counted:,}. "
             "Equal digests, nothing lost.",
         )
+        linked = [profiles for profiles in found.persons if len(profiles) > 1]
+        wrongly = [profiles for profiles in linked if len(set(map(number_of, profiles))) > 1]
+        self.report.linked, self.report.linked_wrongly = len(linked), len(wrongly)
+        self._screen.say(
+            f"{len(linked):,} of {len(self._originals):,} people were found to be one person with "
+            f"two profiles, {len(wrongly):,} of them wrongly.",
+            "The others have no number, or another one on each side: `crdtstore person suggest`",
+            "finds nearly all of them by likeness, and a steward decides.",
+        )
+
+    async def _compare_digests(self) -> None:
+        observations = await self._watch.look()
+        if not have_converged(observations):
+            raise not_converged(observations, 0.0)
+        for seen in observations:
+            self.report.digests[seen.name] = seen.digest
+            self._screen.say(f"{seen.name}: {seen.profiles:,} profiles, digest {seen.digest}")
+
+    async def _steward(self) -> None:
+        self._screen.step(7, "A steward merges two profiles and parts them; a person is forgotten.")
+        clients = self._fleet.clients
+        merge_s = unmerge_s = 0.0
+        apart = parted_pairs(self._originals, self._duplicates)[:1]
+        with self._timed("steward"):
+            for pair in apart:
+                before = await persons.persons(clients["us"], pair)
+                record, merge_s = await persons.merge(clients, pair)
+                self._screen.show_record(record)
+                self.report.golden_records.insert(0, record)
+                unmerge_s = await persons.unmerge(clients, pair, before)
+                self._screen.say(
+                    f"Merged in ap, shown everywhere after {_short(merge_s)}. Unmerged in us, both "
+                    f"golden records as before on all three after {_short(unmerge_s)}.",
+                )
+            erased: tuple[str, ...] = ()
+            erase_s = confirm_s = 0.0
+            for one, _ in linked_pairs(self._originals, self._duplicates)[-1:]:
+                erased, erase_s, confirm_s = await persons.forget(clients, one)
+                self._screen.say(
+                    f"{' and '.join(erased)} are one person, who asks to be forgotten: erased in "
+                    f"us. After {_short(erase_s)}",
+                    "no replica shows either profile, or finds anybody by the number; after "
+                    f"{_short(confirm_s)} all three confirm that none of their files holds her.",
+                )
+            await self._compare_digests()
+        merged = tuple(record.profile_id for pair in apart for record in pair)
+        self.report.steward = persons.StewardStory(
+            merged, erased, round(merge_s, 4), round(unmerge_s, 4), bool(apart),
+            round(erase_s, 4), round(confirm_s, 4),
+        )  # fmt: skip
 
     async def _until_linked(self) -> None:
         try:
@@ -242,15 +290,18 @@ class Story:
         self.report.seconds[step] = round(time.monotonic() - started_s, 3)
 
     def _took(self, step: str) -> str:
-        seconds = self.report.seconds[step]
-        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+        return _short(self.report.seconds[step])
 
 
-def _check_sums(found: Audit, ledger: Ledger, persons: int) -> None:
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def _check_sums(found: Audit, ledger: Ledger, profiles: int) -> None:
     """Raise DemoFailed, with the first of the problems, if anything does not add up."""
     problems = list(found.problems)
-    if found.profiles != persons:
-        problems.insert(0, f"there are {found.profiles:,} profiles, expected {persons:,}")
+    if found.profiles != profiles:
+        problems.insert(0, f"there are {found.profiles:,} profiles, expected {profiles:,}")
     if found.counted != ledger.counter_total:
         problems.insert(
             0, f"the counters sum up to {found.counted:,}, expected {ledger.counter_total:,}"

@@ -73,7 +73,7 @@ async def _show_around(report: Report, fleet: Fleet, screen: Screen, *, stays: b
         screen.say("")
         screen.say("Run it without --exit to try the replicas yourself.")
         return
-    screen.step(7, "Try it: the replicas stay up until Ctrl-C.")
+    screen.step(8, "Try it: the replicas stay up until Ctrl-C.")
     for command in report.commands:
         screen.show_command(command)
     await fleet.until_one_ends()

@@ -23,6 +23,7 @@ def crm_writes(records: Sequence[Record]) -> list[Write]:
             record,
             "crm",
             **record.fields,
+            **_identifiers(record),
             tags={"add": ["imported", "lead"]},
             marketing={"grant": True},
         )
@@ -33,7 +34,13 @@ def crm_writes(records: Sequence[Record]) -> list[Write]:
 def cdp_writes(records: Sequence[Record]) -> list[Write]:
     """Return what the CDP knows: its records, and some logins counted for each."""
     return [
-        _write(record, "cdp", **record.fields, logins={"increment": record.number % 7 + 1})
+        _write(
+            record,
+            "cdp",
+            **record.fields,
+            **_identifiers(record),
+            logins={"increment": record.number % 7 + 1},
+        )
         for record in records
     ]
 
@@ -87,6 +94,10 @@ async def send(client: Client, writes: Sequence[Write], ledger: Ledger) -> None:
     async with asyncio.TaskGroup() as workers:
         for _ in range(limits.DEMO_BATCHES_IN_FLIGHT):
             workers.create_task(work())
+
+
+def _identifiers(record: Record) -> dict[str, Any]:
+    return {"identifiers": {"add": record.identifiers}} if record.identifiers else {}
 
 
 def _batches(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:

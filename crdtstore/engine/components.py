@@ -94,6 +94,22 @@ class Exploration:
         assert identity is not None
         return identity.identifiers[identifier], profile_id
 
+    def matched(self, profile_ids: Iterable[str]) -> Component:
+        """Return some profiles that are a part of too much, and those that they are matched with.
+
+        It is for taking matches back, which must be possible where nothing else is.
+        """
+        found: dict[str, ProfileIdentity] = {}
+        for profile_id in profile_ids:
+            identity = self.identity(profile_id)
+            assert identity is not None, f"{profile_id} is gone"
+            found[profile_id] = identity
+            for other_id in identity.match:
+                other = self.identity(other_id)
+                if other is not None:
+                    found[other_id] = other
+        return Component(found, frozenset(), is_too_large=True)
+
     def component(self, profile_ids: Iterable[str]) -> Component:
         """Return what hangs together with some profiles; those that are not there are left out."""
         reached: dict[str, ProfileIdentity] = {}

@@ -28,16 +28,17 @@ class Edge(NamedTuple):
 def planned_merge(
     component: Component, rules: IdentityRules, profile_id: str, other_id: str
 ) -> list[Edge]:
-    """Return the changes after which two profiles are of one person; raises MergeRefused.
+    """Return the changes after which two persons are one; raises MergeRefused.
 
-    What was said against it, of any two profiles of their persons, is taken back.
+    What was said against it, of any two profiles of theirs, is taken back. A merge that would part
+    some of them instead, for want of room, is refused too.
     """
     one = component.person(profile_id, rules).profiles
     other = component.person(other_id, rules).profiles
     edges = list(_taken_back(component, NOT_MATCH, product(one, other)))
     edges += _added(component, MATCH, profile_id, other_id)
     after = person_after(component, rules, edges, profile_id)
-    if other_id not in after.profiles:
+    if not set(after.profiles) >= {*one, *other}:
         reasons = (link.reason for link in after.dropped if link.identifier == MATCH)
         raise MergeRefused(profile_id, other_id, next(reasons, "the rules keep them apart"))
     return edges
@@ -70,13 +71,27 @@ def planned_unmerge(
 
 
 def planned_parting(component: Component, rules: IdentityRules, profile_id: str) -> list[Edge]:
-    """Return the changes after which a profile is a person of its own."""
+    """Return the changes after which a profile is a person of its own.
+
+    Once it has left, others may join it for whom its person had no room: they are parted as well.
+    """
     person = component.person(profile_id, rules).profiles
     edges = list(_taken_back(component, MATCH, product([profile_id], person)))
-    for other_id in person_after(component, rules, edges, profile_id).profiles:
-        if other_id != profile_id:
-            edges += _added(component, NOT_MATCH, profile_id, other_id)
+    while len(left := person_after(component, rules, edges, profile_id).profiles) > 1:
+        for other_id in left:
+            if other_id != profile_id:
+                edges += _taken_back(component, MATCH, [(profile_id, other_id)])
+                edges += _added(component, NOT_MATCH, profile_id, other_id)
     return edges
+
+
+def planned_loosening(component: Component, profile_id: str, other_id: str | None) -> list[Edge]:
+    """Return the changes that take back the matches of two profiles, or all matches of one.
+
+    So it is where so much hangs together that every profile is a person of its own.
+    """
+    others = component.identities if other_id is None else (other_id,)
+    return list(_taken_back(component, MATCH, [(profile_id, each) for each in others]))
 
 
 def planned_not_match(component: Component, profile_id: str, other_id: str) -> list[Edge]:

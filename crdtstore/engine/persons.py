@@ -5,7 +5,7 @@ the same documents and rules finds the same persons, and what a steward takes ba
 never been.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,6 +16,7 @@ from crdtstore.engine.documents import Documents
 from crdtstore.engine.edges import (
     Edge,
     edits,
+    planned_loosening,
     planned_merge,
     planned_not_match,
     planned_parting,
@@ -98,7 +99,8 @@ class Persons:
     """The persons of one store. ``read`` and ``explain`` take the id of any profile of a person.
 
     A decision is applied at once, and durable after a commit, as any write; it is a write of
-    ``source`` to the profiles concerned, and replicates with them.
+    ``source`` to the profiles concerned, and replicates with them. ``counters`` counts the persons
+    that were read, and those of them that a limit or a cap keeps from having more profiles.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Persons:
         self._rules = schema.identity
         self._replication = replication
         self._has_index = has_index
+        self.counters = {"persons_read": 0, "persons_capped": 0}
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -246,7 +249,7 @@ class Persons:
         more profiles or identifiers than the rules allow.
         """
         self._check_source(source)
-        component = self._both(profile_id, other_id)
+        component = self._component_to_unite(profile_id, other_id)
         return self._apply(
             planned_merge(component, self._rules, profile_id, other_id), profile_id, source
         )
@@ -260,17 +263,20 @@ class Persons:
         they were before it.
         """
         self._check_source(source)
-        if other_id is None:
-            edges = planned_parting(self._sound_component(profile_id), self._rules, profile_id)
+        words = (profile_id,) if other_id is None else (profile_id, other_id)
+        component = self._component_to_part(*words)
+        if component.is_too_large:
+            edges = planned_loosening(component, profile_id, other_id)
+        elif other_id is None:
+            edges = planned_parting(component, self._rules, profile_id)
         else:
-            component = self._both(profile_id, other_id)
             edges = planned_unmerge(component, self._rules, profile_id, other_id)
         return self._apply(edges, profile_id, source)
 
     def not_match(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
         """Say that two profiles are of two persons, now and later; return that of the first."""
         self._check_source(source)
-        component = self._both(profile_id, other_id)
+        component = self._component_to_part(profile_id, other_id)
         return self._apply(planned_not_match(component, profile_id, other_id), profile_id, source)
 
     # --- what the golden record shows ---------------------------------------------------------
@@ -366,17 +372,19 @@ class Persons:
     def _group(self, profile_id: str) -> PersonGroup:
         return self._component(profile_id).person(profile_id, self._rules)
 
-    def _sound_component(self, *profile_ids: str) -> Component:
+    def _component_to_unite(self, *profile_ids: str) -> Component:
+        _check_different(profile_ids)
         component = self._component(*profile_ids)
         if component.is_too_large:
             size, most = len(component.identities) + 1, limits.COMPONENT_PROFILES_MAX
             raise LimitExceeded("what hangs together with the profile", size, most, "profiles")
         return component
 
-    def _both(self, profile_id: str, other_id: str) -> Component:
-        if profile_id == other_id:
-            raise InvalidInput(f"profile {profile_id!r} is one profile; name two")
-        return self._sound_component(profile_id, other_id)
+    def _component_to_part(self, *profile_ids: str) -> Component:
+        """Return what hangs together; the matches alone if that is too much."""
+        _check_different(profile_ids)
+        component = self._component(*profile_ids)
+        return self._exploration().matched(profile_ids) if component.is_too_large else component
 
     def _apply(self, edges: Iterable[Edge], profile_id: str, source: str) -> Person:
         for changed_id, fields in edits(edges).items():
@@ -387,6 +395,13 @@ class Persons:
         return [(profile_id, self._documents.get(profile_id).cells) for profile_id in profile_ids]
 
     def _person(self, group: PersonGroup) -> Person:
+        self.counters["persons_read"] += 1
+        self.counters["persons_capped"] += any(link.is_capped for link in group.dropped)
         version = person_version(self._documents, group.profiles)
         record = resolve_all(group.id, version, self._cells(group.profiles), self._schema)
         return Person(group.id, group.profiles, record, group.dropped)
+
+
+def _check_different(profile_ids: Sequence[str]) -> None:
+    if len(set(profile_ids)) < len(profile_ids):
+        raise InvalidInput(f"profile {profile_ids[0]!r} is one profile; name two")

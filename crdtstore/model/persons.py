@@ -30,6 +30,8 @@ from crdtstore.identity_rules import MATCH, IdentityRules, type_of
 from crdtstore.model.identity import ProfileIdentity
 
 _DAY_MS = 24 * 3600 * 1000
+_BLOCKED = "blocked"
+_NOT_MATCH = "not_match"
 
 
 class DroppedLink(NamedTuple):
@@ -42,6 +44,11 @@ class DroppedLink(NamedTuple):
     profile_id: str
     other_id: str
     reason: str
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether a limit or a cap is the reason, not a rule or a steward that means this link."""
+        return self.reason not in (_BLOCKED, _NOT_MATCH)
 
 
 class PersonGroup(NamedTuple):
@@ -113,7 +120,7 @@ class _Linking:
                 if text not in blocked:
                     blocked[text] = rules.is_blocked(text)
                 if blocked[text]:
-                    self._dropped.append(DroppedLink(text, profile_id, "", "blocked"))
+                    self._dropped.append(DroppedLink(text, profile_id, "", _BLOCKED))
                 elif text in overloaded:
                     reason = f"held by more than {limits.IDENTIFIER_PROFILES_MAX:,} profiles"
                     self._dropped.append(DroppedLink(text, profile_id, "", reason))
@@ -168,7 +175,7 @@ class _Linking:
         if not (
             one.not_match.isdisjoint(other.members) and other.not_match.isdisjoint(one.members)
         ):
-            return "not_match"
+            return _NOT_MATCH
         profiles = len(one.members) + len(other.members)
         if profiles > rules.profiles_max:
             return f"a person has at most {rules.profiles_max:,} profiles"

@@ -66,9 +66,13 @@ def test_the_machine_and_the_versions_are_recorded(result: dict[str, Any]) -> No
 
 def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     parts = result["parts"]
-    assert set(parts) == {"apply", "stream", "persons", "growth", "fleet"}
+    assert set(parts) == {"apply", "stream", "persons", "identifiers", "growth", "fleet"}
     assert parts["apply"]["store"]["edits_per_s"] > 0
     assert all(row["read_ms"] > 0 and row["find_ms"] > 0 for row in parts["persons"].values())
+    (loaded,) = parts["identifiers"].values()
+    assert loaded["identifiers_per_s"] > 0
+    assert 0 < loaded["anonymous_mib_before"] <= loaded["anonymous_mib_peak"]
+    assert min(loaded[name] for name in ("find_us", "read_us", "merge_us", "part_us")) > 0
     (growth,) = parts["growth"].values()
     assert growth["differing"] == 0
     assert growth["cold_sync_per_s"] > 0

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,21 @@ def test_a_person_is_exported_and_erased(run: Run) -> None:
         code, output, errors = run(*words)
         assert (code, output) == (1, ""), words
         assert errors.startswith("crdtstore: ")
+
+
+def test_what_limits_dropped_is_shown_and_counted(run: Run) -> None:
+    for number in range(30):
+        words = ["--source", "crm", "--add", f"identifiers=user_id:{100 + number}"]
+        assert run("put", f"c{number}", *words)[0] == 0
+        assert run("put", f"c{number}", "--source", "crm", "--add", "identifiers=card:1")[0] == 0
+    lines = run("person", "show", "c0")[1].splitlines()
+    told = [line for line in lines if line.startswith("dropped: card:1 of c")]
+    assert len(told) == 20
+    assert all(line.endswith("a person has at most 1 values of user_id") for line in told)
+    assert "and 9 more dropped: --json shows them" in lines
+    metrics = urllib.request.urlopen(f"{os.environ['CRDTSTORE_URL']}/metrics").read().decode()
+    assert "crdtstore_persons_capped_total 1.0" in metrics
+    run("person", "show", "a1")
+    metrics = urllib.request.urlopen(f"{os.environ['CRDTSTORE_URL']}/metrics").read().decode()
+    assert "crdtstore_persons_read_total 2.0" in metrics
+    assert "crdtstore_persons_capped_total 1.0" in metrics

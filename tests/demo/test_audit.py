@@ -59,7 +59,7 @@ VALUES = {("name", "crm"): "Ann", ("name", "cdp"): "Anne", ("phone", "crm"): "3"
 
 def candidates_of(values: dict[tuple[str, str], str]) -> list[dict[str, Any]]:
     return [
-        {"field": field, "source": source, "kind": "register", "value": value}
+        {"profile": "ann", "field": field, "source": source, "kind": "register", "value": value}
         for (field, source), value in values.items()
     ]
 
@@ -85,6 +85,7 @@ def test_nothing_is_wrong_where_nothing_is_lost():
     assert found.problems == []
     assert (found.profiles, found.values, found.counted) == (1, 3, 8)
     assert (found.counters, found.sets, found.consents) == (1, 1, 1)
+    assert found.persons == [("ann",)]
 
 
 def test_either_side_of_a_cut_may_win_a_value_but_no_older_one():

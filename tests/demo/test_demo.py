@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from crdtstore.demo import limits
+from crdtstore.demo.golden import linked_pairs
+from crdtstore.demo.records import first_persons, number_of, read_side
 
 RECORDS = 200
 CONTESTED = 100
@@ -100,7 +102,8 @@ def test_the_replicas_converge(report: dict[str, Any]):
 
 def test_everything_acknowledged_is_counted(report: dict[str, Any]):
     rounds = limits.DEMO_CUT_ROUNDS
-    assert report["persons"] == report["audit"]["profiles"] == RECORDS
+    assert report["persons"] == RECORDS
+    assert report["audit"]["profiles"] == 2 * RECORDS
     assert report["writes_acknowledged"] == {
         "eu": RECORDS + 2 * rounds * CONTESTED,
         "us": RECORDS,
@@ -108,16 +111,42 @@ def test_everything_acknowledged_is_counted(report: dict[str, Any]):
     }
     logins = sum(number % 7 + 1 for number in range(RECORDS)) + 3 * rounds * CONTESTED
     assert report["counters_expected"] == report["audit"]["counted"] == logins
-    assert report["audit"]["sets"] == report["audit"]["consents"] == RECORDS
+    sides = [first_persons(read_side(side), RECORDS) for side in "ab"]
+    identified = sum(bool(record.identifiers) for side in sides for record in side)
+    assert report["audit"]["sets"] == RECORDS + identified
+    assert report["audit"]["consents"] == RECORDS
     assert report["audit"]["values"] > 4_000
     assert report["audit"]["problems"] == []
+
+
+def test_both_systems_profiles_are_found_to_be_one_person(report: dict[str, Any]):
+    sides = [first_persons(read_side(side), RECORDS) for side in "ab"]
+    linked = linked_pairs(*sides)
+    assert 0.8 * RECORDS < report["linked"] == len(linked) < RECORDS
+    assert report["linked_wrongly"] == 0
+    assert sum(len(profiles) for profiles in report["audit"]["persons"]) == 2 * RECORDS
+
+
+def test_a_steward_merges_and_parts_and_a_person_is_forgotten(report: dict[str, Any]):
+    steward = report["steward"]
+    system, number = steward["merged"][0].split("-")
+    assert system == "crm"
+    assert steward["merged"][1] == f"cdp-{number}"
+    assert steward["restored"] is True
+    assert len(steward["erased"]) == 2
+    assert 0 < steward["merge_s"] < 5
+    merged = report["golden_records"][0]
+    assert merged["profiles"] == sorted(steward["merged"])
+    fields = {explained["field"]: explained for explained in merged["fields"]}
+    assert {one["profile"] for one in fields["surname"]["candidates"]} == set(steward["merged"])
 
 
 def test_the_golden_record_of_the_cut_is_explained(report: dict[str, Any]):
     record = report["golden_records"][-1]
     fields = {explained["field"]: explained for explained in record["fields"]}
-    number = int(record["profile_id"].removeprefix("person-"))
+    number = number_of(record["profile_id"])
     assert fields["tags"]["value"] == ["lead", "newsletter", "vip"]
+    assert record["profiles"] == [f"cdp-{number}", f"crm-{number}"]
     assert fields["logins"]["value"] == number % 7 + 1 + 3 * limits.DEMO_CUT_ROUNDS
     assert fields["marketing"]["value"] is False
     emails = {one["replica"]: one for one in fields["email"]["candidates"]}
@@ -127,7 +156,7 @@ def test_the_golden_record_of_the_cut_is_explained(report: dict[str, Any]):
 
 
 def test_a_real_conflict_of_the_data_set_is_explained(report: dict[str, Any]):
-    fields = report["golden_records"][0]["fields"]
+    fields = report["golden_records"][1]["fields"]
     assert any(
         {one["source"] for one in explained["candidates"]} == {"crm", "cdp"}
         and len({one["value"] for one in explained["candidates"]}) == 2
@@ -137,9 +166,9 @@ def test_a_real_conflict_of_the_data_set_is_explained(report: dict[str, Any]):
 
 
 def test_the_story_is_told_and_honest(finished: "subprocess.CompletedProcess[str]"):
-    for number in range(1, 7):
+    for number in range(1, 8):
         assert f"\n{number}. " in finished.stderr
-    assert "person number serves as profile id" in finished.stderr
+    assert "the person's number in the ids is for counting alone" in finished.stderr
     assert "cut off" in finished.stderr
     assert "Traceback" not in finished.stderr
 
@@ -188,10 +217,10 @@ def test_the_commands_work_as_printed_and_control_c_ends_it(
         done = subprocess.run(line, shell=True, capture_output=True, timeout=20, check=True)
         answers.append([json.loads(one) for one in done.stdout.splitlines()])
     profile, explained, patched = (answer[0] for answer in answers[:3])
-    assert profile["id"] == report["golden_records"][-1]["profile_id"]
+    assert report["golden_records"][-1]["profile_id"] in profile["profiles"]
     assert {candidate["field"] for candidate in explained["candidates"]} == {"email"}
     assert patched["changed"] == ["email"]
-    assert answers[3][0]["id"] == profile["id"]
+    assert answers[3][0]["id"] == report["golden_records"][-1]["profile_id"]
     assert len(answers[4]) == 3
     assert {len(answer[0]["digest"]) for answer in answers[5:]} == {32}
     os.killpg(demo.pid, signal.SIGINT)

@@ -15,6 +15,7 @@ from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
 from crdtstore.engine import conflict_errors
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
+from crdtstore.linkage import LinkageRules
 from crdtstore.policy import POLICY_OPTIONS
 from crdtstore.query import bounds as query_bounds
 from crdtstore.query import refusals
@@ -92,6 +93,9 @@ def test_environment_variables_that_are_named_exist() -> None:
 def test_toml_examples_are_read(block: documents.Block, tmp_path: Path) -> None:
     if "[fields." in block.text:
         assert Schema.from_toml(block.text).fields
+        return
+    if "[compare]" in block.text:
+        assert LinkageRules.from_toml(block.text).compare
         return
     if "[identity]" in block.text:
         assert Schema.from_toml(block.text) != Schema()

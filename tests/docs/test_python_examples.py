@@ -15,7 +15,8 @@ from tests.docs.documents import ROOT, Block
 EXAMPLES = documents.blocks("python")
 TESTING = "docs/testing.md"
 PUBLIC_MODULES = (
-    "crdtstore", "crdtstore.errors", "crdtstore.schema", "crdtstore.server", "crdtstore.testing",
+    "crdtstore", "crdtstore.errors", "crdtstore.linkage", "crdtstore.schema", "crdtstore.server",
+    "crdtstore.testing",
 )  # fmt: skip
 
 

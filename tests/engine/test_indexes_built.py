@@ -154,7 +154,7 @@ def test_a_backup_brings_its_indexes_along(tmp_path: Path, caplog: Any) -> None:
     store = filled(LoggedStorage.open(tmp_path / "data"))
     write_store_backup(store, tmp_path / "eu.backup")
     store.close()
-    restore_backup(tmp_path / "eu.backup", tmp_path / "restored")
+    restore_backup(tmp_path / "eu.backup", tmp_path / "restored", alone=True)
     caplog.set_level("INFO", "crdtstore.index")
     with open_store(LoggedStorage.open(tmp_path / "restored"), schema=SCHEMA) as restored:
         check_keys(restored)

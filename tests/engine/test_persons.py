@@ -107,6 +107,30 @@ def test_what_hangs_together_too_widely_is_left_apart_and_told(
             store.persons.merge("p0", "p1")
 
 
+def test_matches_that_made_too_much_hang_together_can_be_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two regions may each make a match, and both together pass the bound."""
+    with open_store() as store:
+        for number in range(6):
+            store.write(f"p{number}", {"name": "Ann"}, source="crm")
+        for number in range(5):
+            store.persons.merge(f"p{number}", f"p{number + 1}")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 4)
+        assert store.persons.read("p0").profiles == ("p0",)
+        with pytest.raises(LimitExceeded, match="hangs together"):
+            store.persons.merge("p0", "p5")
+        assert store.persons.unmerge("p1", "p2").profiles == ("p0", "p1")
+        assert store.persons.read("p5").profiles == ("p2", "p3", "p4", "p5")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 3)
+        assert store.persons.unmerge("p3").profiles == ("p3",)
+        assert store.persons.read("p5").profiles == ("p4", "p5")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 1)
+        assert store.persons.not_match("p4", "p5").profiles == ("p4",)
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 4)
+        assert store.persons.read("p5").profiles == ("p5",)
+
+
 def test_a_store_without_room_for_its_index_says_so() -> None:
     storage = family().storage
     assert isinstance(storage, MemoryStorage)
@@ -222,6 +246,27 @@ def test_a_merge_against_the_rules_is_refused_and_changes_nothing() -> None:
         assert store.digest() == digest
     with family(schema=Schema(sources=("crm", "cdp"))) as store, pytest.raises(UnknownSource):
         store.persons.merge("a1", "b1")
+
+
+def test_a_merge_that_would_part_others_is_refused() -> None:
+    """A match that comes first, by the ids, would take the room of one that is there already."""
+    with open_store(schema=Schema(identity=IdentityRules(profiles_max=3))) as store:
+        for name in ("a", "b", "c", "d"):
+            store.write(name, {"name": name}, source="crm")
+        store.persons.merge("c", "d")
+        store.persons.merge("b", "c")
+        with pytest.raises(MergeRefused, match="a person has at most 3 profiles"):
+            store.persons.merge("a", "b")
+        assert store.persons.read("d").profiles == ("b", "c", "d")
+
+
+def test_who_leaves_is_not_joined_by_those_for_whom_there_was_no_room() -> None:
+    with open_store(schema=Schema(identity=IdentityRules(profiles_max=2))) as store:
+        for name in ("a", "b", "c", "d"):
+            store.write(name, {"identifiers": add("email:ann@example.com")}, source="crm")
+        assert store.persons.read("a").profiles == ("a", "b")
+        assert store.persons.unmerge("a").profiles == ("a",)
+        assert store.persons.read("b").profiles == ("b", "c")
 
 
 def test_edges_of_an_erased_profile_lead_nowhere() -> None:

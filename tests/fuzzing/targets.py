@@ -12,8 +12,8 @@ TARGETS: dict[str, Target] = {
     for target in (
         wire.PACKED, wire.FRAME, wire.BODY, wire.DOCUMENTS, wire.MESSAGE, links.LINK,
         stored.RECORDS, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
-        texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.CONFIGURATION,
-        texts.FIELDS, filters.FILTER, http.HTTP, http.CALLER,
+        texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.LINKAGE,
+        texts.CONFIGURATION, texts.FIELDS, filters.FILTER, http.HTTP, http.CALLER,
     )
 }  # fmt: skip
 

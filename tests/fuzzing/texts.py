@@ -24,6 +24,7 @@ from crdtstore.errors import (
     SchemaError,
     VersionMismatch,
 )
+from crdtstore.linkage import LinkageRules
 from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.server.auth import is_loopback
@@ -89,6 +90,27 @@ def schemas() -> list[bytes]:
         b"default = { start = 50, floor = 10, decay_days = 90 }\n",
         b'[fields."address.city"]\n[groups.address]\n'
         b'fields = ["address.city", "street"]\npolicy = "fill_only"\nsources = ["cdp"]\n',
+    ]
+
+
+def run_linkage(data: bytes) -> None:
+    """A text is linkage rules that are the same when read again, or it is refused."""
+    path = _folder() / "linkage.toml"
+    path.write_bytes(data)
+    try:
+        rules = LinkageRules.load(path)
+    except InvalidInput as error:
+        check_length(error, data)
+        return
+    if LinkageRules.load(path) != rules:
+        raise Broken("linkage rules are not the same when they are read again")
+
+
+def linkages() -> list[bytes]:
+    """Linkage rules with every option."""
+    return [
+        b'blocks = [["born"], ["name", "town"]]\nsure = [["name", "born"]]\nscore_min = 0.5\n'
+        b'[compare]\nname = "name"\nborn = "code"\ntown = "exact"\n',
     ]
 
 
@@ -280,6 +302,7 @@ def check_length(error: Exception, data: bytes) -> None:
 
 
 SCHEMA_TEXT = Target("schema", run_schema, schemas, mutated_text)
+LINKAGE = Target("linkage", run_linkage, linkages, mutated_text)
 CONFIGURATION = Target("configuration", run_configuration, configurations, mutated_text)
 FIELDS = Target("fields", run_fields, field_lists, mutated_text)
 WORDS_TARGET = Target("words", run_words, words, mutated_text, input_bytes_max=2_048)

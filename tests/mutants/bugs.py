@@ -203,5 +203,26 @@ BUGS: Final = (
         "had not seen\n        self._clock.observe(frame.timestamp)\n",
         "had not seen\n",
     ),
+    Bug(
+        "links taken as they come",
+        "persons depend on the order in which identifiers arrived",
+        "model/persons.py",
+        "        entries = sorted(\n",
+        "        entries = list(\n",
+    ),
+    Bug(
+        "identifiers left at rest",
+        "the index forgets what a document got when it is brought to rest",
+        "engine/identifiers.py",
+        "    return gone + [(index_key(text, profile_id), True) for text in after - before]\n",
+        "    return gone\n",
+    ),
+    Bug(
+        "a merge that parts others",
+        "a steward's match takes the room of one that was there",
+        "engine/edges.py",
+        "    if not set(after.profiles) >= {*one, *other}:\n",
+        "    if other_id not in after.profiles:\n",
+    ),
 )
 """Every bug. The names are what is shown; none may survive."""

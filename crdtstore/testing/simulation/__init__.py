@@ -14,9 +14,8 @@ one's own: replicas by name, wires to cut and heal, time that passes when told t
 
 from crdtstore.testing.simulation.campaign import Campaign, run_campaign
 from crdtstore.testing.simulation.disk import copy_storage, restored, rolled_back
-from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.faults import FAULTS
-from crdtstore.testing.simulation.history import History
+from crdtstore.testing.simulation.history import Broken, History
 from crdtstore.testing.simulation.network import Network
 from crdtstore.testing.simulation.run import Plan, Report, simulate
 from crdtstore.testing.simulation.topologies import SHAPES, topology

@@ -17,7 +17,7 @@ BIG_SEEDS: Final = 500
 PATHS: Final = (
     "message: FRAMES", "message: SNAPSHOT_END", "message: DOCUMENTS", "message: TRIMMED",
     "no-op writes", "answer: lost", "answer: kept", "feed: cursor expired", "journal trimmed",
-    "causes seen",
+    "causes seen", "merged and taken back", "persons of several profiles",
 )  # fmt: skip
 """What else a big campaign must have met: the three tiers of catching up, and the rest."""
 

@@ -7,18 +7,21 @@ write that must stand is there, or it lost by the rule that is named here; a wri
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
+from crdtstore.engine.persons import STEWARD
 from crdtstore.errors import ProfileErased, ProfileNotFound
+from crdtstore.identity_rules import IGNORED, PIN_PREFIX, RESERVED_PREFIX
 from crdtstore.model.candidates import Candidate
 from crdtstore.schema import Schema
 from crdtstore.store import Store
-from crdtstore.testing.simulation.history import MUST, Entry, History, Slot
+from crdtstore.testing.simulation.history import MUST, Broken, Entry, History, Slot
+from crdtstore.testing.simulation.stewards import pins_of
 from crdtstore.testing.simulation.survivors import Said, group_survivor, survivor_of
 
-
-class Broken(AssertionError):
-    """A promise was broken."""
+PINNED: Final = "pinned: "
+LEFT_OUT: Final = "ignored: "
+"""How the rules begin by which ``explain`` tells of what stewards decided."""
 
 
 def check_profile(store: Store, profile: str, history: History) -> None:
@@ -39,10 +42,12 @@ def check_profile(store: Store, profile: str, history: History) -> None:
     _expect(epoch % 2 == 0, f"{profile} is alive in the erased epoch {epoch}")
     by_field: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in explained:
-        by_field[candidate.field].append(candidate)
+        if not candidate.rule.startswith(PINNED):
+            by_field[candidate.field].append(candidate)
+    pins = check_pins(store, profile, present, explained)
     written: dict[str, list[Entry]] = defaultdict(list)
     for entry in present:
-        if entry.field:
+        if entry.field and not entry.field.startswith(PIN_PREFIX):
             written[entry.field].append(entry)
     machines = {entry.origin: entry.ticket.machine for entry in history.entries}
     for candidate in explained:
@@ -52,6 +57,7 @@ def check_profile(store: Store, profile: str, history: History) -> None:
             f"{profile}.{candidate.field} comes from {candidate.replica}, not {known}",
         )
     registers: dict[str, list[Candidate]] = {}
+    ignored: set[tuple[str, str, Any]] = set()
     for name in by_field.keys() | written.keys():
         kind = store.schema.kind_of(name) or "register"
         where = f"{profile}.{name}"
@@ -59,13 +65,18 @@ def check_profile(store: Store, profile: str, history: History) -> None:
         if kind == "register":
             registers[name] = candidates
             check_register(where, candidates, entries_there)
+        elif name.startswith(RESERVED_PREFIX):
+            standing = check_hidden_set(where, candidates, entries_there, record.get(name))
+            if name == IGNORED:
+                ignored = {history.ignored[element] for element in standing}
         elif kind == "counter":
             check_counter(where, candidates, entries_there, record.get(name))
         elif kind == "set":
             check_set(where, candidates, entries_there, record.get(name))
         else:
             check_consent(where, candidates, entries_there, record.get(name))
-    check_survivors(profile, registers, record, store.schema)
+    check_ignored(profile, registers, ignored)
+    check_survivors(profile, registers, record, store.schema, pins)
 
 
 def _checked_epoch(store: Store, profile: str, entries: Sequence[Entry]) -> int:
@@ -83,7 +94,9 @@ def _checked_epoch(store: Store, profile: str, entries: Sequence[Entry]) -> int:
 # --- registers -----------------------------------------------------------------------------------
 
 
-def check_register(where: str, candidates: Sequence[Candidate], entries: Sequence[Entry]) -> None:
+def check_register(
+    where: str, candidates: Sequence[Candidate | Said], entries: Sequence[Entry]
+) -> None:
     """Of each source the newest write stands, by (timestamp, origin)."""
     found = {candidate.source: candidate for candidate in candidates}
     _expect(len(found) == len(candidates), f"{where} has two candidates of one source")
@@ -111,12 +124,16 @@ def check_register(where: str, candidates: Sequence[Candidate], entries: Sequenc
 
 
 def check_survivors(
-    profile: str, registers: dict[str, list[Candidate]], record: dict[str, Any], schema: Schema
+    profile: str,
+    registers: dict[str, list[Candidate]],
+    record: dict[str, Any],
+    schema: Schema,
+    pins: dict[str, Any],
 ) -> None:
-    """The value that ``read`` gives survives by the stated policy, and ``explain`` says so."""
+    """The value that ``read`` gives is pinned or survives by its policy; ``explain`` says so."""
     said = {
         name: {c.source: Said(c.timestamp, c.origin, c.source, c.value) for c in candidates
-               if c.value is not None}
+               if c.value is not None and not c.rule.startswith(LEFT_OUT)}
         for name, candidates in registers.items()
     }  # fmt: skip
     expected: dict[str, Said] = {}
@@ -133,7 +150,9 @@ def check_survivors(
             expected.update(sources[chosen])
     for name, candidates in registers.items():
         survivor = expected.get(name)
-        value = None if survivor is None else survivor.value
+        if name in pins:
+            survivor = None
+        value = pins.get(name, None if survivor is None else survivor.value)
         _expect(
             record.get(name) == value,
             f"{profile}.{name} reads {record.get(name)!r:.60}; by its policy it is {value!r:.60}",
@@ -143,6 +162,58 @@ def check_survivors(
             surviving == ([] if survivor is None else [survivor.source]),
             f"{profile}.{name}: explain says that {surviving} survive, not {survivor}",
         )
+
+
+# --- what stewards decided -----------------------------------------------------------------------
+
+
+def check_pins(
+    store: Store, profile: str, entries: Sequence[Entry], explained: Sequence[Candidate]
+) -> dict[str, Any]:
+    """The newest pin of each field stands, and is told; return the values that are pinned."""
+    cells = pins_of(store, profile)
+    written: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.field.startswith(PIN_PREFIX):
+            written[entry.field.removeprefix(PIN_PREFIX)].append(entry)
+    for name in cells.keys() | written.keys():
+        said = []
+        if name in cells:
+            timestamp, origin, value = cells[name]
+            said.append(Said(timestamp, origin, STEWARD, value))
+        check_register(f"{profile}.{PIN_PREFIX}{name}", said, written[name])
+    pins = {name: cell[2] for name, cell in cells.items() if cell[2] is not None}
+    told = {c.field: c.value for c in explained if c.rule.startswith(PINNED) and c.survives}
+    _expect(told == pins, f"{profile}: {pins} are pinned, and explain tells of {told}")
+    return pins
+
+
+def check_hidden_set(
+    where: str, candidates: Sequence[Candidate], entries: Sequence[Entry], value: Any
+) -> set[Any]:
+    """A field of stewards is a set that golden records do not show; return what stands in it."""
+    _expect(value is None, f"{where} is shown: {value}")
+    found = {(c.source, c.origin, c.value): c.survives for c in candidates}
+    return {slot[2] for slot in _checked_claims(where, found, entries, "add", "remove")}
+
+
+def check_ignored(
+    profile: str, registers: dict[str, list[Candidate]], ignored: set[tuple[str, str, Any]]
+) -> None:
+    """What a steward left out, and still says the same, is told as left out; nothing else is."""
+    for name, candidates in registers.items():
+        for candidate in candidates:
+            is_left_out = any(
+                (name, candidate.source) == (field, source)
+                and type(candidate.value) is type(value)
+                and candidate.value == value
+                for field, source, value in ignored
+            )
+            _expect(
+                candidate.rule.startswith(LEFT_OUT) == is_left_out,
+                f"{profile}.{name} of {candidate.source} is told as {candidate.rule!r}, and is "
+                f"{'' if is_left_out else 'not '}left out",
+            )
 
 
 # --- counters ------------------------------------------------------------------------------------

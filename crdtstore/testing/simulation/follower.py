@@ -10,7 +10,7 @@ from typing import Any, Final
 from crdtstore.engine.feed import end_cursor
 from crdtstore.errors import CursorExpired, ProfileErased, ProfileNotFound, StorageCorrupt
 from crdtstore.store import Store
-from crdtstore.testing.simulation.expectations import Broken
+from crdtstore.testing.simulation.history import Broken
 
 PAGE_CHANGES: Final = 40
 """Changes that a follower asks for at a time: few, so that it often stops in the middle."""

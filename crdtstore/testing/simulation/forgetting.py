@@ -24,7 +24,7 @@ from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
 from crdtstore.testing.simulation.disk import copy_storage, new_disk, restored, rolled_back
-from crdtstore.testing.simulation.expectations import Broken
+from crdtstore.testing.simulation.history import Broken
 from crdtstore.testing.simulation.network import Network
 from crdtstore.testing.simulation.quiet import no_logs
 

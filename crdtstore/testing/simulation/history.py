@@ -21,6 +21,10 @@ Slot = tuple[str, int, Any]
 """Who claims something, for a removal to name: (source, origin, element or None)."""
 
 
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
 @dataclass(slots=True)
 class Entry:
     """One operation of one write.
@@ -67,11 +71,16 @@ class Entry:
 
 
 class History:
-    """Every write, by profile, in the order of writing."""
+    """Every write, by profile, in the order of writing.
+
+    ``ignored`` tells what an element of the field of candidates left out stands for: the field, the
+    source and the value.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.by_profile: dict[str, list[Entry]] = {}
+        self.ignored: dict[str, tuple[str, str, Any]] = {}
         self._damaged: set[tuple[str, str]] = set()
 
     def add(self, **content: Any) -> Entry:

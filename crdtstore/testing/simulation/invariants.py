@@ -7,8 +7,7 @@ from crdtstore import limits
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt
 from crdtstore.store import Store
 from crdtstore.sync.vector import Vector
-from crdtstore.testing.simulation.expectations import Broken
-from crdtstore.testing.simulation.history import Entry, History
+from crdtstore.testing.simulation.history import Broken, Entry, History
 from crdtstore.testing.simulation.machine import Machine, durable_vector
 from crdtstore.testing.simulation.network import Network
 from crdtstore.testing.simulation.workload import is_covered

@@ -6,7 +6,7 @@ from crdtstore.engine.ledger import ADOPTION_MAGIC, Waypoint, frame_header, read
 from crdtstore.store import Store
 from crdtstore.sync.frame import Frame, decode_body
 from crdtstore.sync.vector import Vector
-from crdtstore.testing.simulation.expectations import Broken
+from crdtstore.testing.simulation.history import Broken
 
 _WHOLE: Final = 1 << 40
 

@@ -14,9 +14,9 @@ from crdtstore.settings import Settings
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
 from crdtstore.testing.simulation.disk import copy_storage, damaged_profiles, new_disk
-from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.faults import BACKUPS_KEPT, FAULTS
 from crdtstore.testing.simulation.follower import Follower
+from crdtstore.testing.simulation.history import Broken
 from crdtstore.testing.simulation.invariants import Invariants
 from crdtstore.testing.simulation.machine import durable_vector
 from crdtstore.testing.simulation.messages import KINDS

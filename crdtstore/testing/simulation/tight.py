@@ -23,6 +23,9 @@ CHOICES: Final[dict[str, tuple[int, ...]]] = {
     "RESTING_LOOK_MS": (200, limits.RESTING_LOOK_MS),
     "HEAL_DOCUMENTS": (1, 3, 500),
     "HEAL_QUEUE_MAX": (3, 10_000),
+    "IDENTIFIER_PROFILES_MAX": (2, 4, 1_000),
+    "COMPONENT_PROFILES_MAX": (6, 5_000),
+    "INDEX_PAGE_KEYS": (1, 3, limits.INDEX_PAGE_KEYS),
 }
 """Limits by name, each with sizes to draw from."""
 

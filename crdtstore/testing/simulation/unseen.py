@@ -14,7 +14,7 @@ from crdtstore.engine.ledger import frame_header
 from crdtstore.store import Store
 from crdtstore.sync.frame import Frame, decode_body
 from crdtstore.sync.vector import Vector
-from crdtstore.testing.simulation.expectations import Broken
+from crdtstore.testing.simulation.history import Broken
 
 _WHOLE: Final = 1 << 40
 _SEPARATOR: Final = "\x1f"

@@ -7,7 +7,9 @@ from crdtstore.model.document import canonical_bytes
 from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT
 from crdtstore.store import Store
 from crdtstore.testing.simulation.disk import new_disk
-from crdtstore.testing.simulation.expectations import Broken, check_profile
+from crdtstore.testing.simulation.expectations import check_profile
+from crdtstore.testing.simulation.history import Broken
+from crdtstore.testing.simulation.identity import check_persons, check_taking_back
 from crdtstore.testing.simulation.journal_order import check_journal_order
 from crdtstore.testing.simulation.machine import COMMIT_MS
 from crdtstore.testing.simulation.unseen import check_conflict_log
@@ -24,15 +26,19 @@ ROUND_TICKS: Final = 150
 
 def pronounce(simulation: "Simulation") -> None:
     """Heal everything, let it settle, and check all that was promised; raises Broken."""
-    simulation.network.say("--- everything is healed")
+    network = simulation.network
+    network.say("--- everything is healed")
     heal(simulation)
     settle(simulation)
     _check_all(simulation)
-    for name in simulation.network.machines:
+    for name in network.machines:
         simulation.crash(name)
-        simulation.network.restart(name)
+        network.restart(name)
     settle(simulation)
     _check_all(simulation)
+    simulation.counts["merged and taken back"] += check_taking_back(
+        network.store(simulation.chance.choice(network.running())), simulation.chance
+    )
 
 
 def heal(simulation: "Simulation") -> None:
@@ -96,9 +102,14 @@ def _are_sound(simulation: "Simulation") -> bool:
     network = simulation.network
     for name in network.running():
         network.store(name).commit(checkpoint=True)
-        if not network.store(name).verify().is_sound:
+        report = network.store(name).verify()
+        if not report.is_sound:
             if name not in simulation.damaged:
-                raise Broken(f"{name} is not sound: {network.store(name).verify()}")
+                raise Broken(f"{name} is not sound: {report}")
+            if report.index_faults and not report.damaged:  # built anew at the next start
+                simulation.crash(name)
+                network.restart(name)
+                simulation.counts["index built anew after damage"] += 1
             return False
     return True
 
@@ -134,12 +145,14 @@ def _check_all(simulation: "Simulation") -> None:
         if check_conflict_log(name, network.store(name)):
             simulation.counts["conflict log: whole"] += 1
         simulation.counts["conflict log: entries"] += len(network.store(name).conflict_log)
-    documents = [_canonical(network.store(name)) for name in network.running()]
+    stores = {name: network.store(name) for name in network.running()}
+    documents = [_canonical(store) for store in stores.values()]
     if any(other != documents[0] for other in documents):
         raise Broken(f"equal digests, other documents:\n{network.describe()}")
     _check_queries(simulation)
-    for name in network.running():
-        store = network.store(name)
+    held = {each: stores[network.running()[0]].documents.get(each) for each in documents[0]}
+    simulation.counts["persons of several profiles"] += check_persons(stores, held)
+    for name, store in stores.items():
         for profile in sorted(documents[0].keys() | history.by_profile.keys()):
             try:
                 check_profile(store, profile, history)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt, VersionMismatch
+from crdtstore.identity_rules import IDENTIFIERS, PIN_PREFIX, IdentityRules
 from crdtstore.model.operations import add, grant, increment, remove, revoke
 from crdtstore.policy import (
     Trust,
@@ -22,9 +23,9 @@ from crdtstore.policy import (
 )
 from crdtstore.schema import Field, Group, Schema
 from crdtstore.store import Store
-from crdtstore.testing.simulation.expectations import Broken
-from crdtstore.testing.simulation.history import Entry, History, Slot
+from crdtstore.testing.simulation.history import Broken, Entry, History, Slot
 from crdtstore.testing.simulation.machine import Ticket
+from crdtstore.testing.simulation.stewards import IDENTIFIERS_DRAWN, Stewards
 
 SCHEMA: Final = Schema(
     fields={
@@ -44,6 +45,7 @@ SCHEMA: Final = Schema(
         "calls": Field(kind="consent"),
     },
     groups={"address": Group(fields=("street", "zip"))},
+    identity=IdentityRules(limit=2, profiles_max=6, identifiers_max=5),
 )
 """The schema of a simulation that is given none: every kind and every policy, and some indexes."""
 
@@ -63,7 +65,8 @@ class Workload:
         self._schema = schema
         self._sources = schema.sources or SOURCES
         self._profiles = [f"p{number:02d}" for number in range(profiles)]
-        self._fields = [*schema.fields, *schema.group_of_field]
+        self._stewards = Stewards(chance, schema, self.history)
+        self._fields = [*schema.fields, *schema.group_of_field, IDENTIFIERS]
         self._by_kind: dict[str, list[str]] = {}
         for name in self._fields:
             self._by_kind.setdefault(schema.kind_of(name) or "register", []).append(name)
@@ -90,6 +93,8 @@ class Workload:
                 chosen = self._choose(store, ticket, profile)
                 if chosen:
                     return chosen
+            if field is None and chance < 0.22 and self._stewards.may_decide:
+                return self._stewards.act(store, ticket, profile, self.profile())
             return self._write(store, ticket, profile, field)
         except ProfileErased:
             if not store.documents.get(profile).is_erased:
@@ -113,6 +118,8 @@ class Workload:
     def _choose(self, store: Store, ticket: Ticket, profile: str) -> str:
         """Settle a conflict of a profile; return "" if there is none."""
         for conflict in store.conflicts.present(profile, limit=1):
+            if conflict.field.startswith(PIN_PREFIX):
+                return ""
             choice = self._chance.choice(["lost", "kept"])
             store.conflicts.choose(conflict.id, choice)
             claims = _claims(store, profile, [conflict.field])[conflict.field]
@@ -177,7 +184,7 @@ class Workload:
             case "set":
                 if claims and chance.random() < 0.4:
                     return "remove", remove(chance.choice([slot[2] for slot in claims]))
-                element = chance.choice(ELEMENTS)
+                element = chance.choice(IDENTIFIERS_DRAWN if name == IDENTIFIERS else ELEMENTS)
                 return (
                     ("add", add(element)) if chance.random() < 0.8 else ("remove", remove(element))
                 )
