@@ -14,7 +14,7 @@ from crdtstore.server.service import service_of
 
 
 async def get_export(request: web.Request) -> web.StreamResponse:
-    """Answer the golden records of all profiles as one file; one at a time."""
+    """Answer the golden records of all profiles as one file; they are written one by one."""
     form = query_of(request, frozenset({"format"})).get("format", "parquet")
     if form not in FORMATS:
         raise InvalidInput(f"format is one of {', '.join(FORMATS)}, not {form[:40]!r}")
@@ -27,17 +27,7 @@ async def get_export(request: web.Request) -> web.StreamResponse:
         )
     accepted(request, (OCTETS,))
     service = service_of(request)
-    if service.is_exporting:
-        raise Problem(
-            503,
-            "busy",
-            "An export is being written",
-            "another request writes an export now, and one at a time is written",
-            headers={"Retry-After": "10"},
-        )
-    service.is_exporting = True
-    try:
-        with await service.replica.queries.export_nameless(form) as file:
-            return await send_file(request, service, file, f"profiles.{form}")
-    finally:
-        service.is_exporting = False
+    async with service.exporting:
+        file = await service.replica.queries.export_nameless(form)
+    with file:
+        return await send_file(request, service, file, f"profiles.{form}")

@@ -43,7 +43,7 @@ def _list_profiles() -> Schema:
             _WHERE,
             query(
                 "order",
-                {"type": "string", "maxLength": limits.FIELD_NAME_BYTES_MAX, "pattern": _ASCII},
+                {"type": "string", "maxLength": limits.FIELD_NAME_BYTES_MAX + 3},
                 "A field, with a - before it for falling order; without it the order is by id.",
             ),
             query(

@@ -71,7 +71,7 @@ class Service:
     streams: set[web.WebSocketResponse] = field(default_factory=set)
     followers: int = 0
     is_backing_up: bool = False
-    is_exporting: bool = False
+    exporting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 SERVICE: Final = web.AppKey("crdtstore_service", Service)
