@@ -232,6 +232,10 @@ COMMIT_INTERVAL_MS_MAX: Final = 10_000
 FULL_RETRY_MS: Final = 1_000
 """A full disk is tried again by an ordinary write after this; erasures try at once."""
 
+SNAPSHOT_FRAMES_BYTES_MIN: Final = 8 * MEBIBYTE
+"""A peer that lacks fewer bytes of frames is sent those, even where all documents are shorter: they
+take it a second at most, and bring the change feed's history along."""
+
 SNAPSHOT_FRESH_PROFILES_MIN: Final = 1_000
 """A fresh replica takes a snapshot from a peer with this many profiles, frames from a smaller one:
 below, both take well under a second, and frames bring the change feed's history along."""

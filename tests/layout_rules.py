@@ -23,6 +23,7 @@ _ENGINE: Final = _GROUND | {
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
     "repairing",
+    "giving",
     "serving",
     "fetching",
     "greeting",
@@ -60,7 +61,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "engine": (_ENGINE - {"engine"}) | {"stream"},
     "store": _ENGINE | {"settings"},
     "repairing": _GROUND | {"engine", "sync"},
-    "serving": _GROUND | {"engine", "repairing", "sync"},
+    "giving": _GROUND | {"engine", "repairing", "sync"},
+    "serving": _GROUND | {"engine", "giving", "repairing", "sync"},
     "greeting": _GROUND | {"engine", "serving", "store", "sync"},
     "fetching": _GROUND | {"serving", "store", "sync"},
     "retiring": _GROUND | {"engine", "serving", "store", "sync"},

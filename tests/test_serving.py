@@ -111,9 +111,9 @@ def test_frames_wait_while_a_snapshot_is_served_and_a_slow_peer_holds_little(mon
     assert type(first[0]) is SnapshotBegin
     assert [chunk.last_id for chunk in first[1:]] == ["bob", "p0", "p1"]
     assert served(link, store) == [], "no credit"
-    assert link.serving_after == "p1"
+    assert link.given is not None
     link.session._credit_bytes = limits.CREDIT_BYTES * 9
     rest = served(link, store)
     kinds = [type(message) for message in rest]
     assert kinds == [SnapshotChunk] * 4 + [SnapshotEnd] + [Frames]
-    assert link.serving_after is None
+    assert link.given is None

@@ -22,7 +22,7 @@ from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
 from crdtstore.model.document import Document
-from crdtstore.model.identity import identifiers_in
+from crdtstore.model.identity import NONE, identifiers_in, may_identify
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads, covers, vector_of
 
@@ -194,7 +194,7 @@ class Committing:
             timestamp=self._clock.latest,
             heads=dict(self._ledger.heads),
         )
-        self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
+        self._pending = sorted(self._documents.dirty, reverse=True)
 
     def _rest_documents(self, commit: Commit, whole: bool) -> None:
         commit.digest, commit.profiles = self.digest, self.profiles
@@ -222,9 +222,8 @@ class Committing:
 
     def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
         """Put documents, and what they change in the index, into a commit."""
-        ordered = sorted(profile_ids, key=str.encode)
-        for profile_id, record, document, digest in self._documents.rest(ordered):
-            identifiers = identifiers_in(document.cells)
+        for profile_id, record, document, digest in self._documents.rest(sorted(profile_ids)):
+            identifiers = identifiers_in(document.cells) if may_identify(record) else NONE
             commit.batch.documents.append((profile_id.encode(), record))
             commit.batch.index += changes_between(
                 profile_id, document.stored_identifiers, identifiers

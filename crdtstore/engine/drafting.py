@@ -4,9 +4,9 @@ Every change is undoable until its commit is durable: a full disk then leaves th
 refused writes had never been made.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
@@ -19,6 +19,7 @@ from crdtstore.model.document import (
     Document,
     UndoLog,
     absorb,
+    begin,
     canonical_bytes,
     check_delta,
     join,
@@ -31,6 +32,9 @@ from crdtstore.sync.vector import Head, Vector
 _FRAME_ENTRIES_BYTES = limits.WRITE_BYTES_MAX
 _FRAME_BODY_BYTES = limits.FRAME_BYTES_MAX - 1 * limits.KIBIBYTE
 _DEPENDENCY_BYTES = 18
+
+Entry: TypeAlias = tuple[str, int, Cells]
+"""A write as frames and chunks have it: profile id, epoch, cells."""
 
 
 @dataclass(slots=True)
@@ -195,20 +199,35 @@ class Drafting:
             raise FrameCorrupt("a chunk is not an array of documents")
         for write in entries:
             check_entry(write, timestamp, None)
-        profile_ids = list(dict.fromkeys(write[0] for write in entries))
+        profile_ids = list(dict.fromkeys([write[0] for write in entries]))
         if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
             raise FrameCorrupt(f"a chunk has {len(profile_ids):,} documents")
         if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
             raise FrameCorrupt("documents came that were not asked for")
         self.seal_frame()
-        self._absorb_all(entries)
+        unknown = self._documents.unknown(profile_ids)
+        self._absorb_all(self._begin_documents(entries, unknown))
         for profile_id in profile_ids:
-            if self._documents.make_whole(profile_id):
+            if profile_id not in unknown and self._documents.make_whole(profile_id):
                 self.draft.healed.append(profile_id)
         self._clock.observe(timestamp)
         self.draft.resting.extend(profile_ids)
         self.counters["snapshot_documents"] += len(profile_ids)
         return profile_ids
+
+    def _begin_documents(self, entries: Iterable[Entry], unknown: set[str]) -> Iterator[Entry]:
+        """Begin the documents that are unknown here; yield the entries that are to be joined."""
+        begun = set[str]()
+        for entry in entries:
+            profile_id, epoch, cells = entry
+            if profile_id not in unknown or profile_id in begun:
+                yield entry
+                continue
+            begun.add(profile_id)
+            document = Document()
+            begin(document, epoch, cells, self.draft.undo)
+            document.size_bytes = 64 * len(cells)
+            self._documents.note_new(profile_id, document)
 
     def check_clock(self, timestamp: int, now_ms: int) -> None:
         """Refuse a timestamp too far ahead of the wall clock; raises ClockSkew."""
@@ -246,7 +265,7 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
+    def _absorb_all(self, writes: Iterable[Entry]) -> None:
         documents = self._documents
         undo = self.draft.undo
         for profile_id, epoch, cells in writes:

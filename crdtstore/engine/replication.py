@@ -18,6 +18,7 @@ from crdtstore.engine.identity import Identity, draw_origin
 from crdtstore.engine.ledger import NO_HEAD, Ledger, adoption_note, snapshot_note
 from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.engine.origins import Origins, without_births
+from crdtstore.engine.quarantine import count_quarantined, quarantine_name
 from crdtstore.engine.removal import Removal
 from crdtstore.engine.resting import entry_digest
 from crdtstore.engine.snapshots import (
@@ -26,7 +27,8 @@ from crdtstore.engine.snapshots import (
     SnapshotProgress,
     read_chunks,
 )
-from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError, StorageCorrupt
+from crdtstore.engine.verification import count_profiles
+from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse, space_tag
 from crdtstore.sync.inbox import Inbox, is_covered
@@ -61,9 +63,10 @@ class Replication:
         self.fence = Fence(drafting)
         self.healing = Healing(storage, documents, drafting, committing)
         self.removal = Removal(storage, drafting, identity.name)
-        self.quarantined = _count_quarantined(storage)
+        self.quarantined = count_quarantined(storage)
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused", "links_refused"), 0)
         self._storage = storage
+        self._documents = documents
         self._ledger = ledger
         self._drafting = drafting
         self._committing = committing
@@ -131,9 +134,9 @@ class Replication:
         return self._ledger.position
 
     @property
-    def profiles_at_rest(self) -> int:
-        """How many living profiles a snapshot would hold."""
-        return self._committing.profiles
+    def profiles(self) -> int:
+        """How many living profiles there are, at rest or not."""
+        return count_profiles(self._documents, self._committing)
 
     def hash_at(self, origin: int, sequence: int) -> bytes | None:
         """Return the hash of a frame, None if the journal no longer has it."""
@@ -146,7 +149,14 @@ class Replication:
         return self._ledger.records_after(position, bytes_max)
 
     def position_before(self, wanted: Vector) -> int | None:
-        """Return from where the journal serves ``wanted``, None if it no longer can."""
+        """Return from where the journal serves ``wanted``.
+
+        None if it no longer can, or if all documents are fewer bytes than the frames.
+        """
+        frames_bytes = self._ledger.bytes_after(wanted)
+        is_long = frames_bytes >= limits.SNAPSHOT_FRAMES_BYTES_MIN
+        if is_long and frames_bytes > self.healing.documents_bytes(self._ledger.journal_bytes):
+            return None
         return self._ledger.position_before(wanted)
 
     # --- frames in ----------------------------------------------------------------------------
@@ -220,7 +230,7 @@ class Replication:
         slot = self.counters["frames_refused"] % limits.QUARANTINE_MAX
         self.counters["frames_refused"] += 1
         self.quarantined = min(self.quarantined + 1, limits.QUARANTINE_MAX)
-        self._drafting.draft.meta[_quarantine_name(slot)] = _pack(
+        self._drafting.draft.meta[quarantine_name(slot)] = _pack(
             [error.code, str(error), raw[: limits.FRAME_BYTES_MAX]]
         )
 
@@ -295,19 +305,16 @@ class Replication:
     def snapshot_begin(self) -> tuple[Heads, SnapshotBegin]:
         """Return what a snapshot that starts now stands for: origins at rest, and all others.
 
-        The former rest in the documents, and the latter as of the last whole checkpoint.
+        What is durable rests in documents, or will when they are read: see ``Healing.dirty_after``.
         """
-        resting = self.resting
-        heads = {
-            origin: head
-            for origin, head in self._committing.mark.heads.items()
-            if head[0] > resting.get(origin, NO_HEAD)[0]
-        }
-        return resting, SnapshotBegin(heads, self.told_names, self._committing.profiles)
+        return self.resting, SnapshotBegin(self.heads, self.told_names, self.profiles)
 
-    def snapshot_chunks(self, after: str) -> tuple[list[SnapshotChunk], bool]:
-        """Return the next chunks of a snapshot, and whether it has ended."""
-        return read_chunks(self._storage, after, self._drafting.latest_timestamp)
+    def snapshot_chunks(self, after: str, until: str | None = None) -> list[SnapshotChunk]:
+        """Return the next chunks of a snapshot, of documents at rest up to an id; none at the end.
+
+        Raises StorageError.
+        """
+        return read_chunks(self._storage, after, until, self._drafting.latest_timestamp)
 
     # --- snapshots in -------------------------------------------------------------------------
 
@@ -369,18 +376,3 @@ class Replication:
     def _set_progress(self, progress: SnapshotProgress | None) -> None:
         self.progress = progress
         self._drafting.draft.meta[SNAPSHOT] = None if progress is None else progress.pack()
-
-
-def _quarantine_name(slot: int) -> str:
-    return f"quarantine/{slot:03d}"
-
-
-def _count_quarantined(storage: Storage) -> int:
-    """Count the refused frames that are kept: damage to one of them stops nothing."""
-    count = 0
-    for slot in range(limits.QUARANTINE_MAX):
-        try:
-            count += storage.meta(_quarantine_name(slot)) is not None
-        except StorageCorrupt:
-            count += 1
-    return count
