@@ -1,9 +1,10 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
 from crdtstore.client import Client, SyncClient
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change
 from crdtstore.engine.persons import Person
-from crdtstore.engine.verification import StoreDigest, VerifyReport
+from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
 from crdtstore.identity_rules import IdentityRules, TypeRules

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from crdtstore.digesting import compute_in_turns
 from crdtstore.engine.commits import Commit
-from crdtstore.engine.verification import StoreDigest
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFull
 from crdtstore.exchange import Exchange
 from crdtstore.storage.contract import MapFull, StorageCopy
@@ -61,6 +62,7 @@ class GroupCommit:
         """
         if self._stopping.is_set():
             raise ReplicaClosed("the replica is closing")
+        await compute_in_turns(self._exchange.store.digests)
         pin: _Pinned = asyncio.get_running_loop().create_future()
         self._pins.append(pin)
         self.work.set()

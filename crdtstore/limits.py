@@ -178,6 +178,9 @@ COMPARE_ROUNDS_MAX: Final = 32
 SCAN_RECORDS: Final = 1_000
 """Documents that one step of a comparison reads and checks: about 4 ms of the event loop."""
 
+DIGEST_DOCUMENTS: Final = 1_000
+"""Dirty documents whose digests are computed at a time: about 5 ms of the event loop."""
+
 SCAN_BYTES: Final = 4 * MEBIBYTE
 """Bytes of documents that one step of a comparison reads: about 6 ms to check them."""
 
@@ -442,9 +445,20 @@ CLIENT_TIMEOUT_S: Final = 70.0
 REPAIR_TIMEOUT_S: Final = 3_600.0
 """The command line waits this long for a repair: it may have to exchange a whole store."""
 
-SWITCH_INTERVAL_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
-for every record: with Python's 5 ms, a write under full load took twice as long."""
+again and again: with Python's 5 ms, a write under full load took several times as long."""
+
+COLLECT_AFTER_OBJECTS: Final = 20_000
+"""A server looks for garbage in cycles after so many new objects: with Python's 700, a message of
+writes or a chunk of a snapshot was looked through several times before it was done with."""
+
+COLLECT_MIDDLE_AFTER: Final = 50
+"""It looks through those that are left after so many such looks: a million objects or more."""
+
+COLLECT_OLD_AFTER: Final = 10
+"""It looks through all after so many of those, as Python does; what was there at the start of
+serving is left out for good."""
 
 LOOP_DELAY_SAMPLE_S: Final = 0.05
 """How often the delay of the event loop is sampled: a pause that is longer is never missed."""

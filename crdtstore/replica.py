@@ -19,8 +19,10 @@ import aiohttp
 
 from crdtstore import limits
 from crdtstore.backups import Backups
+from crdtstore.digesting import ReplicaDigests, verified
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change, end_cursor
-from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
+from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import (
     ConfigurationError,
@@ -103,8 +105,7 @@ class Replica:
         """Open a replica on a data directory, made if absent, to be entered with ``async with``.
 
         ``peers`` are addresses of other replicas; one end of each link needs to know the other's.
-        ``link_secret`` is presented to them. Raises StorageError, InvalidName or
-        ConfigurationError.
+        ``link_secret`` is presented to them. Raises StorageError, InvalidName, ConfigurationError.
         """
         if isinstance(peers, str):
             raise ConfigurationError("peers is a list of addresses, not one text")
@@ -175,6 +176,11 @@ class Replica:
         """The write streams of clients, for who serves them."""
         self._check_open()
         return self._streams
+
+    @property
+    def digests(self) -> ReplicaDigests:
+        """The digest, computed between other work: ``await replica.digests.current()``."""
+        return ReplicaDigests(self._store.digests)
 
     @property
     def loop_delay(self) -> LoopDelay:
@@ -300,14 +306,8 @@ class Replica:
         )
 
     async def verify(self) -> VerifyReport:
-        """Read every record at rest and check it; reports what is damaged.
-
-        It reads page by page, so that the replica goes on working meanwhile.
-        """
-        verification = Verification(self._store.storage, self._store.commits)
-        while not verification.step():
-            await asyncio.sleep(0)
-        return verification.report()
+        """Read every record at rest, page by page, and check it; reports what is damaged."""
+        return await verified(self._store)
 
     async def repair(self, peer: str) -> RepairReport:
         """Compare all documents with a peer's, and heal those that differ, on both sides.

@@ -20,6 +20,7 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.commits import Commit, Committing, persist_growing
 from crdtstore.engine.cursors import Cursors
+from crdtstore.engine.digests import Digests, StoreDigest, count_profiles
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.feed import Change, end_cursor, read_changes
@@ -32,13 +33,7 @@ from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.engine.stream_sessions import StreamSessions
-from crdtstore.engine.verification import (
-    StoreDigest,
-    Verification,
-    VerifyReport,
-    count_profiles,
-    digest_store,
-)
+from crdtstore.engine.verification import Verification, VerifyReport
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing, check_version
 from crdtstore.errors import (
@@ -121,6 +116,8 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
+        replication = self.replication
+        self.digests = Digests(self.documents, self.commits, self.ledger, lambda: replication.names)
         self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
@@ -347,7 +344,7 @@ class Store:
 
     def digest(self) -> StoreDigest:
         """Return number of profiles, digest and vector: equal on converged replicas."""
-        return digest_store(self.documents, self.commits, self.ledger, self.replication.names)
+        return self.digests.whole()
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""

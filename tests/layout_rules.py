@@ -28,6 +28,7 @@ _BODY: Final = _HEART | {
     "fetching",
     "greeting",
     "retiring",
+    "digesting",
     "group_commit",
     "backups",
     "stewardship",
@@ -68,7 +69,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "retiring": _GROUND | {"engine", "serving", "store", "sync"},
     "exchange": _GROUND
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
-    "group_commit": _GROUND | {"engine", "exchange", "storage"},
+    "digesting": _GROUND | {"engine", "store"},
+    "group_commit": _GROUND | {"digesting", "engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},

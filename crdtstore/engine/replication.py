@@ -10,6 +10,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.clock import wall_ms_of
 from crdtstore.engine.commits import Committing
+from crdtstore.engine.digests import count_profiles
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.fence import Fence
@@ -27,7 +28,6 @@ from crdtstore.engine.snapshots import (
     SnapshotProgress,
     read_chunks,
 )
-from crdtstore.engine.verification import count_profiles
 from crdtstore.errors import FrameForked, MessageInvalid, ProtocolError
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.frame import decode_body, decode_packed, parse, space_tag

@@ -227,9 +227,10 @@ class LmdbStorage(LmdbReader):
             raise StorageFailed("the storage was closed")
 
     def _write(self, transaction: _Writer, batch: Batch) -> None:
-        for position, value in batch.journal:
-            is_last = transaction.put(key_of(position), value, append=True, db=self._journal)
-            assert is_last, f"journal position {position} does not follow the last one"
+        with transaction.cursor(self._journal) as cursor:
+            records = [(key_of(position), value) for position, value in batch.journal]
+            _, added = cursor.putmulti(records, append=True)
+            assert added == len(records), "journal positions do not follow the last one"
         self._write_documents(transaction, dict(batch.documents))
         for position, value in batch.waypoints:
             waypoint = sealed(waypoint_place(position), value)
