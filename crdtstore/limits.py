@@ -232,6 +232,16 @@ RECONNECT_MAX_S: Final = 15.0
 COMMIT_INTERVAL_MS_MAX: Final = 10_000
 """Longest wait between two commits: writers wait for it."""
 
+QUICK_COMMIT_S: Final = 0.0005
+"""A small commit that took no longer was quick: less than a read over HTTP takes anyway."""
+
+QUICK_COMMITS_MIN: Final = 100
+"""So many quick commits in a row, and the event loop makes the next one itself: a disk that stalls
+every now and then stalls it once in so many."""
+
+LOOP_COMMIT_BYTES_MAX: Final = 4 * KIBIBYTE
+"""Bytes of a commit that the event loop makes itself: a write or a few, one page or two."""
+
 FULL_RETRY_MS: Final = 1_000
 """A full disk is tried again by an ordinary write after this; erasures try at once."""
 

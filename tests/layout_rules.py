@@ -29,6 +29,7 @@ _BODY: Final = _HEART | {
     "greeting",
     "retiring",
     "digesting",
+    "commit_pace",
     "group_commit",
     "backups",
     "stewardship",
@@ -70,7 +71,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "exchange": _GROUND
     | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
     "digesting": _GROUND | {"engine", "store"},
-    "group_commit": _GROUND | {"digesting", "engine", "exchange", "storage"},
+    "commit_pace": _GROUND | {"storage"},
+    "group_commit": _GROUND | {"commit_pace", "digesting", "engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
