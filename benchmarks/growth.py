@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.latencies import percentile
-from benchmarks.ours.servers import Servers, cold_sync, serving
+from benchmarks.load import EDITS_PER_S, streaming
+from benchmarks.ours.servers import LAST, Served, Servers, cold_sync, serving
 from benchmarks.ours.writers import SOURCE
 from benchmarks.processes import Child, children, disk_bytes, module_command, scratch_directory
 from benchmarks.workload import SEED, initial_fields, profile_id, random_edits
@@ -58,12 +59,26 @@ async def _two_replicas(servers: Servers, profiles: int) -> Figures:
     _, new, elapsed_s = await cold_sync(servers, source, "b")
     started = time.monotonic()
     compared = await new.post("/v1/repair", {"peer": "restored"})
+    compare_s = time.monotonic() - started
+    await new.child.terminate()
     return {
         "cold_sync_per_s": profiles / elapsed_s,
-        "compare_s": time.monotonic() - started,
+        "compare_s": compare_s,
         "differing": float(compared["differing"]),
-        "server_mib": source.child.resident_bytes / 2**20,
-        "new_server_mib": new.child.resident_bytes / 2**20,
+        **await _peaks_under_load(servers, source, profiles),
+    }
+
+
+async def _peaks_under_load(servers: Servers, source: Served, profiles: int) -> Figures:
+    """Let edits come in while another new replica takes a snapshot; return the peaks of memory."""
+    async with streaming(source, profiles, EDITS_PER_S) as client:
+        newest = await servers.start("c", [source.url])
+        await newest.sees(LAST, await source.mark(LAST))
+        written = await client.ask("stop")
+    return {
+        "loaded_edits_per_s": float(written["edits_per_s"]),
+        "peak_mib": source.child.peak_bytes / 2**20,
+        "new_peak_mib": newest.child.peak_bytes / 2**20,
     }
 
 

@@ -10,10 +10,12 @@ is the client: it writes until its input ends, then prints how many edits it mad
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import sys
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from benchmarks.latencies import percentile
@@ -38,23 +40,19 @@ def measure(profiles: int, seconds: float) -> dict[str, Figures]:
 
 async def _measure(profiles: int, seconds: float) -> Figures:
     with scratch_directory("load") as directory:
-        async with serving(directory) as servers, children() as started:
+        async with serving(directory) as servers:
             loaded = await servers.start("a")
             await loaded.load(Workload(Size(profiles, 1, 0, 0, 0)).profiles)
             await loaded.child.terminate()
             a = await servers.start("a")
-            given = {"url": a.url, "profiles": profiles, "per_s": EDITS_PER_S}
-            command = module_command("benchmarks.load", json.dumps(given))
-            client = await Child.start("load", command, directory / "load.log")
-            started.append(client)
-            await client.answer("start")
-            until = time.monotonic() + seconds
-            checkpoints = (await a.ask("/v1/status"))["counters"]["checkpoints"]
-            reads, writes, snapshot_s = await asyncio.gather(
-                _read(a, profiles, until), _write(a, until), _snapshot(servers, a, seconds / 3)
-            )
-            status = await a.ask("/v1/status")
-            written = await client.ask("stop")
+            async with streaming(a, profiles, EDITS_PER_S) as client:
+                until = time.monotonic() + seconds
+                checkpoints = (await a.ask("/v1/status"))["counters"]["checkpoints"]
+                reads, writes, snapshot_s = await asyncio.gather(
+                    _read(a, profiles, until), _write(a, until), _snapshot(servers, a, seconds / 3)
+                )
+                status = await a.ask("/v1/status")
+                written = await client.ask("stop")
     return {
         "edits_per_s": written["edits_per_s"],
         "read_p50_ms": percentile(reads, 0.5) * 1000,
@@ -65,6 +63,19 @@ async def _measure(profiles: int, seconds: float) -> Figures:
         "checkpoints": status["counters"]["checkpoints"] - checkpoints,
         "snapshot_s": snapshot_s,
     }
+
+
+@contextlib.asynccontextmanager
+async def streaming(replica: Served, profiles: int, per_s: int) -> AsyncIterator[Child]:
+    """Have a process write edits to a replica until it is asked to stop, or the block ends."""
+    given = {"url": replica.url, "profiles": profiles, "per_s": per_s}
+    command = module_command("benchmarks.load", json.dumps(given))
+    with scratch_directory("stream") as directory:
+        async with children() as started:
+            client = await Child.start("stream", command, directory / "stream.log")
+            started.append(client)
+            await client.answer("start")
+            yield client
 
 
 async def _read(replica: Served, profiles: int, until: float) -> list[float]:
