@@ -24,7 +24,7 @@ from benchmarks.workload import FULL, SMOKE
 RESULTS: Final = ROOT / "benchmarks" / "results"
 RUNS: Final = 3
 _PATIENCE_S: Final = 3_600.0
-_PATIENCE_SMOKE_S: Final = 60.0
+_PATIENCE_SMOKE_S: Final = 120.0
 
 
 def main(arguments: list[str] | None = None) -> int:
