@@ -132,6 +132,11 @@ class Child:
         """The most resident memory that the process had so far."""
         return self._memory_bytes("VmHWM:")
 
+    @property
+    def own_bytes(self) -> int:
+        """The resident memory of the process now, without pages of files."""
+        return self._memory_bytes("RssAnon:")
+
     def _memory_bytes(self, kind: str) -> int:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith(kind):
