@@ -112,7 +112,12 @@ def subscribe(link: LinkState, after: Vector, replication: Replication) -> None:
 
 
 def begin_snapshot(link: LinkState, after: str, replication: Replication) -> None:
-    """Serve a peer all documents after a profile id; frames wait until that is done."""
+    """Serve a peer all documents after a profile id; frames wait until that is done.
+
+    Raises MessageInvalid if it is being served one: each takes a look at all dirty documents.
+    """
+    if link.given is not None:
+        raise MessageInvalid("the peer asks for a snapshot before the last one has ended")
     resting, begin = replication.snapshot_begin()
     link.given = GivenSnapshot(replication, after)
     if resting:
