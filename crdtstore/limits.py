@@ -338,6 +338,10 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 500
 """Documents that one commit carries to rest: about 5 ms, so that a checkpoint delays nobody."""
 
+HURRIED_SLICE_DOCUMENTS: Final = 6_000
+"""Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
+about 60 ms, or a peer that sends a long backlog would fill the memory."""
+
 WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""
 

@@ -6,7 +6,7 @@ dirty at the start of a checkpoint rest, the journal position of that start beco
 a recovery begins.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -205,8 +205,7 @@ class Committing:
         taken = set(commit.draft.resting)
         self._rest(commit, taken)
         if goes_on and self._next_mark is not None:
-            size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
-            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
+            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else _slice_of(self._documents.dirty)
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
             while size > 0 and self._pending and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
                 part = self._pending[-min(size, limits.CHECKPOINT_SLICE_DOCUMENTS) :]
@@ -283,6 +282,17 @@ class Committing:
             )
         self._retention.commit_failed()
         self.owes_checkpoint = self._is_floor_above_mark()
+
+
+def _slice_of(dirty: Sized) -> int:
+    """Return how many documents a commit of ordinary size brings to rest.
+
+    Those of which more are dirty than a checkpoint waits for come in faster than they rest.
+    """
+    size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(dirty) // 32)
+    if len(dirty) > limits.CHECKPOINT_DOCUMENTS * 5 // 4:
+        size = max(size, limits.HURRIED_SLICE_DOCUMENTS)
+    return size
 
 
 def _trim(batch: Batch, trim: Waypoint) -> None:
