@@ -72,7 +72,7 @@ class GivenSnapshot:
         if self._durability is not None and self._durability.is_reached:
             self._rests_until, self._durability = self._coming_until, None
         if self._durability is None and self._rests_until is not None:
-            part = self._dirty[: limits.CHECKPOINT_SLICE_DOCUMENTS]
+            part = self._dirty[: limits.SNAPSHOT_SLICE_DOCUMENTS]
             del self._dirty[: len(part)]
             self._replication.healing.rest(part)
             self._coming_until = part[-1] if self._dirty else None

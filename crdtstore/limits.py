@@ -209,6 +209,10 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
+SNAPSHOT_SLICE_DOCUMENTS: Final = 2_000
+"""Dirty documents that are brought to rest at a time for a snapshot: about 20 ms, and a commit each
+in whose rhythm they are sent."""
+
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
 

@@ -41,7 +41,7 @@ def take_all(store, given):
 
 
 def test_documents_that_are_dirty_are_brought_to_rest_slice_by_slice(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 4)
+    monkeypatch.setattr(limits, "SNAPSHOT_SLICE_DOCUMENTS", 4)
     store = filled(10)
     assert len(store.documents.dirty) == 10
     ids, commits = take_all(store, GivenSnapshot(store.replication, ""))
@@ -51,7 +51,7 @@ def test_documents_that_are_dirty_are_brought_to_rest_slice_by_slice(monkeypatch
 
 
 def test_those_at_rest_between_them_come_in_their_place(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 2)
+    monkeypatch.setattr(limits, "SNAPSHOT_SLICE_DOCUMENTS", 2)
     monkeypatch.setattr(limits, "CHUNK_DOCUMENTS_MAX", 3)
     store = filled(20, rest_every=19)
     for number in (3, 4, 11, 17):
