@@ -1,8 +1,9 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
 from crdtstore.client import Client, SyncClient
+from crdtstore.engine.conflicts import Conflict, WriteStamp
 from crdtstore.engine.digests import StoreDigest
-from crdtstore.engine.feed import Change
+from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
@@ -32,6 +33,7 @@ __all__ = [
     "Candidate",
     "Change",
     "Client",
+    "Conflict",
     "CrdtstoreError",
     "Field",
     "Group",
@@ -47,10 +49,12 @@ __all__ = [
     "Store",
     "StoreDigest",
     "SyncClient",
+    "TouchedPerson",
     "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
+    "WriteStamp",
     "add",
     "decrement",
     "edit_set",

@@ -231,7 +231,8 @@ def test_a_checkpoint_hurries_when_documents_come_in_faster_than_they_rest(monke
         persist(store, commit)
         rested.append(len(commit.rested))
         assert len(store.documents.dirty) < 80
-    assert rested[:2] == [0, 2] and max(rested) == 30
+    assert rested[:2] == [0, 2]
+    assert max(rested) == 30
 
 
 def test_a_checkpoint_comes_in_slices_in_key_order(monkeypatch):
