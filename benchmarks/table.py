@@ -45,11 +45,11 @@ def print_parts(parts: dict[str, dict[str, dict[str, float]]], titles: dict[str,
     console = Console(width=160)
     for name, rows in parts.items():
         shown = Table("", title=titles[name])
-        columns = list(next(iter(rows.values()), {}))
-        for column in columns:
-            shown.add_column(column.replace("_", " "), justify="right")
-        for case, figures in rows.items():
-            shown.add_row(case, *(number(figures[column]) for column in columns))
+        for case in rows:
+            shown.add_column(case, justify="right")
+        for figure in next(iter(rows.values()), {}):
+            cells = [number(row[figure]) for row in rows.values()]
+            shown.add_row(figure.replace("_", " "), *cells)
         console.print(shown)
 
 
