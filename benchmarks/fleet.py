@@ -36,8 +36,8 @@ async def _measure(count: int, work: Workload) -> Figures:
             replicas = [first, *others]
             before = [replica.child.processor_s for replica in replicas]
             started = time.monotonic()
-            writers = [first.writer() for _ in range(BEST.in_flight)]
-            await write_shape(writers, work, work.durable, BEST)
+            async with first.stream_writers(BEST.in_flight) as writers:
+                await write_shape(writers, work, work.durable, BEST)
             await _all_follow(first, others)
             elapsed_s = time.monotonic() - started
             spent = [

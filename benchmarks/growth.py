@@ -6,6 +6,7 @@ is the program that is measured in process; it prints what it found.
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import sys
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.latencies import percentile
-from benchmarks.ours.servers import Servers, cold_sync, serving
+from benchmarks.load import EDITS_PER_S, streaming
+from benchmarks.ours.servers import LAST, Served, Servers, cold_sync, serving
 from benchmarks.ours.writers import SOURCE
 from benchmarks.processes import Child, children, disk_bytes, module_command, scratch_directory
 from benchmarks.workload import SEED, initial_fields, profile_id, random_edits
@@ -30,6 +32,7 @@ _IN_FLIGHT: Final = 4
 _EDITS_PER_PROFILE: Final = 2
 _EDITS_AT_MOST: Final = 50_000
 _READS: Final = 10_000
+_LOOK_S: Final = 0.1
 
 Figures = dict[str, float]
 
@@ -58,13 +61,47 @@ async def _two_replicas(servers: Servers, profiles: int) -> Figures:
     _, new, elapsed_s = await cold_sync(servers, source, "b")
     started = time.monotonic()
     compared = await new.post("/v1/repair", {"peer": "restored"})
+    compare_s = time.monotonic() - started
+    await new.child.terminate()
     return {
         "cold_sync_per_s": profiles / elapsed_s,
-        "compare_s": time.monotonic() - started,
+        "compare_s": compare_s,
         "differing": float(compared["differing"]),
-        "server_mib": source.child.resident_bytes / 2**20,
-        "new_server_mib": new.child.resident_bytes / 2**20,
+        **await _peaks_under_load(servers, source, profiles),
     }
+
+
+async def _peaks_under_load(servers: Servers, source: Served, profiles: int) -> Figures:
+    """Let edits come in while another new replica takes a snapshot; return the peaks of memory.
+
+    Own memory is what the process allocated; the rest of what is resident are pages of the data
+    file, which the system takes back when it needs room.
+    """
+    async with streaming(source, profiles, EDITS_PER_S) as client:
+        newest = await servers.start("c", [source.url])
+        watching = [asyncio.create_task(_watch(each.child)) for each in (source, newest)]
+        await newest.sees(LAST, await source.mark(LAST))
+        written = await client.ask("stop")
+        for task in watching:
+            task.cancel()
+        peaks = await asyncio.gather(*watching)
+    return {
+        "loaded_edits_per_s": float(written["edits_per_s"]),
+        "peak_mib": source.child.peak_bytes / 2**20,
+        "peak_own_mib": peaks[0] / 2**20,
+        "new_peak_mib": newest.child.peak_bytes / 2**20,
+        "new_peak_own_mib": peaks[1] / 2**20,
+    }
+
+
+async def _watch(child: Child) -> int:
+    """Return the most memory of its own that a process was seen with until this is cancelled."""
+    most = 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            most = max(most, child.own_bytes)
+            await asyncio.sleep(_LOOK_S)
+    return most
 
 
 async def grow(profiles: int, directory: Path) -> Figures:

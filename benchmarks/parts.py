@@ -6,7 +6,7 @@ Each part gives a table: a row per case, figures with names that carry their uni
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apply, fleet, growth, identifiers, persons, stream
+from benchmarks import apply, fleet, growth, identifiers, load, persons, stream
 
 Table = dict[str, dict[str, float]]
 
@@ -34,6 +34,12 @@ PARTS = (
         "Write streams: one client process, one server process",
         lambda: stream.measure(10_000, 100_000, 5),
         lambda: stream.measure(500, 2_000, 1),
+    ),
+    Part(
+        "load",
+        f"Latency while {load.EDITS_PER_S:,} edits/s come in and a new replica takes a snapshot",
+        lambda: load.measure(100_000, 45),
+        lambda: load.measure(200, 2),
     ),
     Part(
         "persons",

@@ -11,6 +11,13 @@ _COLOURS: Final = {
     "ours": "#1f6feb", "peer": "#9aa4b1", "reference": "#d9a441", "floor": "#d5dbe3",
 }  # fmt: skip
 
+_LABELS: Final = {
+    "ours": "crdtstore",
+    "peer": "peers, which resolve conflicts",
+    "reference": "references, which do not",
+    "floor": "what the machine could do",
+}
+
 
 def draw(result: Result, path: Path) -> None:
     """Write the picture as SVG, the same bytes for the same results."""
@@ -20,6 +27,7 @@ def draw(result: Result, path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "crdtstore"
     matplotlib.rcParams["font.size"] = 8
     from matplotlib import pyplot
+    from matplotlib.patches import Patch
 
     figure, panels = pyplot.subplots(3, 2, figsize=(9.5, 8.5), layout="constrained")
     for panel, name in zip(panels.flat, _PANELS, strict=True):
@@ -27,8 +35,15 @@ def draw(result: Result, path: Path) -> None:
     machine = result["machine"]
     figure.suptitle(
         f"{result['date']}, {machine['cores']} cores, {machine['file_system']}, "
-        f"fsync {machine['fsync_ms']} ms: medians; whiskers from lowest to highest run",
+        f"fsync {machine['fsync_ms']} ms: medians on a logarithmic scale; whiskers from lowest to "
+        "highest run",
         fontsize=9,
+    )
+    figure.legend(
+        handles=[Patch(color=_COLOURS[kind], label=label) for kind, label in _LABELS.items()],
+        loc="outside lower center",
+        ncols=len(_LABELS),
+        frameon=False,
     )
     figure.savefig(path, format="svg", metadata={"Date": None})
     pyplot.close(figure)

@@ -125,8 +125,21 @@ class Child:
     @property
     def resident_bytes(self) -> int:
         """The resident memory of the process now."""
+        return self._memory_bytes("VmRSS:")
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most resident memory that the process had so far."""
+        return self._memory_bytes("VmHWM:")
+
+    @property
+    def own_bytes(self) -> int:
+        """The resident memory of the process now, without pages of files."""
+        return self._memory_bytes("RssAnon:")
+
+    def _memory_bytes(self, kind: str) -> int:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(kind):
                 return int(line.split()[1]) * 1024
         raise self.failure("has no memory: it ended")
 

@@ -67,7 +67,7 @@ def ratios(measured: dict[str, Any]) -> dict[str, Any]:
             metric = METRIC[metric_name]
             mine = subject["figures"][metric_name]["median"]
             row: dict[str, Any] = {}
-            if best := _best_peer(measured, metric):
+            if best := best_peer(measured, metric_name):
                 row["best_peer"] = best[0]
                 row["to_best_peer"] = _times(mine, best[1], metric)
             for other, theirs in _others(measured, metric, "reference"):
@@ -86,8 +86,9 @@ def _others(measured: dict[str, Any], metric: Metric, kind: str) -> list[tuple[s
     ]
 
 
-def _best_peer(measured: dict[str, Any], metric: Metric) -> tuple[str, float] | None:
+def best_peer(measured: dict[str, Any], metric_name: str) -> tuple[str, float] | None:
     """Return the best peer in a metric. A peer without batches is compared by what it has."""
+    metric = METRIC[metric_name]
     found = _others(measured, metric, "peer")
     if not found and metric.name in ("durable_100", "durable_100_alone", "singles"):
         found = _others(measured, METRIC["durable"], "peer")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from benchmarks.floors import Floors
-from benchmarks.ours.http import ServedReplicas
 from benchmarks.ours.library import Library
+from benchmarks.ours.served import ServedReplicas
 from benchmarks.peers.node_peers import NODE_PEERS
 from benchmarks.peers.postgresql import Postgresql
 from benchmarks.peers.pycrdt_websocket import PycrdtWebsocket

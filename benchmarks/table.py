@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.report import Result
+from benchmarks.report import Result, best_peer
 
 _SHOWN = (
     "durable", "durable_100", "end_to_end", "cold_sync", "latency_p50", "latency_p99",
@@ -45,11 +45,11 @@ def print_parts(parts: dict[str, dict[str, dict[str, float]]], titles: dict[str,
     console = Console(width=160)
     for name, rows in parts.items():
         shown = Table("", title=titles[name])
-        columns = list(next(iter(rows.values()), {}))
-        for column in columns:
-            shown.add_column(column.replace("_", " "), justify="right")
-        for case, figures in rows.items():
-            shown.add_row(case, *(number(figures[column]) for column in columns))
+        for case in rows:
+            shown.add_column(case, justify="right")
+        for figure in next(iter(rows.values()), {}):
+            cells = [number(row[figure]) for row in rows.values()]
+            shown.add_row(figure.replace("_", " "), *cells)
         console.print(shown)
 
 
@@ -69,17 +69,41 @@ def number(value: float) -> str:
 
 
 def markdown_table(result: Result) -> str:
-    """Return the main figures as a table in Markdown."""
-    metrics = [result["metrics"][name] for name in _SHOWN]
+    """Return the main figures as a table in Markdown: ours, the best peer, references, floors."""
+    kinds = {name: subject["kind"] for name, subject in result["subjects"].items()}
+    columns = [name for name, kind in kinds.items() if kind == "ours"]
+    others = [name for name, kind in kinds.items() if kind == "reference"]
+    others += [name for name, kind in kinds.items() if kind == "floor"]
     lines = [
-        "| | " + " | ".join(f"{metric['title']}, {metric['unit']}" for metric in metrics) + " |",
-        "|---" * (len(metrics) + 1) + "|",
+        "| | " + " | ".join([*columns, "best peer", *others]) + " |",
+        "|---" + "|---:" * (len(columns) + 1 + len(others)) + "|",
     ]
-    for name, subject in result["subjects"].items():
-        figures = [subject["figures"].get(metric["name"]) for metric in metrics]
-        cells = ["" if figure is None else number(figure["median"]) for figure in figures]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for metric in map(result["metrics"].get, _SHOWN):
+        cells = [f"{metric['title']}, {metric['unit']}"]
+        cells += [_median(result, name, metric) for name in columns]
+        best = best_peer(result["subjects"], metric["name"])
+        cells.append("" if best is None else f"{number(best[1])} ({best[0]})")
+        cells += [_median(result, name, metric) for name in others]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def markdown_part(title: str, rows: dict[str, dict[str, float]]) -> str:
+    """Return a part as a table in Markdown: a row per figure, a column per case."""
+    figures = list(next(iter(rows.values()), {}))
+    lines = [
+        f"| {title} | " + " | ".join(rows) + " |",
+        "|---" + "|---:" * len(rows) + "|",
+    ]
+    for figure in figures:
+        cells = [number(row[figure]) for row in rows.values()]
+        lines.append(f"| {figure.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _median(result: Result, name: str, metric: dict[str, Any]) -> str:
+    figure = result["subjects"][name]["figures"].get(metric["name"])
+    return "" if figure is None else number(figure["median"])
 
 
 def _cell(figure: dict[str, Any] | None) -> str:

@@ -2,10 +2,11 @@
 
 from crdtstore.client import Client, SyncClient
 from crdtstore.engine.conflicts import Conflict, WriteStamp
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.querying import QueryCount, QueryPage, QueryPlan
-from crdtstore.engine.verification import StoreDigest, VerifyReport
+from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
 from crdtstore.exporting import ExportProgress, export_store

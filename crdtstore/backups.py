@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from crdtstore import limits
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.identity import RESTORED, stored_identity
 from crdtstore.engine.returning import AWAITED
-from crdtstore.engine.verification import StoreDigest
 from crdtstore.errors import StorageError, StorageFailed
 from crdtstore.group_commit import GroupCommit
 from crdtstore.schema import UNREAD

@@ -21,7 +21,7 @@ def hello_of(store: Store, nonce: int) -> Hello:
         nonce=nonce,
         schema=store.schema.digest,
         clock_ms=store.now_ms(),
-        profiles=replication.profiles_at_rest,
+        profiles=replication.profiles,
         heads=replication.heads,
         floor=dict(replication.floor),
         names=replication.told_names,

@@ -1,19 +1,25 @@
-"""Group commit: many writers share one fsync, made in a worker thread while the next fills."""
+"""Group commit: many writers share one fsync, made in a worker thread while the next fills.
+
+Where one writer waits alone and the disk is quick, the event loop makes it itself.
+"""
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 from crdtstore import limits
+from crdtstore.commit_pace import CommitPace
+from crdtstore.digesting import compute_in_turns
 from crdtstore.engine.commits import Commit
-from crdtstore.engine.verification import StoreDigest
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFailed, StorageFull
 from crdtstore.exchange import Exchange
-from crdtstore.storage.contract import MapFull, StorageCopy
+from crdtstore.storage.contract import MapFull, Storage, StorageCopy
 
 _Pinned: TypeAlias = "asyncio.Future[tuple[StoreDigest, StorageCopy]]"
 
@@ -34,6 +40,7 @@ class GroupCommit:
         self._interval_s = interval_s
         self._waiters: list[asyncio.Future[None]] = []
         self._pins: list[_Pinned] = []
+        self._pace = CommitPace()
         self._stopping = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
 
@@ -80,6 +87,7 @@ class GroupCommit:
         """
         if self._stopping.is_set():
             raise ReplicaClosed("the replica is closing")
+        await compute_in_turns(self._exchange.store.digests)
         pin: _Pinned = asyncio.get_running_loop().create_future()
         self._pins.append(pin)
         self.work.set()
@@ -121,7 +129,8 @@ class GroupCommit:
             _answer(waiters, None)
             self._pin(pins, digest)
             return
-        error = await self._persist(commit)
+        is_for_the_loop = self._pace.is_for_the_loop(commit.batch, len(waiters + self._waiters))
+        error = await self._persist(commit, None if is_for_the_loop else self._worker)
         self._exchange.finish_commit(commit, error)
         if error is not None:
             _log.error("a commit failed, and was undone: %s", error)
@@ -169,19 +178,25 @@ class GroupCommit:
             else:
                 pin.set_result((digest, copy))
 
-    async def _persist(self, commit: Commit) -> StorageError | None:
-        """Make a commit durable in the worker thread; return the error that it met."""
+    async def _persist(
+        self, commit: Commit, worker: ThreadPoolExecutor | None
+    ) -> StorageError | None:
+        """Make a commit durable in the worker thread, or in this one; return the error it met."""
         storage = self._exchange.store.storage
         loop = asyncio.get_running_loop()
         while True:
             try:
-                await loop.run_in_executor(self._worker, commit.persist, storage)
+                if worker is None:
+                    elapsed_s = _timed(commit, storage)
+                else:
+                    elapsed_s = await loop.run_in_executor(worker, _timed, commit, storage)
             except MapFull as error:
                 if not storage.grow():
                     return error
             except StorageError as error:
                 return error
             else:
+                self._pace.note(commit.batch, elapsed_s)
                 return None
 
     def fail(self, error: StorageError) -> None:
@@ -213,6 +228,13 @@ class GroupCommit:
     def close(self) -> None:
         """End the worker thread, after ``run`` has ended."""
         self._worker.shutdown()
+
+
+def _timed(commit: Commit, storage: Storage) -> float:
+    """Make a commit durable; return the seconds that it took."""
+    started_s = time.perf_counter()
+    commit.persist(storage)
+    return time.perf_counter() - started_s
 
 
 def _answer(waiters: list[asyncio.Future[None]], error: StorageError | None) -> None:

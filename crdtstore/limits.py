@@ -216,6 +216,9 @@ COMPARE_ROUNDS_MAX: Final = 32
 SCAN_RECORDS: Final = 1_000
 """Documents that one step of a comparison reads and checks: about 4 ms of the event loop."""
 
+DIGEST_DOCUMENTS: Final = 1_000
+"""Dirty documents whose digests are computed at a time: about 5 ms of the event loop."""
+
 SCAN_BYTES: Final = 4 * MEBIBYTE
 """Bytes of documents that one step of a comparison reads: about 6 ms to check them."""
 
@@ -244,6 +247,10 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
+SNAPSHOT_SLICE_DOCUMENTS: Final = 2_000
+"""Dirty documents that are brought to rest at a time for a snapshot: about 20 ms, and a commit each
+in whose rhythm they are sent."""
+
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
 
@@ -267,8 +274,22 @@ RECONNECT_MAX_S: Final = 15.0
 COMMIT_INTERVAL_MS_MAX: Final = 10_000
 """Longest wait between two commits: writers wait for it."""
 
+QUICK_COMMIT_S: Final = 0.0005
+"""A small commit that took no longer was quick: less than a read over HTTP takes anyway."""
+
+QUICK_COMMITS_MIN: Final = 100
+"""So many quick commits in a row, and the event loop makes the next one itself: a disk that stalls
+every now and then stalls it once in so many."""
+
+LOOP_COMMIT_BYTES_MAX: Final = 4 * KIBIBYTE
+"""Bytes of a commit that the event loop makes itself: a write or a few, one page or two."""
+
 FULL_RETRY_MS: Final = 1_000
 """A full disk is tried again by an ordinary write after this; erasures try at once."""
+
+SNAPSHOT_FRAMES_BYTES_MIN: Final = 8 * MEBIBYTE
+"""A peer that lacks fewer bytes of frames is sent those, even where all documents are shorter: they
+take it a second at most, and bring the change feed's history along."""
 
 SNAPSHOT_FRESH_PROFILES_MIN: Final = 1_000
 """A fresh replica takes a snapshot from a peer with this many profiles, frames from a smaller one:
@@ -365,6 +386,10 @@ it: an operator may have acted by then."""
 
 SCRUB_STEP_PAGES: Final = 4_096
 """Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
+
+HURRIED_SLICE_DOCUMENTS: Final = 6_000
+"""Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
+about 60 ms, or a peer that sends a long backlog would fill the memory."""
 
 WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""
@@ -504,9 +529,20 @@ CLIENT_TIMEOUT_S: Final = 70.0
 REPAIR_TIMEOUT_S: Final = 3_600.0
 """The command line waits this long for a repair: it may have to exchange a whole store."""
 
-SWITCH_INTERVAL_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
-for every record: with Python's 5 ms, a write under full load took twice as long."""
+again and again: with Python's 5 ms, a write under full load took several times as long."""
+
+COLLECT_AFTER_OBJECTS: Final = 20_000
+"""A server looks for garbage in cycles after so many new objects: with Python's 700, a message of
+writes or a chunk of a snapshot was looked through several times before it was done with."""
+
+COLLECT_MIDDLE_AFTER: Final = 50
+"""It looks through those that are left after so many such looks: a million objects or more."""
+
+COLLECT_OLD_AFTER: Final = 10
+"""It looks through all after so many of those, as Python does; what was there at the start of
+serving is left out for good."""
 
 LOOP_DELAY_SAMPLE_S: Final = 0.05
 """How often the delay of the event loop is sampled: a pause that is longer is never missed."""

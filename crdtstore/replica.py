@@ -19,8 +19,10 @@ import aiohttp
 
 from crdtstore import limits
 from crdtstore.backups import Backups
+from crdtstore.digesting import ReplicaDigests, verified
+from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change, end_cursor
-from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
+from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import (
     ConfigurationError,
@@ -40,7 +42,7 @@ from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
 from crdtstore.peering import Peer, check_peer_url, keep_linked
-from crdtstore.querying import ReplicaQueries, finished_in_turns
+from crdtstore.querying import ReplicaQueries
 from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
@@ -103,8 +105,7 @@ class Replica:
         """Open a replica on a data directory, made if absent, to be entered with ``async with``.
 
         ``peers`` are addresses of other replicas; one end of each link needs to know the other's.
-        ``link_secret`` is presented to them. Raises StorageError, InvalidName or
-        ConfigurationError.
+        ``link_secret`` is presented to them. Raises StorageError, InvalidName, ConfigurationError.
         """
         if isinstance(peers, str):
             raise ConfigurationError("peers is a list of addresses, not one text")
@@ -170,6 +171,11 @@ class Replica:
         """The write streams of clients, for who serves them."""
         self._check_open()
         return self._streams
+
+    @property
+    def digests(self) -> ReplicaDigests:
+        """The digest, computed between other work: ``await replica.digests.current()``."""
+        return ReplicaDigests(self._store.digests)
 
     @property
     def loop_delay(self) -> LoopDelay:
@@ -311,12 +317,8 @@ class Replica:
         )  # fmt: skip
 
     async def verify(self) -> VerifyReport:
-        """Read every record at rest and check it; reports what is damaged.
-
-        It reads page by page, so that the replica goes on working meanwhile.
-        """
-        verification = Verification(self._store.storage, self._store.commits)
-        return await finished_in_turns(verification.steps())
+        """Read every record at rest, page by page, and check it; reports what is damaged."""
+        return await verified(self._store)
 
     async def repair(self, peer: str) -> RepairReport:
         """Compare all documents with a peer's, and heal those that differ, on both sides.

@@ -4,16 +4,16 @@ The journal is the buffer: a link holds no more than one message and the next ch
 however slow its peer is.
 """
 
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from crdtstore import limits
 from crdtstore.engine.ledger import frame_header
 from crdtstore.engine.replication import Replication
 from crdtstore.errors import MessageInvalid, PeerNotLinked, RepairUnderWay
+from crdtstore.giving import GivenSnapshot
 from crdtstore.repairing import Answering, Durability, Repair
-from crdtstore.sync.messages import SnapshotChunk, SnapshotEnd, Trimmed
+from crdtstore.sync.messages import SnapshotEnd, Trimmed
 from crdtstore.sync.repair_messages import PUSHED, Differences, Documents
 from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import Heads, Vector
@@ -23,9 +23,8 @@ from crdtstore.sync.vector import Heads, Vector
 class LinkState:
     """One link as the exchange knows it.
 
-    ``serving_after`` is the profile id up to which a snapshot was sent, None if none is under way;
-    ``chunks`` are its next ones, read but not sent. ``answering`` serves the peer's repair, and
-    ``repair`` is our own over this link, the last one if it has ended.
+    ``given`` is the snapshot on its way to the peer, None if none is. ``answering`` serves the
+    peer's repair, and ``repair`` is our own over this link, the last one if it has ended.
     ``reason`` says why the link was closed.
     """
 
@@ -33,8 +32,7 @@ class LinkState:
     outbound: bool
     answering: Answering
     repair: Repair | None = None
-    serving_after: str | None = None
-    chunks: deque[SnapshotChunk] = field(default_factory=deque)
+    given: GivenSnapshot | None = None
     reason: str = ""
     reason_code: str = ""
     sent_bytes: int = 0
@@ -48,7 +46,7 @@ class LinkState:
             return "connecting"
         if self.session.state == "closed":
             return "down"
-        return "snapshot" if self.serving_after is not None else "live"
+        return "snapshot" if self.given is not None else "live"
 
     @property
     def has_scan(self) -> bool:
@@ -59,8 +57,9 @@ class LinkState:
 
     @property
     def waits(self) -> list[Durability]:
-        """What repairs wait to be durable before they go on."""
-        return self.answering.waits + ([] if self.repair is None else self.repair.waits)
+        """What a repair or a given snapshot waits to be durable before it goes on."""
+        waits = self.answering.waits + ([] if self.repair is None else self.repair.waits)
+        return waits + ([] if self.given is None else self.given.waits)
 
     def commit_begun(self) -> None:
         """Take note that a commit has begun."""
@@ -85,13 +84,14 @@ class LinkState:
 
     @property
     def needs_commit(self) -> bool:
-        """Whether a repair waits for a commit that has yet to begin."""
+        """Whether something waits for a commit that has yet to begin."""
         return any(durability.needs_commit for durability in self.waits)
 
 
 def subscribe(link: LinkState, after: Vector, replication: Replication) -> None:
     """Serve a peer the frames of some origins after these sequences, from now on.
 
+    If the journal does not go back so far, or a snapshot is shorter, it is told to ask for that.
     Raises MessageInvalid if it wants more origins than there can be.
     """
     session = link.session
@@ -112,10 +112,14 @@ def subscribe(link: LinkState, after: Vector, replication: Replication) -> None:
 
 
 def begin_snapshot(link: LinkState, after: str, replication: Replication) -> None:
-    """Serve a peer all documents after a profile id; frames wait until that is done."""
-    link.serving_after = after
-    link.chunks.clear()
+    """Serve a peer all documents after a profile id; frames wait until that is done.
+
+    Raises MessageInvalid if it is being served one: each takes a look at all dirty documents.
+    """
+    if link.given is not None:
+        raise MessageInvalid("the peer asks for a snapshot before the last one has ended")
     resting, begin = replication.snapshot_begin()
+    link.given = GivenSnapshot(replication, after)
     if resting:
         tell_resting(link, replication, resting)
     link.session.send(begin)
@@ -132,7 +136,9 @@ def has_more_to_read(link: LinkState, replication: Replication) -> bool:
     is_behind = bool(session.subscriptions) and session.position < replication.position
     if link.has_scan:
         return True
-    return session.may_send and (link.serving_after is not None or is_behind)
+    if link.given is not None:
+        return session.may_send and link.given.is_ready
+    return session.may_send and is_behind
 
 
 def fill_link(link: LinkState, replication: Replication) -> None:
@@ -151,8 +157,9 @@ def fill_link(link: LinkState, replication: Replication) -> None:
     for _ in range(limits.JOURNAL_READS_PER_FILL):
         if not session.may_send:
             break
-        if link.serving_after is not None:
-            _send_chunk(link, link.serving_after, replication)
+        if link.given is not None:
+            if not _send_chunk(link, link.given):
+                break
         elif session.subscriptions and session.position < replication.position:
             records = replication.records_after(session.position, limits.MESSAGE_FRAMES_BYTES)
             session.send_frames(_wanted_frames(session, records))
@@ -171,17 +178,15 @@ def _wanted_frames(session: Session, records: list[tuple[int, bytes]]) -> Iterat
             yield raw
 
 
-def _send_chunk(link: LinkState, after: str, replication: Replication) -> None:
-    if not link.chunks:
-        chunks, has_ended = replication.snapshot_chunks(after)
-        if has_ended:
-            link.session.send(SnapshotEnd())
-            link.serving_after = None
-            return
-        link.chunks.extend(chunks)
-    chunk = link.chunks.popleft()
-    link.session.send_chunk(chunk)
-    link.serving_after = chunk.last_id
+def _send_chunk(link: LinkState, given: GivenSnapshot) -> bool:
+    """Send the next chunk of a snapshot, or its end; return False if it has to wait."""
+    chunk = given.next_chunk()
+    if chunk is not None:
+        link.session.send_chunk(chunk)
+    elif given.has_ended:
+        link.session.send(SnapshotEnd())
+        link.given = None
+    return chunk is not None or given.has_ended
 
 
 def receive_repair(

@@ -21,6 +21,7 @@ from crdtstore.engine.commits import Commit, Committing, persist_growing
 from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.conflicts import Conflicts
 from crdtstore.engine.cursors import Cursors
+from crdtstore.engine.digests import Digests, StoreDigest
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.erasures import Erasures
@@ -38,13 +39,7 @@ from crdtstore.engine.retention import Retention
 from crdtstore.engine.returning import Returning
 from crdtstore.engine.room import Room
 from crdtstore.engine.stream_sessions import StreamSessions
-from crdtstore.engine.verification import (
-    StoreDigest,
-    Verification,
-    VerifyReport,
-    count_profiles,
-    digest_store,
-)
+from crdtstore.engine.verification import Verification, VerifyReport
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
 from crdtstore.errors import (
@@ -118,6 +113,9 @@ class Store:
             storage, self.documents, self.ledger, self._drafting, self._clock, self.commits,
             self.retention, self.replication, settings.erasure_grace_ms, now_ms, random_bits,
         )  # fmt: skip
+        self.digests = Digests(
+            self.documents, self.commits, self.ledger, self.replication, self.erasures
+        )
         parts = (storage, self.documents, schema, self.replication, self.erasures)
         self._persons = Persons(self, *parts, has_index)
         self._queries = Queries(storage, self.documents, self.commits, self.erasures, schema)
@@ -334,9 +332,7 @@ class Store:
 
     def digest(self) -> StoreDigest:
         """Return number of profiles, digest and vector: equal on converged replicas."""
-        return digest_store(
-            self.documents, self.commits, self.ledger, self.replication.names, self.erasures.count
-        )
+        return self.digests.whole()
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
@@ -367,7 +363,7 @@ class Store:
     @property
     def profile_count(self) -> int:
         """How many living profiles there are."""
-        return count_profiles(self.documents, self.commits) - self.erasures.count
+        return self.commits.living() - self.erasures.count
 
     @property
     def counters(self) -> dict[str, int]:

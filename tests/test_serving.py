@@ -1,6 +1,9 @@
 """Serving: a link is sent what its peer wants, from where it is, and no more than it may hold."""
 
+import pytest
+
 from crdtstore import limits
+from crdtstore.errors import MessageInvalid
 from crdtstore.repairing import Answering
 from crdtstore.serving import LinkState, begin_snapshot, fill_link, subscribe
 from crdtstore.sync.frame import parse_header, space_tag
@@ -111,9 +114,17 @@ def test_frames_wait_while_a_snapshot_is_served_and_a_slow_peer_holds_little(mon
     assert type(first[0]) is SnapshotBegin
     assert [chunk.last_id for chunk in first[1:]] == ["bob", "p0", "p1"]
     assert served(link, store) == [], "no credit"
-    assert link.serving_after == "p1"
+    assert link.given is not None
     link.session._credit_bytes = limits.CREDIT_BYTES * 9
     rest = served(link, store)
     kinds = [type(message) for message in rest]
     assert kinds == [SnapshotChunk] * 4 + [SnapshotEnd] + [Frames]
-    assert link.serving_after is None
+    assert link.given is None
+
+
+def test_a_peer_is_given_one_snapshot_at_a_time():
+    store, _, _ = two_histories()
+    link = linked()
+    begin_snapshot(link, "", store.replication)
+    with pytest.raises(MessageInvalid, match="before the last one has ended"):
+        begin_snapshot(link, "", store.replication)

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.ours.writers import HttpWriter
+from benchmarks.ours.writers import HttpWriter, StreamWriter
 from benchmarks.processes import Child, ChildFailed, children, free_port, module_command
+from crdtstore import Client
 
 _PATIENCE_S: Final = 600.0
 _LOOK_S: Final = 0.004
@@ -18,8 +19,8 @@ _DIGEST_LOOK_S: Final = 0.1
 LAST: Final = "zz-last"
 """The profile that is written last, to see that all before it has come."""
 
-_LOAD_BATCH: Final = 1_000
 _LOADERS: Final = 4
+_CLIENTS_MAX: Final = 8
 
 
 class Served:
@@ -82,22 +83,23 @@ class Served:
             await asyncio.sleep(_LOOK_S)
         raise ChildFailed(f"{name} was not seen within {_PATIENCE_S:g} s")
 
+    @contextlib.asynccontextmanager
+    async def stream_writers(self, count: int) -> AsyncIterator[list[StreamWriter]]:
+        """Open so many writers, which share a few clients, for the block."""
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(Client(self.url))
+                for _ in range(min(count, _CLIENTS_MAX))
+            ]
+            yield [StreamWriter(clients[number % len(clients)]) for number in range(count)]
+
     async def load(self, profiles: Sequence[tuple[str, dict[str, str]]]) -> float:
-        """Write whole profiles in batches; return the seconds until all were durable."""
-        writer = self.writer()
-        bodies = [
-            writer.body(profiles[start : start + _LOAD_BATCH])
-            for start in range(0, len(profiles), _LOAD_BATCH)
-        ]
-        started = time.monotonic()
-        waiting = iter(bodies)
-
-        async def loader() -> None:
-            for body in waiting:
-                await writer.write(body)
-
-        await asyncio.gather(*(loader() for _ in range(_LOADERS)))
-        return time.monotonic() - started
+        """Write whole profiles from several clients; return the seconds until all were durable."""
+        batches = [profiles[start::_LOADERS] for start in range(_LOADERS)]
+        async with self.stream_writers(_LOADERS) as writers:
+            started = time.monotonic()
+            await asyncio.gather(*map(StreamWriter.write, writers, batches))
+            return time.monotonic() - started
 
 
 class Servers:

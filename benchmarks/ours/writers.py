@@ -1,7 +1,4 @@
-"""The ways to write to crdtstore: in process, and over HTTP.
-
-A further way, such as a streaming client, is a further class here and a line in ``server.py``.
-"""
+"""The ways to write to crdtstore: in process, over a write stream, and over HTTP."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +8,7 @@ import msgpack
 
 from benchmarks.processes import ChildFailed
 from benchmarks.workload import Edit
-from crdtstore import Replica, Write
+from crdtstore import Client, Replica, Write
 
 SOURCE = "crm"
 _MSGPACK = {"Content-Type": "application/msgpack", "Accept": "application/msgpack"}
@@ -36,6 +33,27 @@ class LibraryWriter:
         for result in await self._replica.write_many(prepared):
             if isinstance(result, Exception):
                 raise result
+
+
+class StreamWriter:
+    """Writes over a client's websocket; the edits of a batch are handed to it one by one."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def prepared(self, batch: Sequence[Edit]) -> list[tuple[str, dict[str, str]]]:
+        """Return the edits of a batch as they are handed over."""
+        return [(profile, {field: value}) for profile, field, value in batch]
+
+    async def write(self, prepared: Sequence[tuple[str, dict[str, str]]]) -> None:
+        """Write a batch; a single one by the call that is made for it."""
+        if len(prepared) == 1:
+            profile, fields = prepared[0]
+            await self._client.write(profile, fields, source=SOURCE)
+            return
+        for profile, fields in prepared:
+            await self._client.submit(profile, fields, source=SOURCE)
+        await self._client.flush()
 
 
 class HttpWriter:

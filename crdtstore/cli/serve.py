@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -64,6 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = serve_configuration(vars(arguments), os.environ)
     configure_logging(configuration.log_format, configuration.log_level)
     sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
+    gc.set_threshold(
+        limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
+    )
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         return runner.run(serve(configuration))
 
@@ -103,6 +107,7 @@ async def serve(configuration: ServeConfiguration) -> int:
             link_secret=configuration.link_secret,
             settings=configuration.settings,
         ) as replica:
+            gc.freeze()  # what was read in stays: no later look for garbage goes through it
             app = application(
                 replica, token=configuration.token, link_secret=configuration.link_secret
             )

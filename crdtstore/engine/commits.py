@@ -6,7 +6,7 @@ dirty at the start of a checkpoint rest, the journal position of that start beco
 a recovery begins.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +24,7 @@ from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
 from crdtstore.model.document import Document
-from crdtstore.model.identity import identifiers_in
+from crdtstore.model.identity import NONE, identifiers_in, may_identify
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads, covers, vector_of
 
@@ -210,15 +210,14 @@ class Committing:
             heads=dict(self._ledger.heads),
         )
         self._next_causes = self._drafting.causes.pack()
-        self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
+        self._pending = sorted(self._documents.dirty, reverse=True)
 
     def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool) -> None:
         commit.digest, commit.profiles = self.digest, self.profiles
         taken = set(commit.draft.resting)
         self._rest(commit, taken)
         if goes_on and self._next_mark is not None:
-            size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
-            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
+            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else _slice_of(self._documents.dirty)
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
             while size > 0 and self._pending and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
                 part = self._pending[-min(size, limits.CHECKPOINT_SLICE_DOCUMENTS) :]
@@ -243,9 +242,8 @@ class Committing:
 
     def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
         """Put documents, and what they change in the index, into a commit."""
-        ordered = sorted(profile_ids, key=str.encode)
-        for profile_id, record, document, digest in self._documents.rest(ordered):
-            identifiers = identifiers_in(document.cells)
+        for profile_id, record, document, digest in self._documents.rest(sorted(profile_ids)):
+            identifiers = identifiers_in(document.cells) if may_identify(record) else NONE
             commit.batch.documents.append((profile_id.encode(), record))
             commit.batch.index += changes_between(
                 self.traces, profile_id, document.stored_identifiers, identifiers
@@ -256,6 +254,11 @@ class Committing:
             )
             commit.digest ^= document.stored_digest ^ digest
             commit.profiles += (1 - (document.epoch & 1)) - document.stored_living
+
+    def living(self) -> int:
+        """Return the number of living documents, at rest or not."""
+        dirty = self._documents.dirty.values()
+        return self.profiles + sum(is_living(each) - each.stored_living for each in dirty)
 
     def doubt_index(self) -> None:
         """Have all indexes built anew when the store is opened the next time."""
@@ -303,6 +306,22 @@ class Committing:
             )
         self._retention.commit_failed()
         self.owes_checkpoint = self._is_floor_above_mark()
+
+
+def _slice_of(dirty: Sized) -> int:
+    """Return how many documents a commit of ordinary size brings to rest.
+
+    Those of which more are dirty than a checkpoint waits for come in faster than they rest.
+    """
+    size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(dirty) // 32)
+    if len(dirty) > limits.CHECKPOINT_DOCUMENTS * 5 // 4:
+        size = max(size, limits.HURRIED_SLICE_DOCUMENTS)
+    return size
+
+
+def is_living(document: Document) -> bool:
+    """Say whether a document is neither absent nor erased."""
+    return not (document.is_absent or document.is_erased)
 
 
 def _trim(batch: Batch, trim: Waypoint) -> None:

@@ -5,7 +5,7 @@ when that is full it becomes the old one and the old one is dropped. Dirty docum
 apart and are never dropped.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from crdtstore import limits
@@ -90,6 +90,27 @@ class Documents:
             self.damaged[profile_id] = document
             return document
 
+    def unknown(self, profile_ids: Sequence[str]) -> set[str]:
+        """Return those of some ids of which neither memory nor storage has a document."""
+        if not profile_ids:
+            return set()
+        lowest, highest = min(profile_ids), max(profile_ids).encode()
+        stored = self._storage.documents(just_below(lowest), limit=1, bytes_max=1)
+        rests_there = bool(stored) and stored[0][0] <= highest
+        unknown = set(profile_ids)
+        for documents in (self._young, self._old, self.dirty, self.damaged):
+            unknown.difference_update(documents.keys() & unknown)
+        if rests_there:
+            unknown = {each for each in unknown if self._storage.document(each.encode()) is None}
+        return unknown
+
+    def note_new(self, profile_id: str, document: Document) -> None:
+        """Take in a document of an unknown profile, until it rests: nobody has asked for it."""
+        self.dirty[profile_id] = document
+        self.fresh.note(profile_id, document.cells)
+        if self._fresh_keys is not None:
+            self._fresh_keys.note(profile_id)
+
     def note_change(self, profile_id: str, document: Document, cells: Cells) -> None:
         """Take note that a document was given cells which its stored record lacks."""
         if profile_id not in self.damaged:
@@ -160,3 +181,9 @@ class Documents:
                 record, digest = to_record(profile_id, document)
                 rested.append((profile_id, record, document, digest))
         return rested
+
+
+def just_below(profile_id: str) -> bytes:
+    """Return a key below an id, and above all ids that are below it: no UTF-8 has the byte 255."""
+    key = profile_id.encode()
+    return key[:-1] + bytes((key[-1] - 1, 255)) if key else key

@@ -4,7 +4,7 @@ Every change is undoable until its commit is durable: a full disk then leaves th
 refused writes had never been made.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,20 +12,20 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.causes import Causes, RowUndo
 from crdtstore.engine.conflict_log import ConflictLog
+from crdtstore.engine.document_size import check_document_size
 from crdtstore.engine.documents import Documents
-from crdtstore.engine.entries import check_entry
+from crdtstore.engine.entries import Entry, check_entry
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.engine.suppression import Suppression
 from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, LimitExceeded
-from crdtstore.model.cells import DENIAL, SET, Cell, Cells
+from crdtstore.model.cells import Cells
 from crdtstore.model.document import (
     Document,
     Meetings,
     UndoLog,
     absorb,
-    canonical_bytes,
-    join,
+    begin,
     undo_all,
 )
 from crdtstore.model.values import pack
@@ -130,7 +130,7 @@ class Drafting:
             )
         document.size_bytes += len(entry)
         if document.size_bytes > limits.DOCUMENT_BYTES_MAX:
-            _check_document_size(profile_id, document, epoch, delta)
+            check_document_size(profile_id, document, epoch, delta)
         if (
             self._entries_bytes + len(entry) > _FRAME_ENTRIES_BYTES
             or len(self._entries) >= limits.WRITES_PER_FRAME_MAX
@@ -225,21 +225,39 @@ class Drafting:
             raise FrameCorrupt("a chunk is not an array of documents")
         for write in entries:
             check_entry(write, timestamp, None)
-        profile_ids = list(dict.fromkeys(write[0] for write in entries))
+        profile_ids = list(dict.fromkeys([write[0] for write in entries]))
         if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
             raise FrameCorrupt(f"a chunk has {len(profile_ids):,} documents")
         if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
             raise FrameCorrupt("documents came that were not asked for")
         self.seal_frame()
-        self._absorb_documents(entries)
+        unknown = self._documents.unknown(profile_ids)
+        self._absorb_documents(self._begin_documents(entries, unknown))
         self.causes.documents_came(timestamp)
         for profile_id in profile_ids:
-            if self._documents.make_whole(profile_id):
+            if profile_id not in unknown and self._documents.make_whole(profile_id):
                 self.draft.healed.append(profile_id)
         self._clock.observe(timestamp)
         self.draft.resting.extend(profile_ids)
         self.counters["snapshot_documents"] += len(profile_ids)
         return profile_ids
+
+    def _begin_documents(self, entries: Iterable[Entry], unknown: set[str]) -> Iterator[Entry]:
+        """Begin the documents that are unknown here; yield the entries that are to be joined."""
+        begun = set[str]()
+        suppression = self.suppression
+        for entry in entries:
+            profile_id, epoch, cells = entry
+            if profile_id not in unknown or profile_id in begun:
+                yield entry
+                continue
+            begun.add(profile_id)
+            document = Document()
+            begin(document, epoch, cells, self.draft.undo)
+            document.size_bytes = 64 * len(cells)
+            self._documents.note_new(profile_id, document)
+            if suppression.erasures or profile_id[0] == OWN_IDS[0]:
+                suppression.note(profile_id, document, epoch, cells)
 
     def check_clock(self, timestamp: int, now_ms: int) -> None:
         """Refuse a timestamp too far ahead of the wall clock; raises ClockSkew."""
@@ -279,7 +297,7 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_frame(self, origin: int, writes: Iterable[tuple[str, int, Cells]]) -> bool:
+    def _absorb_frame(self, origin: int, writes: Iterable[Entry]) -> bool:
         """Join a frame's writes; say whether one met a write of the frame that is being filled."""
         documents, logged, draft = self._documents, self._logged, self.draft
         undo, suppression = draft.undo, self.suppression
@@ -303,7 +321,7 @@ class Drafting:
         sealed = self._sealed_timestamp
         return any(old[1] == self.origin and old[0] > sealed for _, old, _ in met)
 
-    def _absorb_documents(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
+    def _absorb_documents(self, writes: Iterable[Entry]) -> None:
         documents = self._documents
         undo = self.draft.undo
         suppression = self.suppression
@@ -332,8 +350,7 @@ class Drafting:
 
     def rest(self, profile_ids: Iterable[str]) -> None:
         """Have documents that are dirty brought to rest with the next commit."""
-        dirty = self._documents.dirty
-        self.draft.resting.extend(profile_id for profile_id in profile_ids if profile_id in dirty)
+        self.draft.resting += [each for each in profile_ids if each in self._documents.dirty]
 
     # --- handing over and going back ----------------------------------------------------------
 
@@ -381,21 +398,3 @@ class Drafting:
         assert not self._entries
         self.origin = origin
         self._dependencies = self._ledger.vector()
-
-
-def _is_withdrawal(key: str, cell: Cell) -> bool:
-    """Say whether a cell revokes a consent, or removes an element from a set."""
-    return key[0] == DENIAL or (key[0] == SET and bool(cell[0] == cell[1]))
-
-
-def _check_document_size(profile_id: str, document: Document, epoch: int, delta: Cells) -> None:
-    """Measure a document that may have become too large; raises LimitExceeded."""
-    after = len(canonical_bytes(join(document, Document(epoch, delta))))
-    before = len(canonical_bytes(document))
-    bytes_max = limits.DOCUMENT_BYTES_MAX
-    if all(_is_withdrawal(key, cell) for key, cell in delta.items()):
-        bytes_max += limits.WITHDRAWAL_BYTES
-    if after > bytes_max and after > before:
-        document.size_bytes = before
-        raise LimitExceeded(f"the document of profile {profile_id!r}", after, bytes_max, "bytes")
-    document.size_bytes = after

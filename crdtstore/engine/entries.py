@@ -1,10 +1,13 @@
 """Entries: the writes of frames and snapshots from elsewhere, checked before they are joined."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from crdtstore.errors import FrameCorrupt, InvalidValue
-from crdtstore.model.cells import NEWEST_KINDS, Cell, parse_key
+from crdtstore.model.cells import NEWEST_KINDS, Cell, Cells, parse_key
 from crdtstore.model.document import check_delta
+
+Entry: TypeAlias = tuple[str, int, Cells]
+"""A write as frames and chunks have it: profile id, epoch, cells."""
 
 
 def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:

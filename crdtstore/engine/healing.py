@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from crdtstore import limits
 from crdtstore.engine.commits import Committing
-from crdtstore.engine.documents import Documents
+from crdtstore.engine.documents import Documents, just_below
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.ledger import snapshot_note
 from crdtstore.engine.snapshots import entries_of
@@ -56,6 +56,15 @@ class Healing:
     def rest(self, profile_ids: Sequence[str]) -> None:
         """Have documents brought to rest, if they are not: only what is durable is given away."""
         self._drafting.rest(profile_ids)
+
+    def dirty_after(self, profile_id: str) -> list[str]:
+        """Return the ids above one of the documents that do not rest, in order."""
+        return sorted(each for each in self._documents.dirty if each > profile_id)
+
+    def documents_bytes(self, journal_bytes: int) -> int:
+        """Estimate the bytes of all documents, beside a journal of so many."""
+        dirty_bytes = sum(document.size_bytes for document in self._documents.dirty.values())
+        return max(0, self._storage.size().used_bytes - journal_bytes) + dirty_bytes
 
     @property
     def is_durable(self) -> bool:
@@ -114,7 +123,7 @@ class Reading:
         self._storage = storage
         self._documents = documents
         self._scan = scan
-        self._after = _just_below(scan.span.lower)
+        self._after = just_below(scan.span.lower)
         self._limit = scan.hint + _SCAN_RECORDS_LEAST
         self._fresh = fresh
         self.records = 0
@@ -170,9 +179,3 @@ def _digest_of_record(profile_id: str, record: bytes) -> int:
     except StorageCorrupt:
         return ABSENT
     return record_digest(record)
-
-
-def _just_below(profile_id: str) -> bytes:
-    """Return a key below an id, and above all ids that are below it: no UTF-8 has the byte 255."""
-    key = profile_id.encode()
-    return key[:-1] + bytes((key[-1] - 1, 255)) if key else key

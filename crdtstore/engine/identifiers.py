@@ -21,7 +21,7 @@ from crdtstore.errors import StorageCorrupt, StorageFull
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import checked_canonical, unpack_canonical
 from crdtstore.model.erasure import TRACE_BYTES, Traces
-from crdtstore.model.identity import IDENTIFIER_PREFIX, identifiers_in
+from crdtstore.model.identity import IDENTIFIER_PREFIX, identifiers_in, may_identify
 from crdtstore.storage.contract import Batch, MapFull, Storage
 
 INDEX_NOTE: Final = "identifiers"
@@ -32,7 +32,6 @@ INDEX_TAG: Final = b"i"
 
 _VERSION: Final = b"\x02"
 _KEY_HEAD_BYTES: Final = 1 + TRACE_BYTES
-_FIELD_IN_RECORD: Final = b"sidentifiers\x1f"
 _PAGE_RECORDS: Final = 2_000
 _PROGRESS_DOCUMENTS: Final = 100_000
 
@@ -157,7 +156,7 @@ def _index_all(storage: Storage, traces: Traces) -> None:
         after, limit=_PAGE_RECORDS, bytes_max=limits.JOURNAL_CACHE_BYTES
     ):
         for key, record in records:
-            if _FIELD_IN_RECORD in record:
+            if may_identify(record):
                 profile_id = key.decode()
                 batch.index.extend(
                     (index_key(traces, text, profile_id), True)

@@ -27,7 +27,14 @@ from crdtstore.sync.frame import (
     parse,
     parse_header,
 )
-from crdtstore.sync.vector import Head, Heads, Vector, join_vectors, vector_of
+from crdtstore.sync.vector import (
+    Head,
+    Heads,
+    Vector,
+    join_vectors,
+    missing_count,
+    vector_of,
+)
 
 SNAPSHOT_MAGIC: Final = b"CS"
 ADOPTION_MAGIC: Final = b"CV"
@@ -253,6 +260,21 @@ class Ledger:
             ):
                 return waypoint.position
         return max(0, self.first_position - 1)
+
+    def bytes_after(self, wanted: Vector) -> int:
+        """Estimate the bytes of all frames that follow ``wanted``.
+
+        They are so many, of the mean length of the records from where the journal would be read.
+        """
+        position = self.position_before(wanted)
+        if position is None or position >= self.position:
+            return 0
+        before = max((w.bytes_total for w in self._waypoints if w.position <= position), default=0)
+        mean_bytes = (self.bytes_total - max(before, self.bytes_trimmed)) / (
+            self.position - position
+        )
+        durable = {origin: self.durable.get(origin, 0) for origin in wanted}
+        return int(missing_count(wanted, durable) * mean_bytes)
 
     def hash_at(self, origin: int, sequence: int) -> bytes | None:
         """Return the hash of an origin's frame, None if the journal no longer has it."""

@@ -43,9 +43,9 @@ from crdtstore.identity_rules import (
     RESERVED_PREFIX,
 )
 from crdtstore.model.candidates import Candidate
-from crdtstore.model.cells import SEPARATOR, decode_element, parse_key, register_key
+from crdtstore.model.cells import parse_key, register_key
 from crdtstore.model.document import Document
-from crdtstore.model.gathering import ignored_element
+from crdtstore.model.gathering import ignored_element, ignored_elements
 from crdtstore.model.golden import explain_all, resolve_all
 from crdtstore.model.identifiers import identifier, profile_id_for
 from crdtstore.model.operations import EditSet, SetValue
@@ -321,14 +321,7 @@ class Persons:
     ) -> Person:
         """Let a profile's candidates that were ignored count again."""
         self._check_candidate(field, of_source, source)
-        beginning = SEPARATOR.join((field, of_source, ""))
-        elements = {
-            str(decode_element(parsed.element))
-            for parsed in map(parse_key, self._living(profile_id).cells)
-            if parsed.field == IGNORED and parsed.letter == "s"
-        }
-        gone = tuple(sorted(each for each in elements if each.startswith(beginning)))
-        if gone:
+        if gone := ignored_elements(self._living(profile_id).cells, field, of_source):
             self._store.write(profile_id, {IGNORED: EditSet(remove=gone)}, source=source)
         return self.read(profile_id)
 

@@ -25,7 +25,6 @@ from crdtstore.engine.index_reading import (
     is_of_single_places,
 )
 from crdtstore.engine.listing import check_page
-from crdtstore.engine.verification import count_profiles
 from crdtstore.model.document import Document
 from crdtstore.model.golden import resolve
 from crdtstore.model.profile import Profile
@@ -113,7 +112,7 @@ class Querying:
 
     def living(self) -> int:
         """Return the number of living profiles."""
-        return count_profiles(self._documents, self._committing) - self._erasures.count
+        return self._committing.living() - self._erasures.count
 
     def peek(self, profile_id: str) -> Document:
         """Return a document, for reading."""

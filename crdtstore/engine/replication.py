@@ -71,6 +71,7 @@ class Replication:
         self.quarantine = Quarantine(storage, drafting)
         self.counters = dict.fromkeys(("frames_duplicate", "frames_refused", "links_refused"), 0)
         self._storage = storage
+        self._documents = documents
         self._ledger = ledger
         self._drafting = drafting
         self._committing = committing
@@ -145,9 +146,9 @@ class Replication:
         return self._ledger.position
 
     @property
-    def profiles_at_rest(self) -> int:
-        """How many living profiles a snapshot would hold."""
-        return self._committing.profiles
+    def profiles(self) -> int:
+        """How many living profiles there are, at rest or not."""
+        return self._committing.living()
 
     def hash_at(self, origin: int, sequence: int) -> bytes | None:
         """Return the hash of a frame, None if the journal no longer has it."""
@@ -160,7 +161,14 @@ class Replication:
         return self._ledger.records_after(position, bytes_max)
 
     def position_before(self, wanted: Vector) -> int | None:
-        """Return from where the journal serves ``wanted``, None if it no longer can."""
+        """Return from where the journal serves ``wanted``.
+
+        None if it no longer can, or if all documents are fewer bytes than the frames.
+        """
+        frames_bytes = self._ledger.bytes_after(wanted)
+        is_long = frames_bytes >= limits.SNAPSHOT_FRAMES_BYTES_MIN
+        if is_long and frames_bytes > self.healing.documents_bytes(self._ledger.journal_bytes):
+            return None
         return self._ledger.position_before(wanted)
 
     # --- frames in ----------------------------------------------------------------------------
@@ -304,19 +312,16 @@ class Replication:
     def snapshot_begin(self) -> tuple[Heads, SnapshotBegin]:
         """Return what a snapshot that starts now stands for: origins at rest, and all others.
 
-        The former rest in the documents, and the latter as of the last whole checkpoint.
+        What is durable rests in documents, or will when they are read: see ``Healing.dirty_after``.
         """
-        resting = self.resting
-        heads = {
-            origin: head
-            for origin, head in self._committing.mark.heads.items()
-            if head[0] > resting.get(origin, NO_HEAD)[0]
-        }
-        return resting, SnapshotBegin(heads, self.told_names, self._committing.profiles)
+        return self.resting, SnapshotBegin(self.heads, self.told_names, self.profiles)
 
-    def snapshot_chunks(self, after: str) -> tuple[list[SnapshotChunk], bool]:
-        """Return the next chunks of a snapshot, and whether it has ended."""
-        return read_chunks(self._storage, after, self._drafting.latest_timestamp)
+    def snapshot_chunks(self, after: str, until: str | None = None) -> list[SnapshotChunk]:
+        """Return the next chunks of a snapshot, of documents at rest up to an id; none at the end.
+
+        Raises StorageError.
+        """
+        return read_chunks(self._storage, after, until, self._drafting.latest_timestamp)
 
     # --- snapshots in -------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """Snapshots: documents in key order, for a peer that the journal cannot serve.
 
-A snapshot stands for a vector: the sender's when it began. It may be broken off and go on later,
-with another peer too: what was received so far stands for the lower of both vectors.
+A snapshot stands for a vector: the sender's durable one when it began. It may be broken off and go
+on later, with another peer too: what was received so far stands for the lower of both vectors.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 import msgpack
@@ -29,15 +31,20 @@ _CHUNK_BYTES = limits.FRAME_BYTES_MAX - 16 * limits.KIBIBYTE
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 
-def read_chunks(storage: Storage, after: str, timestamp: int) -> tuple[list[SnapshotChunk], bool]:
-    """Return the next chunks after a profile id, and whether the snapshot has ended.
+def read_chunks(
+    storage: Storage, after: str, until: str | None, timestamp: int
+) -> list[SnapshotChunk]:
+    """Return the next chunks after a profile id, up to another one if there is one.
 
     Only documents at rest are read, which are durable. One chunk, or several when it would be too
-    large: those belong together. Raises StorageCorrupt for a damaged record.
+    large: those belong together; none if there are no more documents. Raises StorageCorrupt for a
+    damaged record.
     """
     records = storage.documents(
         after.encode(), limit=limits.CHUNK_DOCUMENTS_MAX, bytes_max=_CHUNK_BYTES
     )
+    if until is not None:
+        records = records[: bisect_right(records, until.encode(), key=itemgetter(0))]
     chunks: list[SnapshotChunk] = []
     entries: list[bytes] = []
     size = 0
@@ -53,7 +60,7 @@ def read_chunks(storage: Storage, after: str, timestamp: int) -> tuple[list[Snap
         last_id = profile_id
     if entries:
         chunks.append(_chunk(last_id, timestamp, entries))
-    return chunks, not records
+    return chunks
 
 
 def entries_of(profile_id: str, canonical: bytes) -> Iterator[bytes]:

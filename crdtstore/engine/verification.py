@@ -1,11 +1,10 @@
-"""Verification: digests of whole stores, and the check of every record at rest."""
+"""Verification: the check of every record at rest."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from crdtstore import limits
 from crdtstore.engine.commits import Committing
-from crdtstore.engine.documents import Documents
 from crdtstore.engine.identifiers import (
     INDEX_TAG,
     identifiers_at_rest,
@@ -13,15 +12,8 @@ from crdtstore.engine.identifiers import (
     profile_of,
 )
 from crdtstore.engine.indexes import owner_of
-from crdtstore.engine.ledger import Ledger
 from crdtstore.errors import StorageCorrupt
-from crdtstore.model.document import (
-    canonical_bytes,
-    checked_canonical,
-    digest_of,
-    record_digest,
-    unpack_canonical,
-)
+from crdtstore.model.document import checked_canonical, record_digest, unpack_canonical
 from crdtstore.model.identity import identifiers_in
 from crdtstore.names import OWN_IDS
 from crdtstore.query.reading import INDEX_TAG as QUERY_TAG
@@ -29,19 +21,6 @@ from crdtstore.storage.contract import Storage
 
 _PAGE_RECORDS = 2_000
 _PAGE_KEYS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class StoreDigest:
-    """The state of a store in one line: replicas with equal digests hold equal documents.
-
-    ``profiles`` counts the living ones. ``digest`` is 32 hex digits: the XOR of the 128-bit digests
-    of all documents, erased ones too. ``vector`` maps "name/origin" to the last frame applied.
-    """
-
-    profiles: int
-    digest: str
-    vector: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +40,6 @@ class VerifyReport:
     index_keys: int
     index_faults: int
     is_sound: bool
-
-
-def digest_store(
-    documents: Documents,
-    committing: Committing,
-    ledger: Ledger,
-    names: Mapping[int, str],
-    own: int,
-) -> StoreDigest:
-    """Return the digest of all documents as they are now, at rest or not. Costs O(dirty).
-
-    ``own`` is the number of living documents that are no profiles.
-    """
-    digest, profiles = committing.digest, committing.profiles
-    for profile_id, document in documents.dirty.items():
-        fresh = 0
-        if not document.is_absent:
-            fresh = digest_of(profile_id, canonical_bytes(document))
-        digest ^= document.stored_digest ^ fresh
-        is_living = not (document.is_absent or document.is_erased)
-        profiles += int(is_living) - document.stored_living
-    vector = {
-        f"{names.get(origin, '?')}/{origin:016x}": sequence
-        for origin, sequence in sorted(ledger.vector().items())
-    }
-    return StoreDigest(profiles - own, f"{digest:032x}", vector)
-
-
-def count_profiles(documents: Documents, committing: Committing) -> int:
-    """Return the number of living documents, at rest or not."""
-    return committing.profiles + sum(
-        int(not (document.is_absent or document.is_erased)) - document.stored_living
-        for document in documents.dirty.values()
-    )
 
 
 class Verification:

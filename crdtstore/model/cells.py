@@ -207,6 +207,15 @@ def cell_stamp(key: str, cell: Cell) -> int:
     return int((cell[0] * _STAMP_MULTIPLIER ^ cell[1]) * number & _MASK)
 
 
+def stamp_of(cells: Cells) -> int:
+    """Return the sum of the shares of all cells: the stamp of the document that has just them."""
+    stamp = 0
+    for key, cell in cells.items():
+        number = (_parsed.get(key) or parse_key(key)).number
+        stamp += (cell[0] * _STAMP_MULTIPLIER ^ cell[1]) * number & _MASK
+    return stamp & _MASK
+
+
 def check_cells(cells: object, timestamp_max: int) -> None:
     """Check cells that came from elsewhere; raises InvalidValue.
 

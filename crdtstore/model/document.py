@@ -16,8 +16,16 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, StorageCorrupt
-from crdtstore.model.cells import Cell, Cells, cell_stamp, check_cells, join_cells, supersedes
-from crdtstore.model.identity import identifiers_in
+from crdtstore.model.cells import (
+    Cell,
+    Cells,
+    cell_stamp,
+    check_cells,
+    join_cells,
+    stamp_of,
+    supersedes,
+)
+from crdtstore.model.identity import NONE, identifiers_in, may_identify
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 
@@ -54,11 +62,11 @@ class Document:
     def __init__(self, epoch: int = 0, cells: Cells | None = None) -> None:
         self.epoch = epoch
         self.cells: Cells = {} if cells is None else cells
-        self.stamp = sum(cell_stamp(key, cell) for key, cell in self.cells.items()) & _MASK
+        self.stamp = stamp_of(self.cells)
         self.size_bytes = 0
         self.stored_digest = 0
         self.stored_living = 0
-        self.stored_identifiers: frozenset[str] = frozenset()
+        self.stored_identifiers: frozenset[str] = NONE
 
     @property
     def is_erased(self) -> bool:
@@ -119,14 +127,7 @@ def absorb(
     if epoch != document.epoch:
         if epoch < document.epoch:
             return False
-        undo.append(
-            (document, None, (document.epoch, document.cells, document.stamp, document.size_bytes))
-        )
-        document.epoch, document.cells, document.stamp = epoch, {}, 0
-        for key, cell in cells.items():
-            document.cells[key] = cell
-            document.stamp += cell_stamp(key, cell)
-        document.stamp &= _MASK
+        begin(document, epoch, dict(cells), undo)
         return True
     mine = document.cells
     changed = False
@@ -153,6 +154,17 @@ def absorb(
     return changed
 
 
+def begin(document: Document, epoch: int, cells: Cells, undo: UndoLog) -> None:
+    """Have a document begin anew, with an epoch and its first cells; note in ``undo`` how it was.
+
+    It keeps ``cells``: nobody else may change them.
+    """
+    undo.append(
+        (document, None, (document.epoch, document.cells, document.stamp, document.size_bytes))
+    )
+    document.epoch, document.cells, document.stamp = epoch, cells, stamp_of(cells)
+
+
 def undo_all(undo: UndoLog) -> None:
     """Put every document back as it was before the log began, and empty the log."""
     while undo:
@@ -171,7 +183,11 @@ def undo_all(undo: UndoLog) -> None:
 
 def canonical_bytes(document: Document) -> bytes:
     """Return the one packed form of a document: equal documents, equal bytes, on every replica."""
-    return pack((document.epoch, dict(sorted(document.cells.items()))))
+    cells = document.cells
+    ordered = sorted(cells)
+    if list(cells) != ordered:
+        cells = {key: cells[key] for key in ordered}
+    return pack((document.epoch, cells))
 
 
 def unpack_canonical(canonical: bytes) -> tuple[int, Cells]:
@@ -245,7 +261,7 @@ def from_record(profile_id: str, record: bytes) -> Document:
     document.size_bytes = len(record)
     document.stored_digest = record_digest(record)
     document.stored_living = 1 - (epoch & 1)
-    document.stored_identifiers = identifiers_in(cells)
+    document.stored_identifiers = identifiers_in(cells) if may_identify(canonical) else NONE
     return document
 
 

@@ -35,6 +35,17 @@ def ignored_element(field: str, source: str, value: CellValue) -> str:
     return SEPARATOR.join((field, source, digest.hexdigest()))
 
 
+def ignored_elements(cells: Cells, field: str, source: str) -> tuple[str, ...]:
+    """Return the elements by which candidates of a source for a field are ignored, in order."""
+    beginning = SEPARATOR.join((field, source, ""))
+    elements = {
+        str(decode_element(parsed.element))
+        for parsed in map(parse_key, cells)
+        if parsed.field == IGNORED and parsed.letter == "s"
+    }
+    return tuple(sorted(each for each in elements if each.startswith(beginning)))
+
+
 class Decisions:
     """What stewards decided: the pinned claim of a field, and (profile id, ignored element)."""
 

@@ -15,7 +15,7 @@ from crdtstore.server.service import service_of
 async def get_digest(request: web.Request) -> web.StreamResponse:
     """Answer the digest, equal on converged replicas."""
     query_of(request, frozenset())
-    return answer(request, asdict(service_of(request).replica.digest()))
+    return answer(request, asdict(await service_of(request).replica.digests.current()))
 
 
 async def get_peers(request: web.Request) -> web.StreamResponse:

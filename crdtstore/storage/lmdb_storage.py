@@ -257,12 +257,11 @@ class LmdbStorage(LmdbReader):
             raise StorageFailed("the storage was closed")
 
     def _write(self, transaction: _Writer, batch: Batch) -> None:
-        for position, value in batch.journal:
-            is_last = transaction.put(key_of(position), value, append=True, db=self._journal)
-            assert is_last, f"journal position {position} does not follow the last one"
-        changes = dict(batch.documents)
-        for key in sorted(changes):
-            _change(transaction, self._documents, key, changes[key])
+        with transaction.cursor(self._journal) as cursor:
+            records = [(key_of(position), value) for position, value in batch.journal]
+            _, added = cursor.putmulti(records, append=True)
+            assert added == len(records), "journal positions do not follow the last one"
+        self._write_documents(transaction, dict(batch.documents))
         for position, value in batch.waypoints:
             waypoint = sealed(waypoint_place(position), value)
             transaction.put(key_of(position), waypoint, db=self._waypoints)
@@ -274,6 +273,16 @@ class LmdbStorage(LmdbReader):
             _change(transaction, self._index, key, b"" if entries[key] else None)
         if batch.trim_before:
             self._trim(transaction, batch.trim_before)
+
+    def _write_documents(self, transaction: _Writer, changes: dict[bytes, bytes | None]) -> None:
+        """Write documents in key order: appended, where all lie above those that are there."""
+        puts = sorted((key, value) for key, value in changes.items() if value is not None)
+        with transaction.cursor(self._documents) as cursor:
+            is_appended = bool(puts) and (not cursor.last() or cursor.key() < puts[0][0])
+            cursor.putmulti(puts, append=is_appended)
+        for key, value in changes.items():
+            if value is None:
+                transaction.delete(key, db=self._documents)
 
     def _trim(self, transaction: _Writer, trim_before: int) -> None:
         with transaction.cursor(self._journal) as cursor:

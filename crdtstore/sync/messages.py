@@ -128,7 +128,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """I no longer have the frames that you want; ask for a snapshot."""
+    """I no longer have the frames that you want, or a snapshot is shorter: ask for that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from benchmarks import readme
 from benchmarks.picture import draw
 from benchmarks.report import figures_of, ratios
 from benchmarks.subject import METRICS
-from benchmarks.table import markdown_table, number
+from benchmarks.table import markdown_part, markdown_table, number
 
 ROOT = Path(__file__).parents[2]
 LATEST = ROOT / "benchmarks/results/latest.json"
@@ -50,6 +50,7 @@ def result_of(measured: dict[str, Any]) -> dict[str, Any]:
         "subjects": measured,
         "left_out": {"absent": "needs a program"},
         "ratios": ratios(measured),
+        "parts": {"load": {"100 profiles": {"read_p99_ms": 3.0}}},
     }
 
 
@@ -81,12 +82,20 @@ def test_nothing_is_divided_by_nothing() -> None:
     assert ratios({"crdtstore": MEASURED["crdtstore"]})["crdtstore"]["durable"] == {}
 
 
-def test_the_table_has_every_subject_and_the_main_figures() -> None:
+def test_the_table_has_ours_the_best_peer_and_the_main_figures() -> None:
     table = markdown_table(result_of(MEASURED))
     rows = [line for line in table.splitlines() if line.startswith("| ")]
-    assert [row.split("|")[1].strip() for row in rows[1:]] == list(MEASURED)
-    assert "80,000" in rows[1]
+    names = [cell.strip() for cell in rows[0].split("|")[2:-1]]
+    assert names == ["crdtstore", "best peer", "redis", "floors"]
+    assert rows[1] == "| durable edits, edits/s | 80,000 | 400 (slow) | 40,000 | 160,000 |"
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_a_part_is_a_table_with_a_row_per_figure() -> None:
+    table = markdown_part("By size", {"10": {"read_ms": 1.0}, "100": {"read_ms": 2.5}})
+    assert table.splitlines() == [
+        "| By size | 10 | 100 |", "|---|---:|---:|", "| read ms | 1.00 | 2.50 |",
+    ]  # fmt: skip
 
 
 def test_numbers_are_readable() -> None:
@@ -114,7 +123,9 @@ def test_the_readme_is_written_between_its_marks(tmp_path: Path) -> None:
     readme.update(path, result)
     after = path.read_text("utf-8")
     assert readme.present(path) == readme.section(result)
-    assert "| crdtstore | 80,000 |" in after
+    assert "| durable edits, edits/s | 80,000 |" in after
+    assert "| read p99 ms | 3.00 |" in after
+    assert all(len(line) <= 100 or "|" in line or "](" in line for line in after.splitlines())
     assert "200 times slow" in after
     assert "Left out: absent." in after
     readme.update(path, None)

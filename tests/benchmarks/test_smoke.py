@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as program
+from benchmarks.parts import PARTS
 from benchmarks.suite import SUBJECTS
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def test_the_machine_and_the_versions_are_recorded(result: dict[str, Any]) -> No
 
 def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     parts = result["parts"]
-    assert set(parts) == {"apply", "stream", "persons", "identifiers", "growth", "fleet"}
+    assert set(parts) == {part.name for part in PARTS}
     assert parts["apply"]["store"]["edits_per_s"] > 0
     assert all(row["read_ms"] > 0 and row["find_ms"] > 0 for row in parts["persons"].values())
     (loaded,) = parts["identifiers"].values()
@@ -76,6 +77,12 @@ def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     (growth,) = parts["growth"].values()
     assert growth["differing"] == 0
     assert growth["cold_sync_per_s"] > 0
+    assert growth["peak_mib"] > 0
+    (load,) = parts["load"].values()
+    assert load["edits_per_s"] > 1_000
+    assert 0 < load["read_p50_ms"] <= load["read_p99_ms"]
+    assert 0 < load["write_p50_ms"] <= load["write_p99_ms"]
+    assert load["loop_delay_max_ms"] > 0
     for row in parts["fleet"].values():
         assert row["writer_us_per_edit"] > 0
 

@@ -189,9 +189,9 @@ def test_submit_waits_while_the_replica_does_not_answer(
             gate = asyncio.Event()
             persist = replica._commits._persist
 
-            async def slow(commit: Any) -> Any:
+            async def slow(commit: Any, worker: Any) -> Any:
                 await gate.wait()
-                return await persist(commit)
+                return await persist(commit, worker)
 
             monkeypatch.setattr(replica._commits, "_persist", slow)
             submitted = 0

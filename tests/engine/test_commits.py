@@ -219,6 +219,22 @@ def test_a_full_map_grows_and_one_that_cannot_is_full():
 # --- checkpoints ----------------------------------------------------------------------------------
 
 
+def test_a_checkpoint_hurries_when_documents_come_in_faster_than_they_rest(monkeypatch):
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
+    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 2)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
+    store = open_store()
+    rested = []
+    for number in range(0, 200, 20):
+        fill(store, 20, start=number)
+        commit = store.begin_commit()
+        persist(store, commit)
+        rested.append(len(commit.rested))
+        assert len(store.documents.dirty) < 80
+    assert rested[:2] == [0, 2]
+    assert max(rested) == 30
+
+
 def test_a_checkpoint_comes_in_slices_in_key_order(monkeypatch):
     monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 10)
     store = open_store()

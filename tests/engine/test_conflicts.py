@@ -278,7 +278,7 @@ def test_a_replica_from_a_snapshot_does_not_log_what_it_cannot_know() -> None:
     asia = open_store(name="asia")
     resting, begin = eu.replication.snapshot_begin()
     asia.replication.snapshot_begun(resting, begin)
-    chunks, _ = eu.replication.snapshot_chunks("")
+    chunks = eu.replication.snapshot_chunks("")
     for chunk in chunks:
         asia.replication.snapshot_chunk(chunk, asia.now_ms())
     asia.replication.snapshot_ended()

@@ -170,7 +170,7 @@ def test_the_feed_goes_on_over_a_snapshot():
     written(full, 20)
     full.commit(checkpoint=True)
     fresh.replication.snapshot_begun(*full.replication.snapshot_begin())
-    for chunk in full.replication.snapshot_chunks("")[0]:
+    for chunk in full.replication.snapshot_chunks(""):
         fresh.replication.snapshot_chunk(chunk, fresh.now_ms() + 60_000)
     fresh.replication.snapshot_ended()
     fresh.commit()

@@ -258,7 +258,7 @@ def test_a_backup_brings_its_index_along(tmp_path: Path, caplog: pytest.LogCaptu
 
 def test_a_snapshot_is_indexed_as_it_comes() -> None:
     source, target = filled(), open_store(name="us")
-    chunks, _ = read_chunks(source.storage, "", source.replication.healing.latest_timestamp)
+    chunks = read_chunks(source.storage, "", None, source.replication.healing.latest_timestamp)
     for chunk in chunks:
         target.replication.healing.join(chunk.entries, chunk.timestamp, target.now_ms(), None)
     check(target)

@@ -24,12 +24,12 @@ def snapshot(source, target, *, begin=True, after="", chunks_max=None):
         target.replication.snapshot_begun(*source.replication.snapshot_begin())
     given = 0
     while chunks_max is None or given < chunks_max:
-        chunks, has_ended = source.replication.snapshot_chunks(after)
+        chunks = source.replication.snapshot_chunks(after)
         for chunk in chunks:
             target.replication.snapshot_chunk(chunk, target.now_ms())
             after = chunk.last_id
             given += 1
-        if has_ended:
+        if not chunks:
             target.replication.snapshot_ended()
             break
     target.commit()
@@ -94,7 +94,7 @@ def test_a_store_that_came_by_snapshot_can_give_one_at_once():
 def test_a_store_that_adopted_a_vector_owes_a_checkpoint_over_a_crash_too():
     full, middle = full_store(), open_store(name="us")
     middle.replication.snapshot_begun(*full.replication.snapshot_begin())
-    for chunk in full.replication.snapshot_chunks("")[0]:
+    for chunk in full.replication.snapshot_chunks(""):
         middle.replication.snapshot_chunk(chunk, middle.now_ms())
     middle.write("own", {"x": 1}, source="crm")
     middle.replication.snapshot_ended()
@@ -113,7 +113,7 @@ def test_a_clock_that_a_snapshot_set_stands_over_a_crash():
     ahead.ms += 30_000
     full, fresh = full_store(now_ms=ahead), open_store(name="us")
     fresh.replication.snapshot_begun(*full.replication.snapshot_begin())
-    for chunk in full.replication.snapshot_chunks("")[0]:
+    for chunk in full.replication.snapshot_chunks(""):
         fresh.replication.snapshot_chunk(chunk, fresh.now_ms())
     fresh.commit()
     fresh = reopened(fresh)
@@ -143,7 +143,7 @@ def test_a_document_larger_than_a_chunk_comes_in_parts():
         full.write("big", {f"f{number}": "x" * 60_000}, source="crm")
     full.write("after", {"x": 1}, source="crm")
     full.commit(checkpoint=True)
-    chunks, _ = full.replication.snapshot_chunks("after")
+    chunks = full.replication.snapshot_chunks("after")
     assert len(chunks) > 3
     assert max(len(chunk.entries) for chunk in chunks) <= limits.FRAME_BYTES_MAX
     assert [chunk.last_id for chunk in chunks] == ["after"] * (len(chunks) - 1) + ["big"]
@@ -157,7 +157,7 @@ def test_a_failed_commit_puts_a_snapshot_back_to_what_is_durable(monkeypatch):
     snapshot(full, fresh, chunks_max=1)
     durable = fresh.replication.progress
     before = (state(fresh), fresh.replication.floor, fresh.ledger.vector())
-    chunks, _ = full.replication.snapshot_chunks(durable.after)
+    chunks = full.replication.snapshot_chunks(durable.after)
     fresh.replication.snapshot_chunk(chunks[0], fresh.now_ms())
     fresh.replication.snapshot_ended()
     fresh.finish_commit(fresh.begin_commit(), StorageFull("full"))

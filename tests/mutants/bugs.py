@@ -120,8 +120,8 @@ BUGS: Final = (
         "acknowledged before the sync",
         "writers are answered while their commit is on its way to the disk",
         "group_commit.py",
-        "        error = await self._persist(commit)\n",
-        "        _answer(waiters, None)\n        error = await self._persist(commit)\n",
+        "        error = await self._persist(commit, ",
+        "        _answer(waiters, None)\n        error = await self._persist(commit, ",
     ),
     Bug(
         "sent before it is durable",
@@ -164,13 +164,11 @@ BUGS: Final = (
         "        if document.size_bytes < 0 and absorb(document, epoch, cells, undo):\n",
     ),
     Bug(
-        "snapshot stands for the present",
+        "snapshot without what is dirty",
         "documents at rest are given with the vector of what is not at rest",
-        "engine/replication.py",
-        "            for origin, head in self._committing.mark.heads.items()\n"
-        "            if head[0] > resting.get(origin, NO_HEAD)[0]\n",
-        "            for origin, head in self.heads.items()\n"
-        "            if head[0] > resting.get(origin, NO_HEAD)[0]\n",
+        "giving.py",
+        "        self._dirty = replication.healing.dirty_after(after)\n",
+        "        self._dirty = []\n",
     ),
     Bug(
         "resumed snapshot stands for the newer vector",

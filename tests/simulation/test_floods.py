@@ -60,13 +60,21 @@ def test_a_peer_that_wants_ever_new_origins_is_refused():
 
 
 def test_a_peer_that_asks_and_does_not_read_is_refused(monkeypatch):
-    monkeypatch.setattr(limits, "OUTGOING_BYTES_MAX", 10_000)
+    monkeypatch.setattr(limits, "OUTGOING_BYTES_MAX", 1_000)
     flood = Flood()
+    flood.store.ledger.floor = {7: 5}
     for _ in range(MESSAGES):
-        flood.say(SnapshotRequest(""))
-        assert flood.link.session.outgoing_bytes <= 11_000
+        flood.say(Want({7: 0}))  # answered by TRIMMED each time
+        assert flood.link.session.outgoing_bytes <= 1_100
     assert flood.link.reason_code == "message-invalid"
     assert "reads" in flood.link.reason
+
+
+def test_a_peer_that_asks_for_one_snapshot_after_the_other_is_refused():
+    flood = Flood()
+    for _ in range(2):
+        flood.say(SnapshotRequest(""))
+    assert flood.link.reason_code == "message-invalid"
 
 
 def test_frames_of_many_origins_that_wait_take_no_time():

@@ -1,4 +1,4 @@
-"""crdtstore as servers: HTTP clients write to one replica, another process follows it."""
+"""crdtstore as servers: clients stream writes to one replica, another process follows it."""
 
 import asyncio
 import time
@@ -22,14 +22,15 @@ _WIRE_BATCH = 100
 
 
 class ServedReplicas:
-    """Ours over HTTP: ``crdtstore serve`` with its default settings, and a second one behind it."""
+    """Ours as servers: ``crdtstore serve`` with default settings, and a second one behind it."""
 
     name = "crdtstore"
     kind: Kind = "ours"
     share = 1.0
     differs = (
-        "Two processes of crdtstore serve, access log off: batches are posted to one in msgpack, "
-        "the other follows over a link all the while. Everything acknowledged is on disk (fsync). "
+        "Two processes of crdtstore serve: crdtstore.Client streams edits to one over websockets, "
+        "the other follows over a link all the while. A batch is so many edits, handed over one by "
+        "one, and a flush. Everything acknowledged is on disk (fsync). "
         "End to end ends with a write at the follower that is acknowledged after all it received. "
         "Cold sync is a new replica with a disk of its own. Wire is the link between the two, "
         "edits in batches of 100."
@@ -64,8 +65,8 @@ class ServedReplicas:
         readings = {"load": size.profiles / await a.load(work.profiles)}
         readings["disk_loaded"] = disk_bytes(servers.data("a")) / size.profiles
         await b.sees(LAST, await a.mark(LAST))
-        writers = [a.writer() for _ in range(BEST.in_flight)]
-        readings |= await write_shapes(writers, work, work.durable, [BEST])
+        async with a.stream_writers(BEST.in_flight) as writers:
+            readings |= await write_shapes(writers, work, work.durable, [BEST])
         readings["memory"] = a.child.resident_bytes / 2**20
         await asyncio.gather(a.child.kill(), b.child.kill())
         return readings
@@ -81,7 +82,8 @@ class ServedReplicas:
         readings["conflicts"] = await self._conflict(proxy, a, c, work)
         readings["wire"] = await self._count_bytes(proxy, a, c, work)
         await c.child.terminate()
-        readings |= latency_readings(await write_one_by_one(a.writer(), work))
+        async with a.stream_writers(1) as (writer,):
+            readings |= latency_readings(await write_one_by_one(writer, work))
         await proxy.stop()
         await a.child.terminate()
         return readings
@@ -91,13 +93,13 @@ class ServedReplicas:
         a = await servers.start("a")
         b = await servers.start("b", [a.url])
         await equal(a, b)
-        writers = [a.writer() for _ in range(IN_FLIGHT)]
-        started = time.monotonic()
-        await write_shape(writers, work, work.end_to_end, BEST)
-        await b.sees(LAST, await a.mark(LAST))
-        readings = {"end_to_end": work.size.edits / (await b.barrier() - started)}
-        await equal(a, b)
-        readings |= await write_shapes(writers, work, work.durable, OTHERS)
+        async with a.stream_writers(IN_FLIGHT) as writers:
+            started = time.monotonic()
+            await write_shape(writers, work, work.end_to_end, BEST)
+            await b.sees(LAST, await a.mark(LAST))
+            readings = {"end_to_end": work.size.edits / (await b.barrier() - started)}
+            await equal(a, b)
+            readings |= await write_shapes(writers, work, work.durable, OTHERS)
         await asyncio.gather(a.child.terminate(), b.child.terminate())
         return readings
 
