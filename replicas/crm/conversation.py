@@ -70,15 +70,14 @@ class Verdict:
 
     ``pass`` hands it to the conversation. ``retry`` sends the request again after ``wait_s``, or
     the backoff. ``pause`` leaves the vendor alone for ``wait_s`` first. ``log_in`` gets a new token
-    first, once.
+    first, once. ``usage`` is how many of the day's calls are used, and how many there are, where
+    the vendor tells.
     """
 
     kind: Literal["pass", "retry", "pause", "log_in"]
     wait_s: float | None = None
     reason: str = ""
-
-
-PASS = Verdict("pass")
+    usage: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

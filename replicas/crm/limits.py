@@ -35,9 +35,6 @@ HUBSPOT_SIGNATURE_AGE_MS_MAX: Final = 300_000
 WEBHOOK_BODY_BYTES_MAX: Final = 1024 * 1024
 """Bytes of one webhook request: 100 events of 10 KiB each."""
 
-PUSH_ROUND_MAX: Final = 10_000
-"""Edits that are sent, and settled, before the cursor of the change feed moves on."""
-
 FEED_PAGE_MAX: Final = 1_000
 """Changes of the feed that one round looks at: what a crash makes it look at again."""
 

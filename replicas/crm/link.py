@@ -82,14 +82,10 @@ class Link:
     def unpack(cls, packed: bytes) -> "Link":
         """Return the link that a note keeps."""
         object_name, record_id, state, gone_ms, known = msgpack.unpackb(packed)
-        return cls(
-            object_name, record_id, state, gone_ms, {n: Known(*k) for n, k in known.items()}
-        )
+        return cls(object_name, record_id, state, gone_ms, {n: Known(*k) for n, k in known.items()})
 
 
-def weigh(
-    link: Link, sighting: Sighting, values: Mapping[str, Any]
-) -> tuple[dict[str, Any], bool]:
+def weigh(link: Link, sighting: Sighting, values: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """Take note of what was seen of a record; return the values that its vendor says anew.
 
     ``values`` are the fields' values of the sighting, by property. What is returned is a part of

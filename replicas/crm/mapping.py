@@ -74,7 +74,9 @@ class FieldMapping:
             return None
         if self.values:
             if raw not in self.values:
-                raise FormError(f"{self.property_name}: {raw!r} is none of the values that are mapped")
+                raise FormError(
+                    f"{self.property_name}: {raw!r} is none of the values that are mapped"
+                )
             return self.values[raw]
         try:
             return FORMS[self.form].read(raw)

@@ -1,0 +1,140 @@
+"""The ledger: links, work that is due, and dead letters of one vendor, as notes of the replica.
+
+| note under "crm/SOURCE/" | holds                                                              |
+|--------------------------|--------------------------------------------------------------------|
+| link/PROFILE             | the link of a profile                                              |
+| record/OBJECT/ID         | the profile of a record                                            |
+| due/PROFILE              | since when the profile is to be compared with its record           |
+| reread/OBJECT/ID         | nothing: the record is to be read again                            |
+| dead/KEY                 | a dead letter                                                      |
+
+All of it moves in the commits of the data that it is about.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from crdtstore import Replica
+from replicas.crm import limits
+from replicas.crm.crm import RecordKey
+from replicas.crm.dead_letters import DeadLetter
+from replicas.crm.joint import Joint
+from replicas.crm.link import Link
+
+
+class Ledger:
+    """What is known of one vendor's records, and what is still to be done.
+
+    ``touch`` and ``was_touched_since`` tell pages that were read before something was sent to a
+    record: they may show what it was before. That is remembered in memory only, as such pages are.
+    """
+
+    def __init__(self, replica: Replica, source: str) -> None:
+        self._notes = replica.notes
+        self._prefix = f"crm/{source}/"
+        self._started_ns = time.time_ns()
+        self._marks = 0
+        self._now = 0
+        self._touched: dict[str, int] = {}
+
+    # --- links --------------------------------------------------------------------------------
+
+    def link(self, profile_id: str) -> Link | None:
+        """Return the link of a profile, None if it has none."""
+        packed = self._notes.get(f"{self._prefix}link/{profile_id}")
+        return None if packed is None else Link.unpack(packed)
+
+    def keep_link(self, commit: Joint, profile_id: str, link: Link) -> None:
+        """Keep a link, and which profile its record belongs to."""
+        commit.note(f"{self._prefix}link/{profile_id}", link.pack())
+        if link.record_id:
+            name = self._record_name(RecordKey(link.object, link.record_id))
+            commit.note(name, profile_id.encode())
+
+    def drop_link(self, commit: Joint, profile_id: str, link: Link) -> None:
+        """Forget a link, and whose its record was."""
+        commit.note(f"{self._prefix}link/{profile_id}", None)
+        if link.record_id:
+            commit.note(self._record_name(RecordKey(link.object, link.record_id)), None)
+
+    def profile_of(self, key: RecordKey) -> str | None:
+        """Return the profile of a record, None if it is not known."""
+        packed = self._notes.get(self._record_name(key))
+        return None if packed is None else packed.decode()
+
+    def _record_name(self, key: RecordKey) -> str:
+        return f"{self._prefix}record/{key.object}/{key.id}"
+
+    # --- what is due --------------------------------------------------------------------------
+
+    def due(self) -> dict[str, bytes]:
+        """Return the profiles that are to be compared with their records, each with a mark."""
+        prefix = f"{self._prefix}due/"
+        found = self._notes.starting_with(prefix)
+        return {name.removeprefix(prefix): mark for name, mark in found.items()}
+
+    def mark_due(self, commit: Joint, profile_id: str) -> None:
+        """Have a profile compared with its record."""
+        self._marks += 1
+        mark = f"{self._started_ns}.{self._marks}".encode()
+        commit.note(f"{self._prefix}due/{profile_id}", mark)
+
+    def settle_due(self, commit: Joint, marks: Mapping[str, bytes]) -> None:
+        """Take note that profiles were compared, unless they became due again meanwhile."""
+        for profile_id, mark in marks.items():
+            if self._notes.get(f"{self._prefix}due/{profile_id}") == mark:
+                commit.note(f"{self._prefix}due/{profile_id}", None)
+
+    def rereads(self) -> list[RecordKey]:
+        """Return the records that are to be read again."""
+        prefix = f"{self._prefix}reread/"
+        names = [name.removeprefix(prefix) for name in self._notes.starting_with(prefix)]
+        return [RecordKey(*name.split("/", 1)) for name in names]
+
+    def mark_reread(self, commit: Joint, key: RecordKey) -> None:
+        """Have a record read again."""
+        commit.note(f"{self._prefix}reread/{key.object}/{key.id}", b"")
+
+    def settle_reread(self, commit: Joint, keys: Iterable[RecordKey]) -> None:
+        """Take note that records were read again."""
+        for key in keys:
+            commit.note(f"{self._prefix}reread/{key.object}/{key.id}", None)
+
+    # --- dead letters -------------------------------------------------------------------------
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """Yield the dead letters, by key."""
+        for packed in self._notes.starting_with(f"{self._prefix}dead/").values():
+            yield DeadLetter.unpack(packed)
+
+    def bury(self, commit: Joint, letter: DeadLetter) -> None:
+        """Keep a dead letter; one about the same counts its attempts on."""
+        name = f"{self._prefix}dead/{letter.key}"
+        packed = self._notes.get(name)
+        if packed is not None:
+            letter = letter.after(DeadLetter.unpack(packed))
+        commit.note(name, letter.pack())
+
+    def unbury(self, commit: Joint, key: str) -> None:
+        """Drop the dead letter about something, if there is one: it succeeded."""
+        name = f"{self._prefix}dead/{key}"
+        if self._notes.get(name) is not None:
+            commit.note(name, None)
+
+    # --- stale pages --------------------------------------------------------------------------
+
+    def tick(self) -> int:
+        """Return a number that grows: the place in time of what begins now."""
+        self._now += 1
+        return self._now
+
+    def touch(self, profile_id: str) -> None:
+        """Take note that something is being sent to the record of a profile, or was."""
+        if len(self._touched) >= limits.TOUCHED_MAX:
+            self._touched = dict(list(self._touched.items())[limits.TOUCHED_MAX // 2 :])
+        self._touched.pop(profile_id, None)
+        self._touched[profile_id] = self.tick()
+
+    def was_touched_since(self, profile_id: str, tick: int) -> bool:
+        """Say whether something was sent to the record of a profile since a place in time."""
+        return self._touched.get(profile_id, 0) > tick
