@@ -43,24 +43,25 @@ class Intake:
         sightings: Sequence[Sighting],
         *,
         since: int | None = None,
-        cursor: tuple[str, str] | None = None,
-        reread: Sequence[RecordKey] = (),
+        cursors: Mapping[str, str] | None = None,
+        reread: Mapping[RecordKey, bytes] | None = None,
     ) -> None:
         """Bring sightings into the store, durably.
 
-        ``since`` is the ledger's time at which their reading began. ``cursor`` is moved with the
+        ``since`` is the ledger's time at which their reading began. ``cursors`` are moved with the
         last of them, and what was ``reread`` is no longer due.
         """
         for at in range(0, max(len(sightings), 1), limits.ABSORBED_MAX):
             part = sightings[at : at + limits.ABSORBED_MAX]
             async with self._replica.notes.commit() as commit:
                 if at == 0:
-                    self._ledger.settle_reread(commit, reread)
+                    self._ledger.settle_rereads(commit, reread or {})
                 whole = {sighting.key for sighting in part if sighting.kind == "state"}
                 for sighting in part:
                     self._absorb(commit, sighting, since, sighting.key in whole)
-                if cursor is not None and at + limits.ABSORBED_MAX >= len(sightings):
-                    commit.move_cursor(*cursor)
+                if at + limits.ABSORBED_MAX >= len(sightings):
+                    for name, value in (cursors or {}).items():
+                        commit.move_cursor(name, value)
 
     def _absorb(
         self, commit: Joint, sighting: Sighting, since: int | None, has_state: bool
@@ -141,10 +142,9 @@ class Intake:
             own, *self._identifiers(mapped, sighting.values)
         )
         link = self._ledger.link(profile_id)
-        if link is not None and link.state == "new" and link.object == mapped.name:
-            if not any(known.is_flying for known in link.known.values()):
-                link.record_id, link.state = sighting.key.id, "live"
-                return profile_id, link
+        if link is not None and link.is_waiting and link.object == mapped.name:
+            link.record_id, link.state = sighting.key.id, "live"
+            return profile_id, link
         if link is not None:
             profile_id = self._replica.persons.profile_id_for(own)
         return profile_id, Link(mapped.name, sighting.key.id)

@@ -5,14 +5,14 @@
 | link/PROFILE             | the link of a profile                                              |
 | record/OBJECT/ID         | the profile of a record                                            |
 | due/PROFILE              | since when the profile is to be compared with its record           |
-| reread/OBJECT/ID         | nothing: the record is to be read again                            |
+| reread/OBJECT/ID         | since when the record is to be read again                          |
 | dead/KEY                 | a dead letter                                                      |
 
 All of it moves in the commits of the data that it is about.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from crdtstore import Replica
 from replicas.crm import limits
@@ -69,36 +69,43 @@ class Ledger:
 
     def due(self) -> dict[str, bytes]:
         """Return the profiles that are to be compared with their records, each with a mark."""
-        prefix = f"{self._prefix}due/"
-        found = self._notes.starting_with(prefix)
-        return {name.removeprefix(prefix): mark for name, mark in found.items()}
+        return self._marked("due/")
 
     def mark_due(self, commit: Joint, profile_id: str) -> None:
         """Have a profile compared with its record."""
-        self._marks += 1
-        mark = f"{self._started_ns}.{self._marks}".encode()
-        commit.note(f"{self._prefix}due/{profile_id}", mark)
+        self._mark(commit, f"due/{profile_id}")
 
     def settle_due(self, commit: Joint, marks: Mapping[str, bytes]) -> None:
         """Take note that profiles were compared, unless they became due again meanwhile."""
         for profile_id, mark in marks.items():
-            if self._notes.get(f"{self._prefix}due/{profile_id}") == mark:
-                commit.note(f"{self._prefix}due/{profile_id}", None)
+            self._settle(commit, f"due/{profile_id}", mark)
 
-    def rereads(self) -> list[RecordKey]:
-        """Return the records that are to be read again."""
-        prefix = f"{self._prefix}reread/"
-        names = [name.removeprefix(prefix) for name in self._notes.starting_with(prefix)]
-        return [RecordKey(*name.split("/", 1)) for name in names]
+    def rereads(self) -> dict[RecordKey, bytes]:
+        """Return the records that are to be read again, each with a mark."""
+        found = self._marked("reread/")
+        return {RecordKey(*name.split("/", 1)): mark for name, mark in found.items()}
 
     def mark_reread(self, commit: Joint, key: RecordKey) -> None:
         """Have a record read again."""
-        commit.note(f"{self._prefix}reread/{key.object}/{key.id}", b"")
+        self._mark(commit, f"reread/{key.object}/{key.id}")
 
-    def settle_reread(self, commit: Joint, keys: Iterable[RecordKey]) -> None:
-        """Take note that records were read again."""
-        for key in keys:
-            commit.note(f"{self._prefix}reread/{key.object}/{key.id}", None)
+    def settle_rereads(self, commit: Joint, marks: Mapping[RecordKey, bytes]) -> None:
+        """Take note that records were read again, unless they became due again meanwhile."""
+        for key, mark in marks.items():
+            self._settle(commit, f"reread/{key.object}/{key.id}", mark)
+
+    def _marked(self, kind: str) -> dict[str, bytes]:
+        prefix = self._prefix + kind
+        found = self._notes.starting_with(prefix)
+        return {name.removeprefix(prefix): mark for name, mark in found.items()}
+
+    def _mark(self, commit: Joint, name: str) -> None:
+        self._marks += 1
+        commit.note(self._prefix + name, f"{self._started_ns}.{self._marks}".encode())
+
+    def _settle(self, commit: Joint, name: str, mark: bytes) -> None:
+        if self._notes.get(self._prefix + name) == mark:
+            commit.note(self._prefix + name, None)
 
     # --- dead letters -------------------------------------------------------------------------
 

@@ -102,3 +102,9 @@ TOUCHED_MAX: Final = 100_000
 
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 """Bytes of a file with a secret: the largest is a private key."""
+
+SHUTDOWN_S: Final = 5.0
+"""Seconds that requests under way may take when the service ends."""
+
+PROGRESS_S: Final = 0.5
+"""Seconds between two looks at the progress of a load."""

@@ -70,6 +70,11 @@ class Link:
     gone_ms: int = 0
     known: dict[str, Known] = field(default_factory=dict)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a record was asked for and refused: one that is found may take its place."""
+        return self.state == "new" and not any(known.is_flying for known in self.known.values())
+
     def pack(self) -> bytes:
         """Return the bytes in which a note keeps the link."""
         known = {
@@ -117,7 +122,7 @@ def _weigh_state(known: Known, digest: bytes, at_ms: int, until_ms: int) -> bool
     if digest == known.value:
         _land(known, digest)
         return False
-    if until_ms < known.value_ms:
+    if until_ms < known.value_ms or until_ms <= known.said_ms:
         return False
     known.value, known.value_ms = digest, max(at_ms, known.value_ms)
     if digest == known.sent:
