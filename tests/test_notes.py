@@ -39,14 +39,19 @@ def test_writes_notes_and_cursors_are_one_commit(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+async def write_and_wait(replica: Replica) -> None:
+    """Do what a joint commit forbids."""
+    async with replica.notes.commit() as commit:
+        commit.write("ann", {"x": 1}, source="crm")
+        await replica.write("bob", {"x": 1}, source="crm")
+        commit.note("n", b"too late")
+
+
 def test_waiting_inside_of_a_joint_commit_is_found_out(tmp_path: Path) -> None:
     async def main() -> None:
         async with Replica.open(tmp_path / "eu", name="eu") as replica:
             with pytest.raises(AssertionError, match="awaited"):
-                async with replica.notes.commit() as commit:
-                    commit.write("ann", {"x": 1}, source="crm")
-                    await replica.write("bob", {"x": 1}, source="crm")
-                    commit.note("n", b"too late")
+                await write_and_wait(replica)
             with pytest.raises(ProfileNotFound):
                 replica.read("nobody")
 

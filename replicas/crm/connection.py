@@ -153,7 +153,7 @@ class Connection:
         """Read the next page of an object; say whether there is more."""
         cursors = self._replica.cursors
         cursor = cursors.get(self._cursor("pull", name), "")
-        since = self.ledger.tick()
+        since = self.ledger.touches.tick()
         page = await self.driver.run(self.driver.crm.pull(name, cursor), f"pull {name}")
         moved = {self._cursor("pull", name): page.cursor}
         is_loaded = self._cursor("loaded", name) in cursors
@@ -180,7 +180,7 @@ class Connection:
             keys = [key for key in marks if key.object == name][: limits.REREADS_MAX]
             for at in range(0, len(keys), crm.read_max):
                 part = {key: marks[key] for key in keys[at : at + crm.read_max]}
-                since = self.ledger.tick()
+                since = self.ledger.touches.tick()
                 read = crm.read(name, [key.id for key in part])
                 sightings = await self.driver.run(read, "reread")
                 await self.intake.absorb(sightings, since=since, reread=part)

@@ -25,7 +25,7 @@ from replicas.crm.conversation import (
     Verdict,
 )
 from replicas.crm.crm import Crm
-from replicas.crm.errors import CrmAccessDenied, CrmUnavailable
+from replicas.crm.errors import CrmAccessDenied, CrmAnswerInvalid, CrmUnavailable
 from replicas.crm.redaction import Redaction
 from replicas.crm.turnstile import Turnstile
 
@@ -150,8 +150,13 @@ class Driver:
             timeout=aiohttp.ClientTimeout(total=seconds),
             allow_redirects=False,
         ) as answer:
-            body = await answer.read()
-            return Response(answer.status, {k.lower(): v for k, v in answer.headers.items()}, body)
+            body = bytearray()
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > limits.ANSWER_BYTES_MAX:
+                    raise CrmAnswerInvalid(f"{_path(request)}: the answer is too large")
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status, headers, bytes(body))
 
     async def _logged_in(self) -> Session:
         """Return the session, made anew by whoever comes first if there is none."""

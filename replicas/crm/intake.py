@@ -114,7 +114,7 @@ class Intake:
                 self._read_again(commit, sighting.key)
                 return
             link = Link(mapped.name, sighting.key.id)
-        is_old = since is not None and self._ledger.was_touched_since(profile_id, since)
+        is_old = since is not None and self._ledger.touches.is_since(profile_id, since)
         if is_old and sighting.kind == "state":
             self._read_again(commit, sighting.key)
             return

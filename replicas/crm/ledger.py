@@ -22,20 +22,43 @@ from replicas.crm.joint import Joint
 from replicas.crm.link import Link
 
 
-class Ledger:
-    """What is known of one vendor's records, and what is still to be done.
+class Touches:
+    """When something was sent to which record last, in a time that only counts.
 
-    ``touch`` and ``was_touched_since`` tell pages that were read before something was sent to a
-    record: they may show what it was before. That is remembered in memory only, as such pages are.
+    A page that was read before may show what the record was before. That is remembered in memory
+    only, as such pages are.
     """
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._last: dict[str, int] = {}
+
+    def tick(self) -> int:
+        """Return the place in time of what begins now: a number that grows."""
+        self._now += 1
+        return self._now
+
+    def touch(self, profile_id: str) -> None:
+        """Take note that something is being sent to the record of a profile, or was."""
+        if len(self._last) >= limits.TOUCHED_MAX:
+            self._last = dict(list(self._last.items())[limits.TOUCHED_MAX // 2 :])
+        self._last.pop(profile_id, None)
+        self._last[profile_id] = self.tick()
+
+    def is_since(self, profile_id: str, tick: int) -> bool:
+        """Say whether something was sent to the record of a profile since a place in time."""
+        return self._last.get(profile_id, 0) > tick
+
+
+class Ledger:
+    """What is known of one vendor's records, and what is still to be done."""
 
     def __init__(self, replica: Replica, source: str) -> None:
         self._notes = replica.notes
         self._prefix = f"crm/{source}/"
         self._started_ns = time.time_ns()
         self._marks = 0
-        self._now = 0
-        self._touched: dict[str, int] = {}
+        self.touches = Touches()
 
     # --- links --------------------------------------------------------------------------------
 
@@ -127,21 +150,3 @@ class Ledger:
         name = f"{self._prefix}dead/{key}"
         if self._notes.get(name) is not None:
             commit.note(name, None)
-
-    # --- stale pages --------------------------------------------------------------------------
-
-    def tick(self) -> int:
-        """Return a number that grows: the place in time of what begins now."""
-        self._now += 1
-        return self._now
-
-    def touch(self, profile_id: str) -> None:
-        """Take note that something is being sent to the record of a profile, or was."""
-        if len(self._touched) >= limits.TOUCHED_MAX:
-            self._touched = dict(list(self._touched.items())[limits.TOUCHED_MAX // 2 :])
-        self._touched.pop(profile_id, None)
-        self._touched[profile_id] = self.tick()
-
-    def was_touched_since(self, profile_id: str, tick: int) -> bool:
-        """Say whether something was sent to the record of a profile since a place in time."""
-        return self._touched.get(profile_id, 0) > tick

@@ -88,9 +88,6 @@ OVERLAP_S: Final = 120.0
 """Seconds that an incremental pull looks back: records of a long transaction become visible later
 than their timestamp says."""
 
-RESPONSIBLE_S: Final = 5.0
-"""Seconds without a sign of life of a task before the health page says that it hangs."""
-
 REASON_CHARACTERS_MAX: Final = 500
 """Characters of a vendor's message that are kept with a dead letter."""
 

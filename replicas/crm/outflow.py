@@ -135,7 +135,7 @@ class Outflow:
                 edit = each.edit
                 self.counters["edits"] += 1
                 self.counters["fields"] += len(edit.values)
-                self._ledger.touch(edit.profile_id)
+                self._ledger.touches.touch(edit.profile_id)
                 link = self._ledger.link(edit.profile_id) or Link(edit.object, state="new")
                 for name, digest in each.digests.items():
                     known = link.known.setdefault(name, Known())
@@ -145,7 +145,7 @@ class Outflow:
     def _settle(self, commit: Joint, outcome: Outcome, digests: dict[str, bytes]) -> None:
         edit = outcome.edit
         self.counters[outcome.result] += 1
-        self._ledger.touch(edit.profile_id)
+        self._ledger.touches.touch(edit.profile_id)
         link = self._ledger.link(edit.profile_id)
         if link is None:
             return

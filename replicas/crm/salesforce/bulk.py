@@ -6,9 +6,10 @@ external id or id. Rows in none of the three lists count as not processed, and a
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from replicas.crm import limits
 from replicas.crm.conversation import Conversation, Pause, Request, json_request, member
 from replicas.crm.crm import Edit
 from replicas.crm.mapping import ObjectMapping
@@ -50,6 +51,23 @@ def send_in_bulk(
         check(response, "asking for a bulk job")
     rows = yield from _results(path, column)
     return [rows.get(edit.record_id or edit.profile_id, _LOST) for edit in edits]
+
+
+def in_jobs(edits: Sequence[Edit]) -> Iterator[Sequence[Edit]]:
+    """Cut edits into parts whose rows fit into one job each."""
+    part: list[Edit] = []
+    size_bytes = 0
+    for edit in edits:
+        # Four bytes a character, twice that for quotes: an upper bound that needs no encoding.
+        texts = sum(len(str(value)) for value in edit.values.values())
+        edit_bytes = 8 * (texts + len(edit.profile_id) + len(edit.values))
+        if part and size_bytes + edit_bytes > limits.SALESFORCE_BULK_BYTES_MAX:
+            yield part
+            part, size_bytes = [], 0
+        part.append(edit)
+        size_bytes += edit_bytes
+    if part:
+        yield part
 
 
 def rows_as_csv(column: str, properties: Sequence[str], edits: Sequence[Edit]) -> bytes:

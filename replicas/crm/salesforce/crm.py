@@ -53,7 +53,9 @@ class Salesforce:
     def _push_many(self, name: str, edits: Sequence[Edit]) -> Conversation[list[Outcome]]:
         """Send edits of one object as a job; what that did not settle goes row by row."""
         mapped = self.settings.mapping.by_name[name]
-        rows = yield from bulk.send_in_bulk(self.settings, mapped, edits)
+        rows: list[Row] = []
+        for part in bulk.in_jobs(edits):
+            rows += yield from bulk.send_in_bulk(self.settings, mapped, part)
         settled = [
             Outcome(edit, row.result, row.record_id or edit.record_id, row.code, row.message)
             for edit, row in zip(edits, rows, strict=True)

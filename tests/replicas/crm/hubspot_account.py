@@ -127,8 +127,9 @@ class Account:
                 continue
             history.insert(0, {"value": value, "timestamp": text_of(at_ms),
                                "sourceType": source[0], "sourceId": source[1]})  # fmt: skip
-            self._event("contact.propertyChange", record["id"], at_ms, propertyName=name,
-                        propertyValue=value, changeSource=source[0], sourceId=source[1])  # fmt: skip
+            changed = {"propertyName": name, "propertyValue": value}
+            self._event("contact.propertyChange", record["id"], at_ms, **changed,
+                        changeSource=source[0], sourceId=source[1])  # fmt: skip
 
     def _event(self, kind: str, record_id: str, at_ms: int, **more: Any) -> None:
         self.tell(

@@ -1,8 +1,6 @@
 """A faithful local Salesforce over HTTP: strict about auth, limits and forms; it can misbehave."""
 
 import asyncio
-import csv
-import io
 import itertools
 import secrets
 from collections import Counter
@@ -13,6 +11,7 @@ from aiohttp import web
 
 from tests.replicas.crm import soql
 from tests.replicas.crm.mischief import Handler, Mischief
+from tests.replicas.crm.salesforce_jobs import Jobs, client_of, refusal
 from tests.replicas.crm.salesforce_org import COLUMNS, KEY, Org, RowError
 
 VERSION = "v62.0"
@@ -39,9 +38,8 @@ class SalesforceServer:
         self.lock_chunk = 0
         self.rows_written = 0
         self.url = ""
-        self._jobs: dict[str, dict[str, Any]] = {}
+        self.jobs = Jobs(self.org, self.mischief)
         self._sessions: dict[str, int] = {}
-        self._numbers = itertools.count(1)
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> "SalesforceServer":
@@ -59,11 +57,7 @@ class SalesforceServer:
         add("POST", f"{ROOT}/sobjects/{{type}}/", self._create)
         add("*", f"{ROOT}/sobjects/{{type}}/{{id}}", self._one)
         add("*", f"{ROOT}/sobjects/{{type}}/{{field}}/{{key}}", self._one_by_key)
-        add("POST", f"{ROOT}/jobs/ingest", self._job_make)
-        add("GET", f"{ROOT}/jobs/ingest/{{job}}", self._job)
-        add("PATCH", f"{ROOT}/jobs/ingest/{{job}}", self._job_end)
-        add("PUT", f"{ROOT}/jobs/ingest/{{job}}/batches", self._job_rows)
-        add("GET", f"{ROOT}/jobs/ingest/{{job}}/{{list}}", self._job_results)
+        self.jobs.add_to(app, ROOT)
         add("POST", f"/cometd/{VERSION[1:]}", self._cometd)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -276,90 +270,6 @@ class SalesforceServer:
                 results.append({"success": False, "errors": [error.result]})
         return web.json_response(results)
 
-    # --- bulk ---------------------------------------------------------------------------------
-
-    async def _job_make(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        job = f"750{next(self._numbers):012}"
-        job_type = "V2Ingest"
-        self._jobs[job] = {**body, "id": job, "state": "Open", "rows": [], "jobType": job_type,
-                           "contentUrl": f"services/data/{VERSION}/jobs/ingest/{job}/batches",
-                           "client": client_of(request)}  # fmt: skip
-        return self._job_shown(job)
-
-    async def _job_rows(self, request: web.Request) -> web.Response:
-        text = (await request.read()).decode()
-        self._jobs[request.match_info["job"]]["rows"] = list(csv.DictReader(io.StringIO(text)))
-        return web.Response(status=201)
-
-    async def _job_end(self, request: web.Request) -> web.Response:
-        job = self._jobs[request.match_info["job"]]
-        if (await request.json())["state"] != "UploadComplete" or job["state"] != "Open":
-            return refusal(400, "INVALIDJOBSTATE", "the job is not open")
-        job.update(state="InProgress", successful=[], failed=[], unprocessed=[])
-        for row in job["rows"]:
-            self._bulk_row(job, row)
-        for name in ("successful", "failed", "unprocessed"):
-            job[name].reverse()
-        return self._job_shown(job["id"])
-
-    def _bulk_row(self, job: dict[str, Any], row: dict[str, str]) -> None:
-        if len(job["successful"]) >= job.get("stop_after", 10**9):
-            job["unprocessed"].append(row)
-            return
-        key = job.get("externalIdFieldName", "Id")
-        values = {
-            name: None if value == "#N/A" else {"true": True, "false": False}.get(value, value)
-            if name == "Vip__c" else float(value) if name == "Score__c" else value
-            for name, value in row.items() if value != "" and name not in (key, "Id")
-        }  # fmt: skip
-        try:
-            if self.mischief.fails_row():
-                raise RowError("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access")
-            if job["operation"] == "update":
-                record_id = self.org.update(job["object"], row["Id"], values, job["client"])
-                is_new = False
-            elif job["operation"] == "insert":
-                record_id, is_new = self.org.create(job["object"], values, job["client"]), True
-            else:
-                record_id, is_new = self.org.upsert(job["object"], row[key], values, job["client"])
-            job["successful"].append(
-                {"sf__Id": record_id, "sf__Created": str(is_new).lower(), **row}
-            )
-        except RowError as error:
-            said = error.result
-            fields = ",".join(said["fields"]) or ""
-            text = f"{said['statusCode']}:{said['message']}:{fields} --"
-            job["failed"].append({"sf__Id": row.get("Id", ""), "sf__Error": text, **row})
-
-    async def _job(self, request: web.Request) -> web.Response:
-        job = self._jobs[request.match_info["job"]]
-        if job["state"] == "InProgress":
-            job["state"] = "JobComplete"
-        return self._job_shown(job["id"])
-
-    def _job_shown(self, name: str) -> web.Response:
-        job = self._jobs[name]
-        hidden = ("rows", "successful", "failed", "unprocessed", "client")
-        shown = {key: value for key, value in job.items() if key not in hidden}
-        shown["numberRecordsFailed"] = len(job.get("failed", ()))
-        shown["numberRecordsProcessed"] = len(job.get("failed", ())) + len(
-            job.get("successful", ())
-        )
-        return web.json_response(shown)
-
-    async def _job_results(self, request: web.Request) -> web.Response:
-        job = self._jobs[request.match_info["job"]]
-        lists = {"successfulResults": "successful", "failedResults": "failed",
-                 "unprocessedrecords": "unprocessed"}  # fmt: skip
-        rows = job[lists[request.match_info["list"]]]
-        names = [n for n in (*(rows[0] if rows else ()),)] or list(job["rows"][0])
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return web.Response(text=text.getvalue(), content_type="text/csv")
-
     # --- events -------------------------------------------------------------------------------
 
     async def _cometd(self, request: web.Request) -> web.Response:
@@ -407,14 +317,3 @@ class SalesforceServer:
                 return [*data, {"channel": "/meta/connect", "successful": True}]
             await asyncio.sleep(0.025)
         return [{"channel": "/meta/connect", "successful": True}]
-
-
-def refusal(status: int, code: str, message: str) -> web.Response:
-    """Return an answer that refuses a request as a whole."""
-    return web.json_response([{"errorCode": code, "message": message}], status=status)
-
-
-def client_of(request: web.Request) -> str:
-    """Return the name under which a client's changes are told in change events."""
-    options = request.headers.get("Sforce-Call-Options", "")
-    return options.removeprefix("client=") or "unknown"
