@@ -10,8 +10,8 @@ from tests.layout_rules import (
     broad_exceptions,
     docstrings,
     folder_depth,
-    impurities,
     imports,
+    impurities,
 )
 
 PURE_IN_SERVICES: Final = (

@@ -58,13 +58,19 @@ class Intake:
                     self._ledger.settle_rereads(commit, reread or {})
                 whole = {sighting.key for sighting in part if sighting.kind == "state"}
                 for sighting in part:
-                    self._absorb(commit, sighting, since, sighting.key in whole)
+                    was_read = bool(reread)
+                    self._absorb(commit, sighting, since, sighting.key in whole, was_read)
                 if at + limits.ABSORBED_MAX >= len(sightings):
                     for name, value in (cursors or {}).items():
                         commit.move_cursor(name, value)
 
     def _absorb(
-        self, commit: Joint, sighting: Sighting, since: int | None, has_state: bool
+        self,
+        commit: Joint,
+        sighting: Sighting,
+        since: int | None,
+        has_state: bool,
+        was_read: bool,
     ) -> None:
         self.counters["sightings"] += 1
         mapped = self._mapping.by_name.get(sighting.key.object)
@@ -75,7 +81,7 @@ class Intake:
             if sighting.kind == "erased":
                 self._erase(commit, sighting, profile_id)
             elif sighting.kind == "deleted":
-                self._delete(commit, mapped, sighting, profile_id)
+                self._delete(commit, mapped, sighting, profile_id, was_read)
             elif sighting.kind == "unclear":
                 self._doubt(commit, sighting, profile_id)
             elif sighting.kind == "change" and has_state and profile_id is None:
@@ -221,14 +227,20 @@ class Intake:
     # --- the ends of records ------------------------------------------------------------------
 
     def _delete(
-        self, commit: Joint, mapped: ObjectMapping, sighting: Sighting, profile_id: str | None
+        self,
+        commit: Joint,
+        mapped: ObjectMapping,
+        sighting: Sighting,
+        profile_id: str | None,
+        was_read: bool,
     ) -> None:
         """Take back all that the vendor says of a record; never make the record anew."""
         link = None if profile_id is None else self._ledger.link(profile_id)
         if profile_id is None or link is None or link.state in ("gone", "erased"):
             return
         newest_ms = max((known.value_ms for known in link.known.values()), default=0)
-        if sighting.at_ms and sighting.at_ms + sighting.span_ms < newest_ms:
+        is_old = 0 < sighting.at_ms + sighting.span_ms < newest_ms
+        if is_old and not was_read:
             self._read_again(commit, sighting.key)
             return
         self.counters["deletions"] += 1

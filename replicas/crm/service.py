@@ -5,8 +5,9 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
@@ -29,6 +30,15 @@ from replicas.crm.web import Pages, Webhooks
 _log = logging.getLogger("replicas.crm.service")
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The service while it runs: its replica, the connections by source, and their tasks."""
+
+    replica: Replica
+    connections: Mapping[str, Connection]
+    tasks: Sequence[asyncio.Task[None]]
+
+
 async def serve(configuration: CrmConfiguration, *, is_dry: bool = False) -> None:
     """Work until SIGTERM or SIGINT. Raises ConfigurationError or StorageError at the start."""
     check_exposure(configuration.host, configuration.token, configuration.link_secret)
@@ -36,16 +46,16 @@ async def serve(configuration: CrmConfiguration, *, is_dry: bool = False) -> Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with running(configuration, is_dry=is_dry) as tasks:
+    async with running(configuration, is_dry=is_dry) as service:
         print(
             f"crdtstore-crm {configuration.name} serves "
             f"http://{configuration.host}:{configuration.port}/crm/status; Ctrl-C ends it",
             flush=True,
         )
         stop = asyncio.ensure_future(stopping.wait())
-        await asyncio.wait((stop, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stop, *service.tasks), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        for task in tasks:
+        for task in service.tasks:
             if task.done() and not task.cancelled():
                 task.result()
     _log.info("closed")
@@ -54,8 +64,8 @@ async def serve(configuration: CrmConfiguration, *, is_dry: bool = False) -> Non
 @asynccontextmanager
 async def running(
     configuration: CrmConfiguration, *, is_dry: bool = False
-) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run the whole service while the context lasts; yield the tasks of its connections."""
+) -> AsyncIterator[Running]:
+    """Run the whole service while the context lasts."""
     redaction = Redaction()
     for handler in logging.getLogger().handlers:
         handler.addFilter(redaction)
@@ -85,7 +95,7 @@ async def running(
         address = configuration.host, configuration.port
         await stack.enter_async_context(_listening(app, address))
         tasks = await stack.enter_async_context(_working(connections))
-        yield tasks
+        yield Running(replica, connections, tasks)
 
 
 def _connection(

@@ -107,10 +107,11 @@ def _columns(mapped: ObjectMapping) -> Iterable[str]:
 def _sighting(mapped: ObjectMapping, record: dict[str, Any]) -> Sighting:
     key = RecordKey(mapped.name, member(record, "Id", str))
     at_ms = ms_from(member(record, "SystemModstamp", str))
-    if record.get("IsDeleted"):
-        return Sighting("deleted", key, at_ms, into=str(record.get("MasterRecordId") or ""))
     # The vendor cuts the time off at the second: the change was somewhere within it.
     span_ms = _SECOND_MS - 1 if at_ms % _SECOND_MS == 0 else 0
+    if record.get("IsDeleted"):
+        into = str(record.get("MasterRecordId") or "")
+        return Sighting("deleted", key, at_ms, span_ms=span_ms, into=into)
     values = {name: record.get(name) for name in (mapped.key, *mapped.properties)}
     return Sighting("state", key, at_ms, values, span_ms=span_ms)
 

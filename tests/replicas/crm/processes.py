@@ -13,7 +13,7 @@ import aiohttp
 
 from tests.replicas.crm.cut import Cut
 from tests.replicas.crm.hubspot_server import HubSpotServer
-from tests.replicas.crm.regions import free_port, until, write_hubspot, write_salesforce
+from tests.replicas.crm.regions import POLLS, free_port, until, write_hubspot, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 ROOT = Path(__file__).parents[3]
@@ -99,7 +99,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, more: str = "") -> AsyncIterator[World]:
+async def world(directory: Path, more: str = POLLS) -> AsyncIterator[World]:
     """Start two vendors; the two services beside them are started by ``World.start``."""
     salesforce, hubspot = await SalesforceServer().start(), await HubSpotServer().start()
     eu_port, us_port, hook_port = free_port(), free_port(), free_port()

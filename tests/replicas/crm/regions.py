@@ -21,11 +21,11 @@ FAST = """\
 backoff_min_s = 0.02
 backoff_max_s = 0.2
 pause_s = 0.1
-poll_s = 0.3
 resend_after_s = 0.3
 attempts = 12
 request_timeout_s = 10
 """
+POLLS = "poll_s = 0.3\n"
 
 
 def free_port() -> int:
@@ -45,7 +45,7 @@ def field_tables(vendor: str, names: dict[str, str]) -> str:
 
 
 def write_salesforce(
-    directory: Path, server: SalesforceServer, *, port: int, peers: list[str], more: str = ""
+    directory: Path, server: SalesforceServer, *, port: int, peers: list[str], more: str = POLLS
 ) -> Path:
     """Write the configuration of the replica beside Salesforce; return its path."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def write_hubspot(
     port: int,
     peers: list[str],
     hook_port: int,
-    more: str = "",
+    more: str = POLLS,
 ) -> Path:
     """Write the configuration of the replica beside HubSpot; return its path."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,229 @@
+"""The service beside a Salesforce: records come, change, go, come back, merge; rows fail."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from replicas.crm.salesforce.settings import SalesforceSettings
+from tests.replicas.crm.beside import (
+    BesideSalesforce,
+    beside_salesforce,
+    person,
+    until_person,
+    until_true,
+)
+from tests.replicas.crm.salesforce_server import SalesforceServer
+
+
+def row_of(here: BesideSalesforce, record_id: str) -> dict[str, object]:
+    return here.server.org.tables["Contact"][record_id]
+
+
+def test_records_come_change_are_cleared_go_and_come_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        org = server.org
+        ann = org.create("Contact", {"LastName": "Ann", "Email": "Ann@Example.com", "Phone": "1"})
+        async with beside_salesforce(tmp_path, server) as here:
+            found = await until_person(here.service, "ann@example.com", phone="1")
+            identifiers = found.record["identifiers"]
+            assert identifiers == ["email:ann@example.com", f"salesforce_id:{ann}"]
+            org.update("Contact", ann, {"Phone": None, "Title": "CEO"})
+            await until_person(here.service, "ann@example.com", phone="", title="CEO")
+            org.update("Contact", ann, {"Email": "ann@new.example"})
+            await until_person(here.service, "ann@new.example", email="ann@new.example")
+            assert person(here.service, "ann@example.com") is None
+            org.delete("Contact", ann)
+            await until_true(lambda: person(here.service, "ann@new.example") is None, "deletion")
+            assert "title" not in here.service.replica.read(found.id)
+            await asyncio.sleep(0.5)
+            assert len(org.tables["Contact"]) == 1, "a deleted record was made anew"
+            org.undelete("Contact", ann)
+            await until_person(here.service, "ann@new.example", title="CEO", last_name="Ann")
+            assert here.server.rows_written == 0, "nothing was to be sent"
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_a_value_that_is_set_back_is_an_edit(tmp_path: Path) -> None:
+    """What was sent is not asserted by the vendor: the same old value, set again, is newer."""
+
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
+        server.org.update("Contact", ann, {"Phone": "old"})
+        async with beside_salesforce(tmp_path, server) as here:
+            found = await until_person(here.service, "a@b.example", phone="old")
+            await here.service.replica.write(found.id, {"phone": "new"}, source="desk")
+            await until_true(lambda: row_of(here, ann)["Phone"] == "new", "the value to be sent")
+            server.org.update("Contact", ann, {"Phone": "old"})
+            await until_person(here.service, "a@b.example", phone="old")
+            await asyncio.sleep(0.4)
+            assert row_of(here, ann)["Phone"] == "old"
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_gaps_overflow_and_an_expired_position_are_read_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        org = server.org
+        ann = org.create("Contact", {"LastName": "Ann", "Email": "ann@example.com"})
+        bob = org.create("Contact", {"LastName": "Bob", "Email": "bob@example.com"})
+        rarely = "poll_s = 3600.0\n"
+        async with beside_salesforce(tmp_path, server, rarely) as here:
+            await until_person(here.service, "bob@example.com")
+            await asyncio.sleep(0.3)
+            _quietly(server, "Contact", ann, "Title", "seen by a gap")
+            org.gap("Contact", ann, "GAP_UPDATE")
+            await until_person(here.service, "ann@example.com", title="seen by a gap")
+            _quietly(server, "Contact", bob, "Title", "seen by an overflow")
+            org.gap("Contact", "003*", "GAP_OVERFLOW")
+            await until_person(here.service, "bob@example.com", title="seen by an overflow")
+        _quietly(server, "Contact", bob, "Phone", "42")
+        server.org.skew = timedelta(hours=1)
+        server.org.update("Contact", ann, {"Phone": "43"})
+        for _ in range(3):
+            org.gap("Contact", bob, "GAP_UPDATE")
+        org.forget_events()
+        async with beside_salesforce(tmp_path, server, rarely) as here:
+            await until_person(here.service, "ann@example.com", phone="43")
+            await until_person(here.service, "bob@example.com", phone="42")
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_every_row_is_accounted_for_and_dead_letters_are_retried(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        async with beside_salesforce(tmp_path, server) as here:
+            replica, outflow = here.service.replica, here.connection.outflow
+            await until_true(lambda: here.connection.is_loaded, "the load")
+            server.lock_chunk = 40
+            fields = {
+                f"p{number}": {
+                    "last_name": "x" * 90 if number % 10 == 0 else "Last",
+                    "email": "nobody" if number % 10 == 1 else f"p{number}@example.com",
+                }
+                for number in range(250)
+            }
+            writes = [replica.write(name, values, source="desk") for name, values in fields.items()]
+            await asyncio.gather(*writes)
+            await until_true(lambda: len(server.org.tables["Contact"]) == 200, "good rows")
+            counters = outflow.counters
+            await until_true(lambda: counters["done"] + counters["permanent"] == 250, "all rows")
+            letters = list(here.connection.ledger.dead_letters())
+            codes = [letter.code for letter in letters]
+            assert codes.count("STRING_TOO_LONG") == codes.count("INVALID_EMAIL_ADDRESS") == 25
+            assert all(letter.advice and letter.properties for letter in letters)
+            await replica.write("p0", {"last_name": "short"}, source="desk")
+            await until_true(lambda: counters["done"] == 201, "what was mended by itself")
+            await here.connection.retry(letters)
+            await until_true(lambda: counters["permanent"] >= 99, "the retry")
+            assert len(list(here.connection.ledger.dead_letters())) == 49
+            assert len(server.org.tables["Contact"]) == 201
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_merged_records_are_one_person(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        org = server.org
+        one = org.create("Contact", {"LastName": "One", "Email": "one@example.com"})
+        two = org.create("Contact", {"LastName": "Two", "Email": "two@example.com"})
+        async with beside_salesforce(tmp_path, server) as here:
+            await until_person(here.service, "two@example.com")
+            org.merge("Contact", one, two)
+            await until_person(here.service, "one@example.com", title="merged", last_name="One")
+            found = person(here.service, "two@example.com")
+            assert found is not None
+            assert found.record["email"] == "one@example.com"
+            assert len(found.profiles) == 2
+            await asyncio.sleep(0.4)
+            assert here.server.rows_written == 0
+            assert here.connection.intake.counters["merges"] == 1
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_an_erased_person_is_deleted_at_the_vendor(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        ann = server.org.create("Contact", {"LastName": "Ann", "Email": "ann@example.com"})
+        async with beside_salesforce(tmp_path, server) as here:
+            found = await until_person(here.service, "ann@example.com")
+            await here.service.replica.erase(found.id)
+            await until_true(lambda: bool(row_of(here, ann)["IsDeleted"]), "the deletion")
+            link = here.connection.ledger.link(found.id)
+            assert link is not None
+            assert not link.known
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_many_records_go_in_bulk_and_lost_answers_make_no_doubles(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        async with beside_salesforce(tmp_path, server, "poll_s = 0.3\nbulk_min = 50\n") as here:
+            replica = here.service.replica
+            await until_true(lambda: here.connection.is_loaded, "the load")
+            server.jobs.stop_after = 90
+            server.mischief.lost += ["jobs/ingest", "composite/sobjects"]
+            async with replica.notes.commit() as commit:
+                for number in range(120):
+                    last_name = "" if number == 7 else f"L{number}"
+                    commit.write(f"p{number}", {"last_name": last_name or "x" * 81}, source="desk")
+            counters = here.connection.outflow.counters
+            await until_true(lambda: counters["done"] + counters["permanent"] == 120, "all rows")
+            assert counters["permanent"] == 1
+            assert len(server.org.tables["Contact"]) == 119
+            (letter,) = here.connection.ledger.dead_letters()
+            assert letter.code == "STRING_TOO_LONG"
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_sessions_that_end_limits_that_are_reached_and_a_dry_run(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        server.org.create("Contact", {"LastName": "Ann", "Email": "ann@example.com"})
+        async with beside_salesforce(tmp_path, server, is_dry=True) as here:
+            found = await until_person(here.service, "ann@example.com")
+            await here.service.replica.write(found.id, {"title": "CEO"}, source="desk")
+            (planned,) = here.connection.outflow.planner.plan([found.id])
+            assert planned.edit.values == {"Title": "CEO"}
+            await asyncio.sleep(0.3)
+            assert server.rows_written == 0
+        limit = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "limit"}]
+        server.mischief.answers.append(("composite", 403, limit, {}))
+        server.mischief.answers.append(("composite", 401, [], {}))
+        async with beside_salesforce(tmp_path, server) as here:
+            rows = server.org.tables["Contact"].values()
+            await until_true(lambda: next(iter(rows))["Title"] == "CEO", "the push")
+            assert here.connection.driver.logins == 2
+            server.end_sessions()
+            await asyncio.sleep(0.8)
+            assert here.connection.driver.logins == 3
+            assert here.connection.troubles == {}
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_settings_show_no_secret() -> None:
+    fields = SalesforceSettings.__dataclass_fields__
+    assert not fields["secret"].repr
+
+
+def _quietly(server: SalesforceServer, name: str, record_id: str, field: str, value: str) -> None:
+    """Change a record with no event of it."""
+    server.org.update(name, record_id, {field: value})
+    server.org.events.pop()
