@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from crdtstore import Replica, edit_set, grant, identifier, revoke
 from crdtstore.errors import CrdtstoreError, InvalidInput, InvalidValue, ProfileErased, Refused
@@ -23,6 +23,19 @@ from replicas.crm.link import Link, weigh
 from replicas.crm.mapping import CrmMapping, FieldMapping, ObjectMapping
 
 _log = logging.getLogger("replicas.crm.intake")
+
+
+class _Reading(NamedTuple):
+    """How sightings came about.
+
+    ``since`` is the ledger's time at which their reading began, None for what a vendor told by
+    itself. ``is_certain`` says that just these records were asked for. ``whole`` are those of which
+    a state is among the sightings.
+    """
+
+    since: int | None
+    is_certain: bool
+    whole: frozenset[RecordKey]
 
 
 class Intake:
@@ -56,22 +69,15 @@ class Intake:
             async with self._replica.notes.commit() as commit:
                 if at == 0:
                     self._ledger.settle_rereads(commit, reread or {})
-                whole = {sighting.key for sighting in part if sighting.kind == "state"}
+                whole = frozenset(one.key for one in part if one.kind == "state")
+                reading = _Reading(since, bool(reread), whole)
                 for sighting in part:
-                    was_read = bool(reread)
-                    self._absorb(commit, sighting, since, sighting.key in whole, was_read)
+                    self._absorb(commit, sighting, reading)
                 if at + limits.ABSORBED_MAX >= len(sightings):
                     for name, value in (cursors or {}).items():
                         commit.move_cursor(name, value)
 
-    def _absorb(
-        self,
-        commit: Joint,
-        sighting: Sighting,
-        since: int | None,
-        has_state: bool,
-        was_read: bool,
-    ) -> None:
+    def _absorb(self, commit: Joint, sighting: Sighting, reading: _Reading) -> None:
         self.counters["sightings"] += 1
         mapped = self._mapping.by_name.get(sighting.key.object)
         if mapped is None:
@@ -81,17 +87,22 @@ class Intake:
             if sighting.kind == "erased":
                 self._erase(commit, sighting, profile_id)
             elif sighting.kind == "deleted":
-                self._delete(commit, mapped, sighting, profile_id, was_read)
+                self._delete(commit, mapped, sighting, profile_id, reading)
             elif sighting.kind == "unclear":
                 self._doubt(commit, sighting, profile_id)
-            elif sighting.kind == "change" and has_state and profile_id is None:
-                pass  # its state follows
+            elif self._is_told_by_state(sighting, profile_id, reading):
+                pass
             else:
-                self._see(commit, mapped, sighting, profile_id, since)
+                self._see(commit, mapped, sighting, profile_id, reading)
         except (InvalidInput, Refused, FormError) as error:
             self._refuse(commit, sighting, profile_id, error)
         else:
             self._ledger.unbury(commit, _letter_key(sighting.key))
+
+    @staticmethod
+    def _is_told_by_state(sighting: Sighting, profile_id: str | None, reading: _Reading) -> bool:
+        """Say whether a change is of a new record whose state follows and tells all."""
+        return sighting.kind == "change" and profile_id is None and sighting.key in reading.whole
 
     # --- values -------------------------------------------------------------------------------
 
@@ -101,7 +112,7 @@ class Intake:
         mapped: ObjectMapping,
         sighting: Sighting,
         profile_id: str | None,
-        since: int | None,
+        reading: _Reading,
     ) -> None:
         link = None if profile_id is None else self._ledger.link(profile_id)
         is_known = link is not None
@@ -120,6 +131,7 @@ class Intake:
                 self._read_again(commit, sighting.key)
                 return
             link = Link(mapped.name, sighting.key.id)
+        since = reading.since
         is_old = since is not None and self._ledger.touches.is_since(profile_id, since)
         if is_old and sighting.kind == "state":
             self._read_again(commit, sighting.key)
@@ -232,7 +244,7 @@ class Intake:
         mapped: ObjectMapping,
         sighting: Sighting,
         profile_id: str | None,
-        was_read: bool,
+        reading: _Reading,
     ) -> None:
         """Take back all that the vendor says of a record; never make the record anew."""
         link = None if profile_id is None else self._ledger.link(profile_id)
@@ -240,7 +252,7 @@ class Intake:
             return
         newest_ms = max((known.value_ms for known in link.known.values()), default=0)
         is_old = 0 < sighting.at_ms + sighting.span_ms < newest_ms
-        if is_old and not was_read:
+        if is_old and not reading.is_certain:
             self._read_again(commit, sighting.key)
             return
         self.counters["deletions"] += 1

@@ -38,7 +38,10 @@ WEBHOOK_BODY_BYTES_MAX: Final = 1024 * 1024
 FEED_PAGE_MAX: Final = 1_000
 """Changes of the feed that one round looks at: what a crash makes it look at again."""
 
-ABSORBED_MAX: Final = 500
+PLANNED_MAX: Final = 50
+"""Profiles that are compared in one go: at 0.5 ms each, webhooks wait no longer than 25 ms."""
+
+ABSORBED_MAX: Final = 100
 """Sightings in one commit: they are applied in one go, and nobody else has a turn meanwhile."""
 
 REREADS_MAX: Final = 2_000

@@ -7,6 +7,7 @@ changes of the feed, profiles that are due
   -> commit: what became of each, and the cursor of the feed
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +114,11 @@ class Outflow:
         due: Mapping[str, bytes] | None = None,
     ) -> list[Outcome]:
         """Send what differs for some profiles; return what became of it, durably noted."""
-        planned = self.planner.plan(profile_ids)
+        planned: list[Planned] = []
+        seen: set[str] = set()
+        for at in range(0, len(profile_ids), limits.PLANNED_MAX):
+            planned += self.planner.plan(profile_ids[at : at + limits.PLANNED_MAX], seen)
+            await asyncio.sleep(0)
         outcomes: list[Outcome] = []
         if planned:
             await self._announce(planned)

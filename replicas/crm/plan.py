@@ -36,10 +36,13 @@ class Planner:
         self._mapping = mapping
         self._ledger = ledger
 
-    def plan(self, profile_ids: Iterable[str]) -> list[Planned]:
-        """Return what must be sent for the persons of some profiles, each record once."""
+    def plan(self, profile_ids: Iterable[str], seen: set[str] | None = None) -> list[Planned]:
+        """Return what must be sent for the persons of some profiles, each record once.
+
+        ``seen`` are profiles that were looked at; those that are looked at now are added.
+        """
         planned: list[Planned] = []
-        seen: set[str] = set()
+        seen = set() if seen is None else seen
         for profile_id in profile_ids:
             if profile_id in seen:
                 continue

@@ -91,6 +91,21 @@ def test_privacy_deletion_erases_the_person(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_person_erased_in_the_store_is_erased_at_the_vendor(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await HubSpotServer().start()
+        server.account.create({"lastname": "Ann", "email": "ann@example.com"})
+        async with beside_hubspot(tmp_path, server, RARELY) as here:
+            found = await until_person(here.service, "ann@example.com")
+            await here.service.replica.erase(found.id)
+            await until_true(lambda: not server.account.records, "the erasure")
+            await until_true(lambda: here.connection.intake.counters["erasures"] == 1, "its event")
+            assert list(here.connection.ledger.dead_letters()) == []
+        await server.stop()
+
+    asyncio.run(main())
+
+
 def test_rows_of_a_batch_fail_one_by_one(tmp_path: Path) -> None:
     async def main() -> None:
         server = await HubSpotServer().start()
@@ -129,6 +144,8 @@ def test_an_edit_that_we_overwrote_is_not_lost(tmp_path: Path) -> None:
         ann = server.account.create({"lastname": "Ann", "email": "ann@example.com"})
         async with beside_hubspot(tmp_path, server, RARELY) as here:
             found = await until_person(here.service, "ann@example.com")
+            rereads = here.connection.ledger.rereads
+            await until_true(lambda: server.delivered == 3 and not rereads(), "quiet")
             server.is_deaf = True
             server.account.update(ann, {"phone": "by hand"})
             await here.service.replica.write(found.id, {"phone": "desk"}, source="desk")

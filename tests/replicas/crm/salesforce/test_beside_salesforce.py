@@ -4,6 +4,14 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
 from replicas.crm.salesforce.settings import SalesforceSettings
 from tests.replicas.crm.beside import (
     BesideSalesforce,
@@ -139,6 +147,8 @@ def test_merged_records_are_one_person(tmp_path: Path) -> None:
         async with beside_salesforce(tmp_path, server) as here:
             await until_person(here.service, "two@example.com")
             org.merge("Contact", one, two)
+            merges = here.connection.intake.counters
+            await until_true(lambda: merges["merges"] == 1, "the merge")
             await until_person(here.service, "one@example.com", title="merged", last_name="One")
             found = person(here.service, "two@example.com")
             assert found is not None
@@ -146,7 +156,7 @@ def test_merged_records_are_one_person(tmp_path: Path) -> None:
             assert len(found.profiles) == 2
             await asyncio.sleep(0.4)
             assert here.server.rows_written == 0
-            assert here.connection.intake.counters["merges"] == 1
+            assert merges["merges"] == 1
         await server.stop()
 
     asyncio.run(main())
@@ -213,6 +223,47 @@ def test_sessions_that_end_limits_that_are_reached_and_a_dry_run(tmp_path: Path)
             await asyncio.sleep(0.8)
             assert here.connection.driver.logins == 3
             assert here.connection.troubles == {}
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_a_load_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        for number in range(60):
+            server.org.create("Contact", {"LastName": "L", "Email": f"p{number}@example.com"})
+        server.mischief.slow_s = 0.03
+        slowly = "poll_s = 3600.0\npage_max = 4\n"
+        async with beside_salesforce(tmp_path, server, slowly) as here:
+            await until_true(lambda: here.connection.progress["Contact"][0] >= 20, "a third")
+            assert not here.connection.is_loaded
+        async with beside_salesforce(tmp_path, server, slowly) as here:
+            assert here.connection.progress["Contact"][0] >= 20
+            await until_true(lambda: here.connection.is_loaded, "the rest")
+            assert here.connection.progress == {"Contact": (60, 60)}
+            assert server.requests["GET /queryAll"] <= 60 / 4 + 3
+            assert len(here.service.replica.profiles()) == 60
+            await here.connection.backfill()
+            await until_true(lambda: here.connection.progress["Contact"] == (60, 60), "again")
+            assert here.connection.outflow.counters["edits"] == 0
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_a_key_instead_of_a_secret_logs_in(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    async def main() -> None:
+        server = await SalesforceServer(secret=private.decode()).start()
+        server.public_key = public.decode()
+        server.org.create("Contact", {"LastName": "Ann", "Email": "ann@example.com"})
+        flow = 'poll_s = 0.3\nflow = "jwt_bearer"\nusername = "crm@example.com"\n'
+        async with beside_salesforce(tmp_path, server, flow) as here:
+            await until_person(here.service, "ann@example.com")
         await server.stop()
 
     asyncio.run(main())
