@@ -157,10 +157,12 @@ class Connection:
         page = await self.driver.run(self.driver.crm.pull(name, cursor), f"pull {name}")
         moved = {self._cursor("pull", name): page.cursor}
         is_loaded = self._cursor("loaded", name) in cursors
-        done, _, total = cursors.get(self._cursor("progress", name), "0/").partition("/")
-        if not is_loaded or total == "" or int(done) < int(total):
-            known = total if page.total is None else str(page.total)
-            moved[self._cursor("progress", name)] = f"{int(done) + len(page.sightings)}/{known}"
+        done, total = self.progress[name]
+        if not is_loaded or done != total:
+            done += len(page.sightings)
+            known = page.total if total is None else total
+            shown = done if page.is_last else "" if known is None else known
+            moved[self._cursor("progress", name)] = f"{done}/{shown}"
         if page.is_last and not is_loaded:
             moved[self._cursor("loaded", name)] = "yes"
         if self._replica.cursors.get(self._cursor("pull", name), "") != cursor:

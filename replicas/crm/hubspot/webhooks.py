@@ -51,9 +51,11 @@ def _sightings(settings: HubSpotSettings, event: dict[str, Any]) -> list[Sightin
         subject = str(event.get("objectTypeId", ""))
     name = _OBJECTS.get(subject, subject)
     at_ms = event.get("occurredAt")
-    if name not in settings.mapping.by_name or type(at_ms) is not int:
+    record_id = event.get("objectId")
+    is_known = name in settings.mapping.by_name
+    if not is_known or type(at_ms) is not int or type(record_id) is not int:
         return []
-    key = RecordKey(name, str(event.get("objectId", "")))
+    key = RecordKey(name, str(record_id))
     if action == "propertyChange":
         values = {str(event.get("propertyName")): event.get("propertyValue")}
         return [Sighting("change", key, at_ms, values, is_own=is_own(settings, event))]

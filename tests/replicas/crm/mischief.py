@@ -16,13 +16,15 @@ class Mischief:
     """What goes wrong next.
 
     ``answers`` are given instead of doing anything: one for each request whose path contains the
-    text. ``lost`` requests are done, and their answer never arrives. ``slow_s`` delays each answer.
+    text. ``lost`` requests are done, and their answer never arrives. ``late`` ones
+    are done at once, and answered so many seconds later. ``slow_s`` delays each request.
     ``rates`` are the chances of (refusal, lost answer, ended session, failed row), drawn from
     ``chance``: then everything goes wrong now and then.
     """
 
     answers: list[tuple[str, int, Any, dict[str, str]]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    late: list[tuple[str, float]] = field(default_factory=list)
     slow_s: float = 0.0
     rates: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
@@ -48,6 +50,11 @@ class Mischief:
         if not is_login and self.chance.random() < self.rates[2]:
             end_session()
         response = await handler(request)
+        for index, (part, seconds) in enumerate(self.late):
+            if part in request.path:
+                del self.late[index]
+                await asyncio.sleep(seconds)
+                break
         is_lost = not is_login and self.chance.random() < self.rates[1]
         for index, part in enumerate(self.lost):
             if part in request.path:

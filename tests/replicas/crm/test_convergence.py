@@ -36,7 +36,7 @@ class Edits:
         self.wanted: dict[tuple[str, str], set[str]] = {}
         self.made: set[tuple[str, str, str, str]] = set()
         self._here = here
-        self._number = 0
+        self.number = 0
 
     def records(self) -> None:
         """Make persons: half of them known to both vendors, the others to one."""
@@ -76,8 +76,8 @@ class Edits:
         self.wanted[email, field] |= before
 
     def _note(self, email: str, field: str, source: str) -> str:
-        self._number += 1
-        value = f"{source[:2]}{self._number}"
+        self.number += 1
+        value = f"{source[:2]}{self.number}"
         self.made = {one for one in self.made if one[:3] != (email, field, source)}
         self.made.add((email, field, source, value))
         self.wanted[email, field] = {value}
@@ -216,6 +216,11 @@ def test_regions_converge_under_every_misbehaviour_and_killed_services(
             await stays_quiet(here)
             await stores_show_the_same(here)
             await nothing_is_lost(here, edits)
+            # Each edit is written to the other vendor about once, whatever went wrong meanwhile.
+            changes = sum(len(r["history"][n]) for r in here.hubspot.account.records.values()
+                          for n in r["history"])  # fmt: skip
+            assert here.salesforce.rows_written <= PERSONS + 2 * edits.number
+            assert changes <= 5 * PERSONS + 2 * edits.number
 
     asyncio.run(main())
 

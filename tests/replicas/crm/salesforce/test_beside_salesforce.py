@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from crdtstore import Store, grant
+from replicas.crm.configuration import load_configuration
 from replicas.crm.salesforce.settings import SalesforceSettings
+from replicas.crm.service import running
 from tests.replicas.crm.beside import (
     BesideSalesforce,
     beside_salesforce,
@@ -20,7 +23,10 @@ from tests.replicas.crm.beside import (
     until_person,
     until_true,
 )
+from tests.replicas.crm.regions import free_port, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
+
+VIP = '[salesforce.objects.fields]\nvip = { property = "Vip__c", form = "boolean" }'
 
 
 def row_of(here: BesideSalesforce, record_id: str) -> dict[str, object]:
@@ -69,6 +75,54 @@ def test_a_value_that_is_set_back_is_an_edit(tmp_path: Path) -> None:
             await until_person(here.service, "a@b.example", phone="old")
             await asyncio.sleep(0.4)
             assert row_of(here, ann)["Phone"] == "old"
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_a_page_that_was_read_before_our_write_overwrites_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
+        server.org.update("Contact", ann, {"Phone": "old"})
+        async with beside_salesforce(tmp_path, server, "poll_s = 0.2\nfollows = false\n") as here:
+            found = await until_person(here.service, "a@b.example", phone="old")
+            await until_true(lambda: here.connection.is_loaded, "the load")
+            server.mischief.late.append(("queryAll", 0.8))
+            await until_true(lambda: not server.mischief.late, "a page that is under way")
+            await here.service.replica.write(found.id, {"phone": "new"}, source="desk")
+            await until_true(lambda: row_of(here, ann)["Phone"] == "new", "our write")
+            await asyncio.sleep(1.2)
+            assert here.connection.intake.counters["rereads"] >= 1, "the page was not old"
+            assert row_of(here, ann)["Phone"] == "new"
+            assert here.service.replica.read(found.id)["phone"] == "new"
+            assert server.rows_written == 1
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_a_service_that_ends_while_it_writes_knows_its_write_again(tmp_path: Path) -> None:
+    """The vendor took a value and the answer never came: it is not the vendor's own word."""
+
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
+        async with beside_salesforce(tmp_path, server) as here:
+            found = await until_person(here.service, "a@b.example")
+            await until_true(lambda: here.connection.is_loaded, "the load")
+            server.mischief.late.append(("composite", 60.0))
+            await here.service.replica.write(found.id, {"phone": "A"}, source="desk")
+            await until_true(lambda: row_of(here, ann)["Phone"] == "A", "the write")
+        with Store.open(tmp_path / "data", name="eu") as store:
+            store.write(found.id, {"phone": "B"}, source="web")
+        async with beside_salesforce(tmp_path, server) as here:
+            await until_true(lambda: row_of(here, ann)["Phone"] == "B", "the newer value")
+            await asyncio.sleep(0.6)
+            said = here.service.replica.explain(found.id, "phone")
+            assert {(one.source, one.value) for one in said} == {("desk", "A"), ("web", "B")}
+            assert row_of(here, ann)["Phone"] == "B"
+            assert server.rows_written == 2
         await server.stop()
 
     asyncio.run(main())
@@ -223,6 +277,40 @@ def test_sessions_that_end_limits_that_are_reached_and_a_dry_run(tmp_path: Path)
             await asyncio.sleep(0.8)
             assert here.connection.driver.logins == 3
             assert here.connection.troubles == {}
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_directions_clears_and_consents_are_as_the_mapping_says(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        ann = server.org.create("Contact", {"LastName": "Ann", "Email": "ann@example.com"})
+        path = write_salesforce(tmp_path, server, port=free_port(), peers=[])
+        (tmp_path / "schema.toml").write_text('[fields.vip]\nkind = "consent"\n')
+        text = path.read_text()
+        for before, after in (
+            ('property = "Title"', 'property = "Title", direction = "pull"'),
+            ('property = "Phone"', 'property = "Phone", clear = "withdraw"'),
+            ("[salesforce.objects.fields]", VIP),
+            ('data = "data"', 'data = "data"\nschema = "schema.toml"'),
+        ):
+            assert before in text
+            text = text.replace(before, after)
+        path.write_text(text)
+        async with running(load_configuration(path)) as service:
+            found = await until_person(service, "ann@example.com")
+            replica = service.replica
+            await replica.write(found.id, {"phone": "of the desk"}, source="desk")
+            server.org.update("Contact", ann, {"Phone": "5", "Title": "CEO", "Vip__c": True})
+            await until_person(service, "ann@example.com", phone="5", title="CEO", vip=True)
+            server.org.update("Contact", ann, {"Phone": None, "Vip__c": False})
+            await until_person(service, "ann@example.com", phone="of the desk", vip=False)
+            row = server.org.tables["Contact"][ann]
+            await until_true(lambda: row["Phone"] == "of the desk", "the other source's value")
+            await replica.write(found.id, {"title": "CTO", "vip": grant()}, source="desk")
+            await until_true(lambda: row["Vip__c"] is True, "the consent")
+            assert row["Title"] == "CEO"
         await server.stop()
 
     asyncio.run(main())

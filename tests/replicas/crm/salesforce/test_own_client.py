@@ -72,7 +72,9 @@ def use_bulk(client: Salesforce) -> None:
     """Write through Bulk API 2.0: each row is in one of the three lists."""
     records = [{"Crdtstore_Id__c": f"b{number}", "LastName": f"L{number}"} for number in range(9)]
     records.append({"Crdtstore_Id__c": "b9", "LastName": "x" * 81})
-    (job,) = client.bulk2.Contact.upsert(records=records, external_id_field="Crdtstore_Id__c")
+    (job,) = client.bulk2.Contact.upsert(
+        records=records, external_id_field="Crdtstore_Id__c", wait=0.05
+    )
     assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (10, 1)
     failed = client.bulk2.Contact.get_failed_records(job["job_id"])
     assert "STRING_TOO_LONG" in failed
