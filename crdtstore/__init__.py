@@ -1,7 +1,8 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
 from crdtstore.client import Client, SyncClient
-from crdtstore.engine.feed import Change
+from crdtstore.engine.conflicts import Conflict, WriteStamp
+from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
@@ -31,6 +32,7 @@ __all__ = [
     "Candidate",
     "Change",
     "Client",
+    "Conflict",
     "CrdtstoreError",
     "Field",
     "Group",
@@ -46,10 +48,12 @@ __all__ = [
     "Store",
     "StoreDigest",
     "SyncClient",
+    "TouchedPerson",
     "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
+    "WriteStamp",
     "add",
     "decrement",
     "edit_set",

@@ -16,13 +16,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crdtstore import limits
 from crdtstore.clock import HybridClock
+from crdtstore.engine.causes import Causes
 from crdtstore.engine.commits import Commit, Committing, persist_growing
+from crdtstore.engine.conflict_log import ConflictLog
+from crdtstore.engine.conflicts import Conflicts
 from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.engine.feed import Change, end_cursor, read_changes
+from crdtstore.engine.feed import Change, read_changes
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
@@ -41,10 +43,9 @@ from crdtstore.engine.verification import (
     digest_store,
 )
 from crdtstore.engine.writes import WriteResult
-from crdtstore.engine.writing import Writing, check_version
+from crdtstore.engine.writing import Writing
 from crdtstore.errors import (
     CrdtstoreError,
-    LimitExceeded,
     ReplicaClosed,
     ReplicaFenced,
     ReplicaRemoved,
@@ -56,7 +57,6 @@ from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
 from crdtstore.model.golden import explain, resolve
 from crdtstore.model.profile import Profile
-from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
@@ -94,11 +94,15 @@ class Store:
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
         self.ledger = Ledger(storage, tag)
-        recover(storage, self.documents, self.ledger, self._clock, tag)
+        causes = Causes(self.ledger)
+        recover(storage, self.documents, self.ledger, causes, self._clock, tag)
+        self.conflict_log = ConflictLog(storage, causes)
         self._drafting = Drafting(
             self.documents,
             self.ledger,
             self._clock,
+            causes,
+            self.conflict_log,
             origin=identity.origin,
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
@@ -215,26 +219,13 @@ class Store:
 
         It refuses writes until it is revived. Erasing it again changes nothing.
         """
-        return self._move_epoch(profile_id, if_version, to_erased=True)
+        self._check_open()
+        return self.writing.move_epoch(profile_id, if_version, self.now_ms(), to_erased=True)
 
     def revive(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
         """Let an erased profile take writes again, from nothing; a living one is left as it is."""
-        return self._move_epoch(profile_id, if_version, to_erased=False)
-
-    def _move_epoch(self, profile_id: str, if_version: str | None, to_erased: bool) -> WriteResult:
         self._check_open()
-        check_profile_id(profile_id)
-        document = self.documents.get(profile_id)
-        if if_version is not None and document.version != if_version:
-            check_version(profile_id, document, if_version)
-        if document.is_erased == to_erased:
-            return WriteResult(profile_id, document.version, ())
-        if document.epoch >= limits.EPOCH_MAX:
-            subject = f"profile {profile_id!r}"
-            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
-        self._clock.tick(self.now_ms())
-        self._drafting.record(profile_id, document, document.epoch + 1, {})
-        return WriteResult(profile_id, document.version, ())
+        return self.writing.move_epoch(profile_id, if_version, self.now_ms(), to_erased=False)
 
     @property
     def refusal(self) -> CrdtstoreError | None:
@@ -300,6 +291,7 @@ class Store:
             return
         self.commits.abandon(commit)
         self.replication.commit_failed()
+        self.conflict_log.reload()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
         self._commits_failed += 1
@@ -334,15 +326,17 @@ class Store:
             for profile_id, document in islice(living, limit)
         ]
 
-    def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
+    def changes(
+        self, *, since: str = "", limit: int = 1_000, persons: bool = False
+    ) -> list[Change]:
         """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
 
-        Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
+        With ``persons`` each names those that it touched, and pages may end early. Raises
+        CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
         self.retention.feed_read(self.now_ms())
-        if since == "end":
-            since = end_cursor(self.ledger)
-        return read_changes(self.ledger, self.replication.names, since, limit)
+        found = read_changes(self.ledger, self.replication.names, self.conflict_log, since, limit)
+        return self.persons.in_feed(found) if persons else found
 
     def digest(self) -> StoreDigest:
         """Return number of profiles, digest and vector: equal on converged replicas."""
@@ -350,10 +344,7 @@ class Store:
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
-        verification = Verification(self.storage, self.commits)
-        while not verification.step():
-            pass
-        return verification.report()
+        return Verification(self.storage, self.commits).whole()
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
@@ -367,6 +358,13 @@ class Store:
         return self._persons
 
     @property
+    def conflicts(self) -> Conflicts:
+        """What lost against a write of the same source that had not seen it."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        return Conflicts(self, self.conflict_log, self.documents, self.replication)
+
+    @property
     def profile_count(self) -> int:
         """How many living profiles there are."""
         return count_profiles(self.documents, self.commits)
@@ -378,6 +376,7 @@ class Store:
             "noops": self.writing.noops,
             "commits_failed": self._commits_failed,
             **self._drafting.counters,
+            **self.conflict_log.counters,
             **self.commits.counters,
             **self.replication.counters,
         }

@@ -14,6 +14,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
+from crdtstore.engine.causes import CAUSES
 from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.drafting import Draft, Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
@@ -121,6 +122,7 @@ class Committing:
         self.is_indexed = is_current(storage)
         self._pending: list[str] = []
         self._next_mark: Mark | None = None
+        self._next_causes = b""
         self._started_ms = 0
 
     def begin(
@@ -198,6 +200,7 @@ class Committing:
             timestamp=self._clock.latest,
             heads=dict(self._ledger.heads),
         )
+        self._next_causes = self._drafting.causes.pack()
         self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
 
     def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool) -> None:
@@ -216,6 +219,7 @@ class Committing:
             if not self._pending:
                 commit.completed = self._next_mark
                 commit.batch.meta["checkpoint"] = self._next_mark.pack()
+                commit.batch.meta[CAUSES] = self._next_causes
                 commit.batch.meta.update(self._documents.hidden())
         if commit.draft.healed:
             self.is_indexed = False  # nobody knows what the index had of a damaged document

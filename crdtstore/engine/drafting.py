@@ -10,17 +10,20 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
+from crdtstore.engine.causes import Causes, RowUndo
+from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.documents import Documents
+from crdtstore.engine.entries import check_entry
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
-from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
-from crdtstore.model.cells import DENIAL, NEWEST_KINDS, SET, Cell, Cells, parse_key
+from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, LimitExceeded
+from crdtstore.model.cells import DENIAL, SET, Cell, Cells
 from crdtstore.model.document import (
     Document,
+    Meetings,
     UndoLog,
     absorb,
     canonical_bytes,
-    check_delta,
     join,
     undo_all,
 )
@@ -38,16 +41,18 @@ class Draft:
     """What the next commit makes durable.
 
     ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``,
-    ``heads_before`` and ``rested_before`` what it takes to go back, the latter for origins that
-    came to rest or woke up. ``resting`` are the ids of documents that must rest with this commit,
-    ``healed`` those of them that were damaged, ``meta`` named records, ``writes`` is the number of
-    local writes and ``erasures`` how many of them erase. ``has_woken`` says that an origin did.
+    ``heads_before``, ``causes_before`` and ``rested_before`` what it takes to go back, the last for
+    origins that came to rest or woke up. ``resting`` are the ids of documents that must rest with
+    this commit, ``healed`` those of them that were damaged, ``meta`` named records, ``writes`` is
+    the number of local writes and ``erasures`` how many of them erase. ``has_woken`` says that an
+    origin did.
     """
 
     records: list[bytes] = field(default_factory=list)
     reached: Vector = field(default_factory=dict)
     undo: UndoLog = field(default_factory=list)
     heads_before: dict[int, Head] = field(default_factory=dict)
+    causes_before: RowUndo = field(default_factory=list)
     rested_before: dict[int, Head | None] = field(default_factory=dict)
     resting: list[str] = field(default_factory=list)
     healed: list[str] = field(default_factory=list)
@@ -61,6 +66,7 @@ class Drafting:
     """The one place where documents change.
 
     ``origin`` signs the frames made here. ``counters`` counts what happened, for the metrics.
+    ``causes`` and ``conflicts`` take note of what was written without having been seen.
     """
 
     def __init__(
@@ -68,13 +74,18 @@ class Drafting:
         documents: Documents,
         ledger: Ledger,
         clock: HybridClock,
+        causes: Causes,
+        conflicts: ConflictLog,
         *,
         origin: int,
         tag: bytes,
         clock_skew_ms_max: int,
     ) -> None:
         self.origin = origin
-        self.draft = Draft()
+        self.causes = causes
+        self.conflicts = conflicts
+        self._logged = conflicts.logged
+        self.draft = Draft(meta=dict(conflicts.unreadable))
         self.counters = dict.fromkeys(
             ("writes", "frames_sealed", "frames_applied", "snapshot_documents"), 0
         )
@@ -85,6 +96,7 @@ class Drafting:
         self._clock_skew_ms_max = clock_skew_ms_max
         self._entries: list[bytes] = []
         self._entries_bytes = 0
+        self._sealed_timestamp = clock.latest
         # Which causes the last frame before a restart named is not noted: the next names all.
         self._dependencies = self._durable_causes()
 
@@ -122,6 +134,8 @@ class Drafting:
             self.seal_frame()
         absorb(document, epoch, delta, self.draft.undo)
         self._documents.note_change(profile_id, document, delta)
+        if profile_id in self._logged:
+            self.conflicts.written(profile_id, document, delta, self.draft.meta)
         self._entries.append(entry)
         self._entries_bytes += len(entry)
         self.draft.writes += 1
@@ -156,13 +170,19 @@ class Drafting:
             entries=entries,
             tag=self._tag,
         )
-        self._advance(frame)
+        if dependencies:
+            undo, latest = self.draft.causes_before, self._clock.latest
+            self.causes.learn(self.origin, dependencies, undo, latest)
+        self._sealed_timestamp = frame.timestamp
+        self._advance(frame, bool(entries))
         self.counters["frames_sealed"] += 1
 
     # --- from elsewhere -----------------------------------------------------------------------
 
-    def apply_frame(self, frame: Frame, writes: Sequence[Any], now_ms: int) -> None:
-        """Apply the next frame of another origin, whole or not at all; ``writes`` is its body's.
+    def apply_frame(
+        self, frame: Frame, dependencies: Vector, writes: Sequence[Any], now_ms: int
+    ) -> None:
+        """Apply the next frame of another origin, whole or not at all, with what its body holds.
 
         Raises FrameForked, FrameCorrupt or ClockSkew.
         """
@@ -176,10 +196,16 @@ class Drafting:
         self.check_clock(frame.timestamp, now_ms)
         for write in writes:
             check_entry(write, frame.timestamp, frame.origin)
-        self._absorb_all(writes)
+        if frame.origin not in self._ledger.heads and head[0]:
+            self.causes.documents_came(self._clock.latest)  # what it had seen was forgotten
+        if dependencies:
+            undo, latest = self.draft.causes_before, self._clock.latest
+            self.causes.learn(frame.origin, dependencies, undo, latest)
+        if self._absorb_frame(frame.origin, writes):
+            self.seal_frame()  # or it would depend on a frame that its writes had not seen
         self._clock.observe(frame.timestamp)
         self._dependencies[frame.origin] = frame.sequence
-        self._advance(frame)
+        self._advance(frame, bool(writes))
         self.counters["frames_applied"] += 1
 
     def apply_documents(
@@ -201,7 +227,8 @@ class Drafting:
         if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
             raise FrameCorrupt("documents came that were not asked for")
         self.seal_frame()
-        self._absorb_all(entries)
+        self._absorb_documents(entries)
+        self.causes.documents_came(timestamp)
         for profile_id in profile_ids:
             if self._documents.make_whole(profile_id):
                 self.draft.healed.append(profile_id)
@@ -221,6 +248,7 @@ class Drafting:
 
     def adopt(self, origin: int, head: Head) -> None:
         """Take over a snapshot's head of an origin."""
+        self.causes.jumped(origin, self._clock.latest)
         self._set_head(origin, head)
         self._dependencies[origin] = head[0]
 
@@ -236,6 +264,7 @@ class Drafting:
         self.draft.rested_before.setdefault(origin, ledger.resting.get(origin))
         ledger.resting.put(origin, head)
         ledger.floor.pop(origin, None)
+        self.causes.rested(origin)
 
     def _wake(self, origin: int, head: Head) -> None:
         """Have an origin at rest back among the heads, for there is more of it."""
@@ -246,7 +275,29 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
+    def _absorb_frame(self, origin: int, writes: Iterable[tuple[str, int, Cells]]) -> bool:
+        """Join a frame's writes; say whether one met a write of the frame that is being filled."""
+        documents, logged, draft = self._documents, self._logged, self.draft
+        undo = draft.undo
+        seen = self.causes.rows.get(origin, {})
+        met: Meetings = []
+        meets_open = False
+        for profile_id, epoch, cells in writes:
+            document = documents.get_to_join(profile_id)
+            if absorb(document, epoch, cells, undo, seen, met):
+                document.size_bytes += 64 * len(cells)
+                documents.note_change(profile_id, document, cells)
+            if met or profile_id in logged:
+                meets_open = meets_open or (bool(self._entries) and self._meets_open(met))
+                self.conflicts.applied(profile_id, document, epoch, cells, met, draft.meta)
+                met.clear()
+        return meets_open
+
+    def _meets_open(self, met: Meetings) -> bool:
+        sealed = self._sealed_timestamp
+        return any(old[1] == self.origin and old[0] > sealed for _, old, _ in met)
+
+    def _absorb_documents(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
         documents = self._documents
         undo = self.draft.undo
         for profile_id, epoch, cells in writes:
@@ -254,9 +305,12 @@ class Drafting:
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
+                if profile_id in self._logged:
+                    self.conflicts.joined(profile_id, document, self.draft.meta)
 
-    def _advance(self, frame: Frame) -> None:
+    def _advance(self, frame: Frame, has_writes: bool) -> None:
         self._set_head(frame.origin, frame.head)
+        self.causes.advanced(frame.origin, frame.timestamp, has_writes)
         self.draft.records.append(frame.raw)
 
     def _set_head(self, origin: int, head: Head) -> None:
@@ -289,7 +343,11 @@ class Drafting:
             undo_all(draft.undo)
             for profile_id in draft.healed:
                 self._documents.unmake_whole(profile_id)
+            self.causes.restore(draft.causes_before)
+            if draft.rested_before:
+                self.causes.documents_came(self._clock.latest)
             for origin, head in draft.heads_before.items():
+                self.causes.went_back(origin, self._ledger.head(origin)[0] - head[0])
                 if head == NO_HEAD:
                     self._ledger.heads.pop(origin, None)
                 else:
@@ -313,31 +371,6 @@ class Drafting:
         assert not self._entries
         self.origin = origin
         self._dependencies = self._ledger.vector()
-
-
-def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
-    """Check one write of a frame or snapshot; raises FrameCorrupt.
-
-    With an origin, every newest cell must be that origin's own, and so must every addition to a
-    set and every revocation; of another origin's it may only mark what it has seen.
-    """
-    if type(write) is not tuple or len(write) != 3:
-        raise FrameCorrupt("a write is not [profile id, epoch, cells]")
-    try:
-        check_delta(*write, timestamp_max)
-    except InvalidValue as error:
-        raise FrameCorrupt(f"a write cannot be accepted: {error}") from error
-    if origin is not None:
-        for key, cell in write[2].items():
-            if cell[1] != origin and not _is_of_origin(key, cell, origin):
-                raise FrameCorrupt("a frame writes in the name of another origin")
-
-
-def _is_of_origin(key: str, cell: Cell, origin: int) -> bool:
-    parsed = parse_key(key)
-    if parsed.letter in NEWEST_KINDS:
-        return bool(cell[1] == origin)
-    return parsed.origin == origin or bool(cell[0] == cell[1])
 
 
 def _is_withdrawal(key: str, cell: Cell) -> bool:

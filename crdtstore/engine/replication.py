@@ -188,14 +188,14 @@ class Replication:
         dependencies, writes = decode_body(frame)
         applied = 0
         if frame.sequence == head[0] + 1 and is_covered(dependencies, vector):
-            self._drafting.apply_frame(frame, writes, now_ms)
+            self._drafting.apply_frame(frame, dependencies, writes, now_ms)
             self._inbox.applied(frame)
             applied = 1
         elif not self._inbox.offer(frame, dependencies, vector):
             return 0
         while (ready := self._inbox.next_ready(vector)) is not None:
             try:
-                self._drafting.apply_frame(ready, decode_body(ready)[1], now_ms)
+                self._drafting.apply_frame(ready, *decode_body(ready), now_ms)
             except ProtocolError as error:
                 self._inbox.forget(ready.origin)
                 self._quarantine(ready.raw, error)

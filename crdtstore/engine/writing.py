@@ -7,8 +7,10 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.errors import ProfileErased, VersionMismatch
+from crdtstore.engine.writes import WriteResult
+from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
 from crdtstore.model.document import Document
+from crdtstore.model.values import CellValue
 from crdtstore.model.write import WriteContext, plan_write
 from crdtstore.names import check_profile_id, check_source_name
 from crdtstore.schema import Schema
@@ -52,6 +54,36 @@ class Writing:
         else:
             self.noops += 1
         return document, changed
+
+    def move_epoch(
+        self, profile_id: str, if_version: str | None, now_ms: int, *, to_erased: bool
+    ) -> WriteResult:
+        """Erase or revive a profile; one that is so already is left as it is.
+
+        Raises InvalidName, VersionMismatch, LimitExceeded or StorageCorrupt.
+        """
+        check_profile_id(profile_id)
+        document = self._documents.get(profile_id)
+        if if_version is not None and document.version != if_version:
+            check_version(profile_id, document, if_version)
+        if document.is_erased == to_erased:
+            return WriteResult(profile_id, document.version, ())
+        if document.epoch >= limits.EPOCH_MAX:
+            subject = f"profile {profile_id!r}"
+            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
+        self._clock.tick(now_ms)
+        self._drafting.record(profile_id, document, document.epoch + 1, {})
+        return WriteResult(profile_id, document.version, ())
+
+    def restate(self, profile_id: str, key: str, value: CellValue, now_ms: int) -> None:
+        """Write a register anew, even if it repeats what is there.
+
+        Raises ProfileErased, LimitExceeded or StorageCorrupt with nothing changed.
+        """
+        document = self._documents.get(profile_id)
+        check_state(profile_id, document, None)
+        cell = (self._clock.tick(now_ms), self._drafting.origin, value)
+        self._drafting.record(profile_id, document, document.epoch, {key: cell})
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.server.bodies import answer
+from crdtstore.server.conflict_operations import conflict_paths
 from crdtstore.server.describing import (
     ETAG,
     ID,
@@ -101,6 +102,7 @@ def _paths() -> Schema:
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
         **person_paths(),
+        **conflict_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},
@@ -239,6 +241,7 @@ def _changes() -> Schema:
             query("since", CURSOR, 'A cursor; empty for the start, "end" for later changes only.'),
             limit(limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX),
             query("follow", {"type": "boolean", "default": False}, "Go on with later changes."),
+            query("persons", {"type": "boolean", "default": False}, "Name the persons touched."),
             {
                 "name": "Last-Event-ID",
                 "in": "header",

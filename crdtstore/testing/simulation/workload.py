@@ -86,6 +86,10 @@ class Workload:
                 return self._move(store, ticket, profile, "erase")
             if field is None and chance < 0.06:
                 return self._move(store, ticket, profile, "revive")
+            if field is None and chance < 0.12:
+                chosen = self._choose(store, ticket, profile)
+                if chosen:
+                    return chosen
             return self._write(store, ticket, profile, field)
         except ProfileErased:
             if not store.documents.get(profile).is_erased:
@@ -105,6 +109,24 @@ class Workload:
                 ticket=ticket, what=verb, profile=profile, epoch=epoch, stamp=_stamp(store)
             )
         return f"{verb} {profile}"
+
+    def _choose(self, store: Store, ticket: Ticket, profile: str) -> str:
+        """Settle a conflict of a profile; return "" if there is none."""
+        for conflict in store.conflicts.present(profile, limit=1):
+            choice = self._chance.choice(["lost", "kept"])
+            store.conflicts.choose(conflict.id, choice)
+            claims = _claims(store, profile, [conflict.field])[conflict.field]
+            slot = _register_slot(claims, conflict.source)
+            _check(slot is not None and (choice == "kept" or _is_same(slot.value, conflict.lost)),
+                   f"{profile}.{conflict.field}: chose {conflict}, reads {slot}")  # fmt: skip
+            self.history.add(
+                ticket=ticket, what="register", profile=profile, field=conflict.field,
+                epoch=store.documents.get(profile).epoch, source=conflict.source,
+                stamp=_stamp(store), causes=self._causes(ticket.machine),
+                value=slot.value, timestamp=slot.timestamp,
+            )  # fmt: skip
+            return f"choose what {choice} {profile}.{conflict.field}"
+        return ""
 
     # --- one write ----------------------------------------------------------------------------
 

@@ -103,12 +103,16 @@ def test_a_page_that_was_read_before_our_write_overwrites_nothing(tmp_path: Path
 
 
 def test_a_service_that_ends_while_it_writes_knows_its_write_again(tmp_path: Path) -> None:
-    """The vendor took a value and the answer never came: it is not the vendor's own word."""
+    """The vendor took a value and the answer never came: it is not the vendor's own word.
+
+    No event tells who wrote it; it is known by what was noted before it was sent.
+    """
+    no_events = "poll_s = 0.2\nfollows = false\n"
 
     async def main() -> None:
         server = await SalesforceServer().start()
         ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
-        async with beside_salesforce(tmp_path, server) as here:
+        async with beside_salesforce(tmp_path, server, no_events) as here:
             found = await until_person(here.service, "a@b.example")
             await until_true(lambda: here.connection.is_loaded, "the load")
             server.mischief.late.append(("composite", 60.0))
@@ -116,7 +120,7 @@ def test_a_service_that_ends_while_it_writes_knows_its_write_again(tmp_path: Pat
             await until_true(lambda: row_of(here, ann)["Phone"] == "A", "the write")
         with Store.open(tmp_path / "data", name="eu") as store:
             store.write(found.id, {"phone": "B"}, source="web")
-        async with beside_salesforce(tmp_path, server) as here:
+        async with beside_salesforce(tmp_path, server, no_events) as here:
             await until_true(lambda: row_of(here, ann)["Phone"] == "B", "the newer value")
             await asyncio.sleep(0.6)
             said = here.service.replica.explain(found.id, "phone")
