@@ -247,7 +247,7 @@ def _check_keys(table: Mapping[str, Any], kinds: Mapping[str, type], where: str)
         is_number = kind is float and type(value) is int
         if type(value) is not kind and not is_number:
             raise ConfigurationError(f"{where}: {name} is a {kind.__name__}, not {value!r}")
-        if kind in (int, float) and value < 0:
-            raise ConfigurationError(f"{where}: {name} is below 0")
+        if kind in (int, float) and value < (1 if kind is int else 0):
+            raise ConfigurationError(f"{where}: {name} is too small: {value}")
         if name in ("peers", "signatures") and not all(type(one) is str for one in value):
             raise ConfigurationError(f"{where}: {name} is a list of texts")

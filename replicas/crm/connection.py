@@ -33,8 +33,8 @@ _log = logging.getLogger("replicas.crm.connection")
 class Connection:
     """One vendor beside a replica.
 
-    ``troubles`` says which task met which failure last, until it works again. With ``is_dry``
-    nothing is sent.
+    ``troubles`` says which task met which failure last, until it works again; ``heard`` counts the
+    webhook requests. With ``is_dry`` nothing is sent.
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class Connection:
         self.mapping = mapping
         self.ledger = Ledger(replica, self.source)
         self.intake = Intake(replica, self.source, mapping, self.ledger)
-        self.outflow = Outflow(replica, driver, mapping, self.ledger, self.intake)
+        self.outflow = Outflow(replica, driver, mapping, self.ledger)
         self.troubles: dict[str, str] = {}
+        self.heard = {"webhooks": 0, "webhooks_refused": 0}
         self.is_dry = is_dry
         self._replica = replica
         self._events = events

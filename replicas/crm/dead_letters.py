@@ -21,8 +21,9 @@ ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What could not be done, in which direction, and why. It holds no values, only their names.
+    """What could not be done, in which direction, and why.
 
+    It holds names of properties, not values; but a vendor's ``message`` may quote one.
     ``direction`` is ``out`` for what was not written to the CRM, ``in`` for what the store refused.
     ``result`` is the class of the reason, a key of ``ADVICE``.
     """

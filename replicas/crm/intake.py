@@ -301,7 +301,7 @@ class Intake:
             profiles = (profile_id,)
         for each in dict.fromkeys((profile_id, *profiles)):
             commit.erase(each)
-            self._ledger.unbury(commit, each)
+            self._ledger.unbury(commit, f"out/{each}")
             self.counters["erasures"] += 1
         link = Link(sighting.key.object, sighting.key.id, "erased")
         self._ledger.keep_link(commit, profile_id, link)

@@ -26,7 +26,7 @@ class _Collector:
         )
         gauges = GaugeMetricFamily("crm_state", "How it stands now.", labels=("source", "what"))
         for source, connection in self._connections.items():
-            for name, value in connection.intake.counters.items():
+            for name, value in (connection.intake.counters | connection.heard).items():
                 intake.add_metric((source, name), value)
             for name, value in connection.outflow.counters.items():
                 outflow.add_metric((source, name), value)

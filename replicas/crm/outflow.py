@@ -19,7 +19,6 @@ from replicas.crm import limits
 from replicas.crm.crm import Edit, Outcome, RecordKey
 from replicas.crm.dead_letters import DeadLetter
 from replicas.crm.driver import Driver
-from replicas.crm.intake import Intake
 from replicas.crm.joint import Joint
 from replicas.crm.ledger import Ledger
 from replicas.crm.link import Known, Link
@@ -40,7 +39,6 @@ class Outflow:
         driver: Driver,
         mapping: CrmMapping,
         ledger: Ledger,
-        intake: Intake,
     ) -> None:
         self.counters = dict.fromkeys(
             ("edits", "fields", "done", "retry", "conflict", "permanent", "created", "deleted"), 0
@@ -50,7 +48,6 @@ class Outflow:
         self._driver = driver
         self._mapping = mapping
         self._ledger = ledger
-        self._intake = intake
         self._source = driver.crm.source
         self._feed_cursor = f"crm/{self._source}/feed"
         self._scan_cursor = f"crm/{self._source}/scan"
@@ -64,10 +61,11 @@ class Outflow:
         if not scanned.startswith(_SCAN_DONE):
             await self._scan(scanned)
             return True
-        ids, cursor = await self._changed()
+        changed, cursor = await self._changed()
         if cursor is None:
             return bool(due)
-        await self.push(ids, cursor=(self._feed_cursor, cursor))
+        erased = [profile_id for profile_id, is_erased in changed.items() if is_erased]
+        await self.push(list(changed), cursor=(self._feed_cursor, cursor), erased=erased)
         return True
 
     async def rescan(self) -> None:
@@ -81,23 +79,24 @@ class Outflow:
         async for _ in self._replica.changes(since=since):
             return
 
-    async def _changed(self) -> tuple[list[str], str | None]:
+    async def _changed(self) -> tuple[dict[str, bool], str | None]:
+        """Return what changed, and whether it was erased; and the cursor behind that, if any."""
         since = self._replica.cursors.get(self._feed_cursor, "")
-        ids: dict[str, None] = {}
+        changed: dict[str, bool] = {}
         cursor = None
         try:
             async for change in self._replica.changes(since=since, follow=False):
-                ids[change.id] = None
+                changed[change.id] = change.erased
                 cursor = change.cursor
-                if len(ids) >= limits.FEED_PAGE_MAX:
+                if len(changed) >= limits.FEED_PAGE_MAX:
                     break
         except CursorExpired:
             _log.warning("the feed no longer reaches back to %s: all profiles are compared", since)
             async with self._replica.notes.commit() as commit:
                 commit.move_cursor(self._feed_cursor, "")
                 commit.move_cursor(self._scan_cursor, "")
-            return [], None
-        return list(ids), cursor
+            return {}, None
+        return changed, cursor
 
     async def _scan(self, after: str) -> None:
         """Compare the next page of all profiles."""
@@ -112,8 +111,13 @@ class Outflow:
         *,
         cursor: tuple[str, str] | None = None,
         due: Mapping[str, bytes] | None = None,
+        erased: Sequence[str] = (),
     ) -> list[Outcome]:
-        """Send what differs for some profiles; return what became of it, durably noted."""
+        """Send what differs for some profiles; return what became of it, durably noted.
+
+        ``cursor`` is moved and what is ``due`` settled with that. What stands in dead letters about
+        ``erased`` profiles goes: a vendor's reasons may quote values.
+        """
         planned: list[Planned] = []
         seen: set[str] = set()
         for at in range(0, len(profile_ids), limits.PLANNED_MAX):
@@ -126,6 +130,8 @@ class Outflow:
             outcomes = await self._driver.run(conversation, "push")
         digests = {id(each.edit): each.digests for each in planned}
         async with self._replica.notes.commit() as commit:
+            for profile_id in erased:
+                self._ledger.unbury(commit, f"out/{profile_id}")
             for outcome in outcomes:
                 self._settle(commit, outcome, digests[id(outcome.edit)])
             self._ledger.settle_due(commit, due or {})

@@ -128,7 +128,7 @@ def status_of(connection: Connection) -> dict[str, Any]:
             name: {"done": done, "total": total}
             for name, (done, total) in connection.progress.items()
         },
-        "intake": connection.intake.counters,
+        "intake": connection.intake.counters | connection.heard,
         "outflow": connection.outflow.counters,
         "requests": driver.requests,
         "retries": driver.retries,
@@ -144,8 +144,6 @@ class Webhooks:
     """The application that HubSpot sends its events to."""
 
     def __init__(self, connection: Connection, settings: HubSpotSettings) -> None:
-        self.received = 0
-        self.refused = 0
         self._connection = connection
         self._settings = settings
 
@@ -171,13 +169,13 @@ class Webhooks:
             )
             sightings = sightings_of(self._settings, body)
         except WebhookRefused as error:
-            self.refused += 1
+            self._connection.heard["webhooks_refused"] += 1
             return web.json_response({"detail": str(error)}, status=401)
         try:
             await self._connection.hear(sightings)
         except StorageError:
             return web.json_response({"detail": "there is no room now"}, status=503)
-        self.received += len(sightings)
+        self._connection.heard["webhooks"] += 1
         return web.Response(status=204)
 
     def _signed_uri(self, request: web.Request) -> str:

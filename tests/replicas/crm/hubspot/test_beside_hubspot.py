@@ -202,6 +202,7 @@ def test_only_signed_requests_are_taken_and_unknown_events_passed_over(tmp_path:
             assert await post(server, many, server.signed(many)) == 401
             assert await post(server, body, server.signed(body, skew_ms=290_000)) == 204
             await until_person(here.service, "ann@example.com", phone="7")
+            assert here.connection.heard["webhooks_refused"] == 5
         await server.stop()
 
     asyncio.run(main())

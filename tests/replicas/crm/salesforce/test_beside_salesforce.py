@@ -226,8 +226,12 @@ def test_an_erased_person_is_deleted_at_the_vendor(tmp_path: Path) -> None:
         ann = server.org.create("Contact", {"LastName": "Ann", "Email": "ann@example.com"})
         async with beside_salesforce(tmp_path, server) as here:
             found = await until_person(here.service, "ann@example.com")
+            await here.service.replica.write(found.id, {"title": "x" * 129}, source="desk")
+            letters = here.connection.ledger.dead_letters
+            await until_true(lambda: bool(list(letters())), "a dead letter")
             await here.service.replica.erase(found.id)
             await until_true(lambda: bool(row_of(here, ann)["IsDeleted"]), "the deletion")
+            await until_true(lambda: not list(letters()), "no word of it")
             link = here.connection.ledger.link(found.id)
             assert link is not None
             assert not link.known
