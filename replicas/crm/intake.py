@@ -138,7 +138,10 @@ class Intake:
             return
         values = _field_values(mapped, sighting.values)
         news, is_due = weigh(link, sighting, values)
-        own = [] if is_known else [f"{mapped.identifier}:{sighting.key.id}"]
+        own = []
+        if not is_known:
+            own = [f"{mapped.identifier}:{sighting.key.id}"]
+            self._ledger.unbury(commit, f"out/{profile_id}")
         self._write(commit, mapped, profile_id, news, own)
         self._ledger.keep_link(commit, profile_id, link)
         if is_due:

@@ -172,8 +172,11 @@ class Outflow:
                 self._name_record(commit, edit.profile_id, link)
         else:
             self._ledger.bury(commit, _letter_of(outcome, key))
-            if outcome.code in ("ENTITY_IS_DELETED", "OBJECT_NOT_FOUND") and edit.record_id:
-                self._ledger.mark_reread(commit, RecordKey(edit.object, edit.record_id))
+            doubtful = [*outcome.other_ids]
+            if outcome.result == "conflict" and edit.record_id:
+                doubtful.append(edit.record_id)
+            for record_id in doubtful:
+                self._ledger.mark_reread(commit, RecordKey(edit.object, record_id))
         for name, digest in digests.items():
             known = link.known.get(name)
             if known is None or known.sent != digest:

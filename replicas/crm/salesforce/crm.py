@@ -6,7 +6,7 @@ from itertools import groupby
 from replicas.crm.conversation import Conversation, Response, Session, Verdict
 from replicas.crm.crm import Edit, Outcome, Page, Sighting
 from replicas.crm.rounds import Row, in_rounds
-from replicas.crm.salesforce import answers, bulk, collections, login, queries
+from replicas.crm.salesforce import answers, bulk, collections, duplicates, login, queries
 from replicas.crm.salesforce.settings import SalesforceSettings
 
 
@@ -36,8 +36,10 @@ class Salesforce:
 
     def push(self, edits: Sequence[Edit]) -> Conversation[list[Outcome]]:
         """Write records, many of one kind in bulk; return what became of each edit."""
-        ordered = collections.sorted_edits(self.settings, edits)
-        outcomes: list[Outcome] = []
+        outcomes = yield from duplicates.doubles(self.settings, edits)
+        refused = {id(outcome.edit) for outcome in outcomes}
+        others = [edit for edit in edits if id(edit) not in refused]
+        ordered = collections.sorted_edits(self.settings, others)
         few: list[Edit] = []
         for (deletes, _, name), group in groupby(ordered, key=_kind):
             alike = list(group)

@@ -13,6 +13,7 @@ from replicas.crm.crm import Page, RecordKey, Sighting
 from replicas.crm.forms import ms_from, text_from_ms
 from replicas.crm.mapping import ObjectMapping
 from replicas.crm.salesforce.answers import check
+from replicas.crm.salesforce.duplicates import quoted
 from replicas.crm.salesforce.settings import SalesforceSettings
 
 _MERGEABLE: Final = ("Account", "Contact", "Lead")
@@ -38,7 +39,7 @@ def pull(settings: SalesforceSettings, mapped: ObjectMapping, cursor: str) -> Co
         moment, _, last_id = place.partition(" ")
         where = (
             f" WHERE SystemModstamp > {moment} "
-            f"OR (SystemModstamp = {moment} AND Id > '{_quoted(last_id)}')"
+            f"OR (SystemModstamp = {moment} AND Id > '{quoted(last_id)}')"
         )
     text = (
         f"SELECT {', '.join(_columns(mapped))} FROM {mapped.name}{where} "
@@ -65,7 +66,7 @@ def read(
     settings: SalesforceSettings, mapped: ObjectMapping, ids: Sequence[str]
 ) -> Conversation[list[Sighting]]:
     """Read records by id; those that are in no recycle bin either are seen as deleted."""
-    names = ", ".join(f"'{_quoted(one)}'" for one in ids)
+    names = ", ".join(f"'{quoted(one)}'" for one in ids)
     text = f"SELECT {', '.join(_columns(mapped))} FROM {mapped.name} WHERE Id IN ({names})"
     records = yield from _query(settings, text, is_background=False)
     found = {record["Id"] for record in records}
@@ -114,7 +115,3 @@ def _sighting(mapped: ObjectMapping, record: dict[str, Any]) -> Sighting:
         return Sighting("deleted", key, at_ms, span_ms=span_ms, into=into)
     values = {name: record.get(name) for name in (mapped.key, *mapped.properties)}
     return Sighting("state", key, at_ms, values, span_ms=span_ms)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")

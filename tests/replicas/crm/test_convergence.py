@@ -48,6 +48,13 @@ class Edits:
             if number % 4 != 2:
                 self._here.hubspot.account.create({"lastname": name, "email": email})
 
+    def newcomer(self) -> None:
+        """Make the same person at both vendors at once, each with a part of what is known."""
+        email = "new@example.com"
+        values = {"LastName": "New", "Email": email, "Phone": "1"}
+        self._here.salesforce.org.create("Contact", values)
+        self._here.hubspot.account.create({"lastname": "New", "email": email, "jobtitle": "CEO"})
+
     def at_salesforce(self, email: str, field: str) -> None:
         rows = self._here.salesforce.org.tables["Contact"].values()
         (row,) = [row for row in rows if row["Email"] == email and not row["IsDeleted"]]
@@ -94,6 +101,14 @@ def are_same(here: World) -> bool:
 def has_all(here: World, edits: Edits) -> bool:
     golden = by_email(salesforce_golden(here.salesforce))
     return all(golden[email][field] in values for (email, field), values in edits.wanted.items())
+
+
+def newcomer_is_one(here: World) -> bool:
+    """Say whether the person that was made at both vendors at once is one record at each."""
+    both = salesforce_golden(here.salesforce), hubspot_golden(here.hubspot)
+    assert max(map(len, both)) <= PERSONS + 1, "a double was made"
+    found = [by_email(golden).get("new@example.com", {}) for golden in both]
+    return all(one.get("phone") == "1" and one.get("title") == "CEO" for one in found)
 
 
 async def are_equal(here: World) -> bool:
@@ -182,11 +197,14 @@ def test_regions_converge_over_a_partition(tmp_path: Path) -> None:
             await stays_quiet(here)
             await stores_show_the_same(here)
             await nothing_is_lost(here, edits)
+            edits.newcomer()
+            await until(lambda: len(salesforce_golden(here.salesforce)) > PERSONS, "a newcomer")
+            await until(lambda: newcomer_is_one(here), "one newcomer", 20)
             # Four batches carry it all; the rest are polls, three a second at each vendor.
             written = here.salesforce.rows_written
-            assert written <= PERSONS + 6, "a record was written more often than it changed"
+            assert written <= PERSONS + 7, "a record was written more often than it changed"
             after = here.salesforce.requests.total() + here.hubspot.requests.total()
-            assert after - before < 120
+            assert after - before < 150
 
     asyncio.run(main())
 

@@ -1,6 +1,7 @@
 """Conversations with Salesforce, from lists of responses."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -153,6 +154,36 @@ def test_edits_are_sorted_by_type_and_parent_and_cut_into_requests() -> None:
     assert upsert.path.endswith("/composite/sobjects/Contact/Key__c")
     assert json.loads(upsert.body)["records"][0]["Key__c"] == "p2"
     assert (delete.method, delete.query["ids"]) == ("DELETE", "0035")
+
+
+def test_identifiers_are_looked_up_before_a_record_is_made() -> None:
+    fields = {"email": {"property": "Email", "identifier": "email"}}
+    table = {"name": "Contact", "key": "Key__c", "fields": fields}
+    chosen = replace(settings(), mapping=mapping_of([table], identifier="salesforce_id"))
+    edits = [
+        Edit("Contact", "p1", "", {"Email": "It's@example.com"}),
+        Edit("Contact", "p2", "", {"Email": "b@example.com"}),
+        Edit("Contact", "p3", "", {"Email": "c@example.com"}),
+        Edit("Contact", "p4", "0034", {"Email": "d@example.com"}),
+    ]
+    records = [
+        {"Id": "0031", "Key__c": None, "Email": "it's@example.com"},
+        {"Id": "0032", "Key__c": "p2", "Email": "b@example.com"},
+    ]
+    found = answer({"done": True, "totalSize": 2, "records": records})
+    good = {"success": True, "errors": []}
+    outcomes, said = talk(
+        Salesforce(chosen).push(edits),
+        found,
+        answer([{**good, "id": "0034"}]),
+        answer([{**good, "id": "0032"}, {**good, "id": "0033"}]),
+    )
+    assert isinstance(said[0], Request)
+    assert "IN ('It\\'s@example.com', 'b@example.com', 'c@example.com')" in said[0].query["q"]
+    told = {one.edit.profile_id: (one.result, one.other_ids) for one in outcomes}
+    assert told == {
+        "p1": ("conflict", ("0031",)), "p2": ("done", ()), "p3": ("done", ()), "p4": ("done", ()),
+    }  # fmt: skip
 
 
 def test_a_pass_goes_page_by_page_and_the_next_one_looks_back() -> None:
