@@ -104,7 +104,7 @@ class Connection:
     def is_loaded(self) -> bool:
         """Whether all records of all objects were read at least once."""
         cursors = self._replica.cursors
-        return all(self._cursor("loaded", name) in cursors for name in self.mapping.by_name)
+        return all(cursors.get(self._cursor("loaded", n)) == "yes" for n in self.mapping.by_name)
 
     @property
     def progress(self) -> dict[str, tuple[int, int | None]]:
@@ -157,7 +157,7 @@ class Connection:
         since = self.ledger.touches.tick()
         page = await self.driver.run(self.driver.crm.pull(name, cursor), f"pull {name}")
         moved = {self._cursor("pull", name): page.cursor}
-        is_loaded = self._cursor("loaded", name) in cursors
+        is_loaded = cursors.get(self._cursor("loaded", name)) == "yes"
         done, total = self.progress[name]
         if not is_loaded or done != total:
             done += len(page.sightings)

@@ -67,13 +67,14 @@ class Intake:
         for at in range(0, max(len(sightings), 1), limits.ABSORBED_MAX):
             part = sightings[at : at + limits.ABSORBED_MAX]
             async with self._replica.notes.commit() as commit:
-                if at == 0:
+                is_last = at + limits.ABSORBED_MAX >= len(sightings)
+                if is_last:
                     self._ledger.settle_rereads(commit, reread or {})
                 whole = frozenset(one.key for one in part if one.kind == "state")
                 reading = _Reading(since, bool(reread), whole)
                 for sighting in part:
                     self._absorb(commit, sighting, reading)
-                if at + limits.ABSORBED_MAX >= len(sightings):
+                if is_last:
                     for name, value in (cursors or {}).items():
                         commit.move_cursor(name, value)
 
@@ -141,6 +142,7 @@ class Intake:
         own = []
         if not is_known:
             own = [f"{mapped.identifier}:{sighting.key.id}"]
+            news = self._without_what_is_known(mapped, profile_id, news)
             self._ledger.unbury(commit, f"out/{profile_id}")
         self._write(commit, mapped, profile_id, news, own)
         self._ledger.keep_link(commit, profile_id, link)
@@ -169,6 +171,26 @@ class Intake:
         if link is not None:
             profile_id = self._replica.persons.profile_id_for(own)
         return profile_id, Link(mapped.name, sighting.key.id)
+
+    def _without_what_is_known(
+        self, mapped: ObjectMapping, profile_id: str, news: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return what is new of a record that an earlier life of this replica may have known.
+
+        If the store has values of our source, but no note of the record, notes were lost. Then
+        what anybody has said already may be what was sent there, and is nobody's new word.
+        """
+        try:
+            candidates = self._replica.persons.explain(profile_id)
+        except Refused:
+            return news
+        if not any(c.source == self._source and c.profile_id == profile_id for c in candidates):
+            return news
+        said = {(candidate.field, repr(candidate.value)) for candidate in candidates}
+        fields = {name: mapped.by_property[name].field for name in news}
+        return {
+            name: value for name, value in news.items() if (fields[name], repr(value)) not in said
+        }
 
     def _write(
         self,
@@ -291,7 +313,8 @@ class Intake:
             self._ledger.keep_link(commit, profile_id, Link(mapped.name, sighting.into))
             return True
         if survivor != profile_id:
-            commit.merge(survivor, profile_id, source=self._source)
+            with suppress(Refused):  # a steward keeps them apart, or one was erased
+                commit.merge(survivor, profile_id, source=self._source)
         return False
 
     def _erase(self, commit: Joint, sighting: Sighting, profile_id: str | None) -> None:

@@ -55,9 +55,6 @@ async def serve(configuration: CrmConfiguration, *, is_dry: bool = False) -> Non
         stop = asyncio.ensure_future(stopping.wait())
         await asyncio.wait((stop, *service.tasks), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        for task in service.tasks:
-            if task.done() and not task.cancelled():
-                task.result()
     _log.info("closed")
 
 
@@ -139,7 +136,9 @@ async def _working(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
 
 @asynccontextmanager

@@ -77,3 +77,13 @@ async def until_person(service: Running, email: str, /, **fields: Any) -> Person
 async def until_true(condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition, not for long."""
     await until(condition, what, 10)
+
+
+async def until_compared(service: Running) -> None:
+    """Wait until all records are loaded, and all profiles were compared with them once."""
+
+    def is_compared() -> bool:
+        cursors = service.replica.cursors
+        return all(cursors.get(f"crm/{name}/scan") == "done" for name in service.connections)
+
+    await until(is_compared, "the first comparison", 10)

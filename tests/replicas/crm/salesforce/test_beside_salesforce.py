@@ -20,6 +20,7 @@ from tests.replicas.crm.beside import (
     BesideSalesforce,
     beside_salesforce,
     person,
+    until_compared,
     until_person,
     until_true,
 )
@@ -132,6 +133,32 @@ def test_a_service_that_ends_while_it_writes_knows_its_write_again(tmp_path: Pat
     asyncio.run(main())
 
 
+def test_lost_notes_make_no_old_value_young(tmp_path: Path) -> None:
+    """A disk was lost, and a peer filled the replica anew: notes are not replicated."""
+
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
+        server.org.update("Contact", ann, {"Phone": "first"})
+        async with beside_salesforce(tmp_path, server) as here:
+            found = await until_person(here.service, "a@b.example", phone="first")
+            await here.service.replica.write(found.id, {"phone": "second"}, source="desk")
+            await until_true(lambda: row_of(here, ann)["Phone"] == "second", "the write")
+        with Store.open(tmp_path / "data", name="eu") as store:
+            notes = store.cursors.notes
+            notes.change(dict.fromkeys(notes.starting_with("")))
+            unset = {name: "" for name in store.cursors.present() if "progress" not in name}
+            store.write(found.id, {"phone": "third"}, source="web", cursors=unset)
+        server.org.update("Contact", ann, {"Title": "CEO"})
+        async with beside_salesforce(tmp_path, server) as here:
+            await until_person(here.service, "a@b.example", title="CEO", phone="third")
+            await until_true(lambda: row_of(here, ann)["Phone"] == "third", "the newest value")
+            assert len(server.org.tables["Contact"]) == 1
+        await server.stop()
+
+    asyncio.run(main())
+
+
 def test_gaps_overflow_and_an_expired_position_are_read_again(tmp_path: Path) -> None:
     async def main() -> None:
         server = await SalesforceServer().start()
@@ -167,7 +194,7 @@ def test_every_row_is_accounted_for_and_dead_letters_are_retried(tmp_path: Path)
         server = await SalesforceServer().start()
         async with beside_salesforce(tmp_path, server) as here:
             replica, outflow = here.service.replica, here.connection.outflow
-            await until_true(lambda: here.connection.is_loaded, "the load")
+            await until_compared(here.service)
             server.lock_chunk = 40
             fields = {
                 f"p{number}": {
@@ -245,7 +272,7 @@ def test_many_records_go_in_bulk_and_lost_answers_make_no_doubles(tmp_path: Path
         server = await SalesforceServer().start()
         async with beside_salesforce(tmp_path, server, "poll_s = 0.3\nbulk_min = 50\n") as here:
             replica = here.service.replica
-            await until_true(lambda: here.connection.is_loaded, "the load")
+            await until_compared(here.service)
             server.jobs.stop_after = 90
             server.mischief.lost += ["jobs/ingest", "composite/sobjects"]
             async with replica.notes.commit() as commit:
