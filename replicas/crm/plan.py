@@ -57,9 +57,12 @@ class Planner:
             members = [each for each in person.profiles if each not in seen]
             seen.update(person.profiles)
             links = {each: self._ledger.link(each) for each in person.profiles}
+            has_record = any(link is not None and link.state == "live" for link in links.values())
             for each in members:
                 link = links[each]
-                if link is not None and link.state in ("live", "new"):
+                if link is None or link.state not in ("live", "new"):
+                    continue
+                if link.state == "live" or not has_record:
                     planned += self._update(each, link, person.record)
             if not any(links.values()) and self._mapping.created is not None:
                 planned += self._creation(person.id, self._mapping.created, person.record)
