@@ -24,6 +24,7 @@ class Sighting:
     | kind     | means                                                                         |
     |----------|-------------------------------------------------------------------------------|
     | state    | the record is so now: ``values`` of all mapped properties                     |
+    | created  | the record was so when it was made: news only if it is not known yet           |
     | change   | somebody changed these ``values``; with ``is_own`` it was this service        |
     | deleted  | it is in the recycle bin; merged into the record ``into`` if that is not empty |
     | erased   | its person was erased for reasons of privacy                                  |
@@ -34,7 +35,7 @@ class Sighting:
     properties, where the vendor tells.
     """
 
-    kind: Literal["state", "change", "deleted", "erased", "unclear"]
+    kind: Literal["state", "created", "change", "deleted", "erased", "unclear"]
     key: RecordKey
     at_ms: int = 0
     values: Mapping[str, Any] = field(default_factory=dict)

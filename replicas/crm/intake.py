@@ -70,7 +70,7 @@ class Intake:
                 is_last = at + limits.ABSORBED_MAX >= len(sightings)
                 if is_last:
                     self._ledger.settle_rereads(commit, reread or {})
-                whole = frozenset(one.key for one in part if one.kind == "state")
+                whole = frozenset(one.key for one in part if one.kind in ("state", "created"))
                 reading = _Reading(since, bool(reread), whole)
                 for sighting in part:
                     self._absorb(commit, sighting, reading)
@@ -122,7 +122,7 @@ class Intake:
                 self._read_again(commit, sighting.key)
                 return
             profile_id, link = self._adopt(mapped, sighting)
-        elif link.state == "erased":
+        elif link.state == "erased" or sighting.kind == "created":
             return
         elif link.state == "gone":
             if sighting.at_ms + sighting.span_ms < link.gone_ms:

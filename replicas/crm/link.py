@@ -39,14 +39,17 @@ def digest_of(value: Any) -> bytes:
 class Known:
     """What is known of one property.
 
-    ``value`` is what the vendor has, since ``value_ms`` by its clock; ``said_ms`` is the time of
-    the newest edit of somebody else. ``sent`` is what was sent last, None if nothing was;
-    ``is_flying`` says that its outcome is not known.
+    ``value`` is what the vendor has, at least since ``value_ms`` by its clock. ``said`` is the
+    newest edit of somebody else, made at ``said_ms``, or if its time is not that exact, until
+    ``said_until_ms``. ``sent`` is what was sent last, None if nothing was; ``is_flying`` says that
+    its outcome is not known.
     """
 
     value: bytes = _EMPTY
     value_ms: int = 0
+    said: bytes = _EMPTY
     said_ms: int = 0
+    said_until_ms: int = 0
     sent: bytes | None = None
     is_flying: bool = False
 
@@ -78,8 +81,8 @@ class Link:
     def pack(self) -> bytes:
         """Return the bytes in which a note keeps the link."""
         known = {
-            name: [k.value, k.value_ms, k.said_ms, k.sent, k.is_flying]
-            for name, k in self.known.items()
+            name: [getattr(known, part) for part in Known.__slots__]
+            for name, known in self.known.items()
         }
         return _pack([self.object, self.record_id, self.state, self.gone_ms, known])
 
@@ -104,7 +107,7 @@ def weigh(link: Link, sighting: Sighting, values: Mapping[str, Any]) -> tuple[di
         before = known.value
         at_ms = sighting.times_ms.get(name, sighting.at_ms)
         digest = digest_of(value)
-        if sighting.kind == "state":
+        if sighting.kind in ("state", "created"):
             is_news = _weigh_state(known, digest, at_ms, at_ms + sighting.span_ms)
         elif sighting.is_own:
             is_news = False
@@ -120,6 +123,7 @@ def weigh(link: Link, sighting: Sighting, values: Mapping[str, Any]) -> tuple[di
 
 def _weigh_state(known: Known, digest: bytes, at_ms: int, until_ms: int) -> bool:
     if digest == known.value:
+        known.value_ms = max(known.value_ms, at_ms)
         _land(known, digest)
         return False
     if until_ms < known.value_ms or until_ms <= known.said_ms:
@@ -128,7 +132,8 @@ def _weigh_state(known: Known, digest: bytes, at_ms: int, until_ms: int) -> bool
     if digest == known.sent:
         _land(known, digest)
         return False
-    known.said_ms = max(known.said_ms, at_ms)
+    known.said = digest
+    known.said_ms, known.said_until_ms = max(known.said_ms, at_ms), until_ms
     _forget_sent(known)
     return True
 
@@ -142,7 +147,10 @@ def _weigh_own(known: Known, digest: bytes, at_ms: int) -> None:
 def _weigh_change(known: Known, digest: bytes, at_ms: int) -> bool:
     if at_ms <= known.said_ms:
         return False
-    known.said_ms = at_ms
+    is_told = at_ms <= known.said_until_ms and digest == known.said
+    known.said, known.said_ms = digest, at_ms
+    if is_told:
+        return False  # a state told of this very edit before, with a less exact time
     is_current = at_ms >= known.value_ms
     is_same = digest == known.value
     if is_current:

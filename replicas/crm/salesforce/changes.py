@@ -63,7 +63,7 @@ def sightings_of(
     keys = [RecordKey(name, one) for one in ids]
     if kind == "CREATE":
         values = {**dict.fromkeys((mapped.key, *mapped.properties)), **_flat(payload, mapped)}
-        return [Sighting("state", key, at_ms, values) for key in keys], ""
+        return [Sighting("created", key, at_ms, values) for key in keys], ""
     if kind == "UPDATE":
         values = _changed_values(payload, header, mapped, schema)
         return [Sighting("change", key, at_ms, values, is_own=is_own) for key in keys], ""

@@ -56,6 +56,23 @@ def test_a_state_within_the_same_second_may_be_newer() -> None:
     assert news_of(link, state("c", 500, span_ms=99)) == []
 
 
+def test_an_edit_that_a_page_told_already_is_not_told_again_by_its_event() -> None:
+    """The page was first, then our write, then the event, whose time is more exact."""
+    link = Link("Contact")
+    assert news_of(link, state("a", 1000, span_ms=999)) == ["a"]
+    sent(link, "ours")
+    assert news_of(link, change("a", 1400)) == []
+    assert not link.known["p"].lacks(digest_of("ours"))
+    assert news_of(link, change("b", 1500)) == ["b"]
+
+
+def test_what_was_empty_at_first_is_not_cleared_by_an_older_state() -> None:
+    link = Link("Contact")
+    assert news_of(link, state(None, 1000)) == []
+    sent(link, "ours")
+    assert news_of(link, state(None, 900)) == []
+
+
 def test_our_own_write_coming_back_is_no_edit() -> None:
     link = Link("Contact")
     assert news_of(link, state("a", 1)) == ["a"]
@@ -107,7 +124,9 @@ def test_a_value_that_somebody_set_back_is_sent_again_if_another_survives() -> N
 
 
 def test_a_link_comes_back_as_it_was_packed() -> None:
-    link = Link("Contact", "003", "gone", 17, {"p": Known(b"1", 2, 3, None, True), "q": Known()})
+    link = Link(
+        "Contact", "003", "gone", 17, {"p": Known(b"1", 2, b"3", 4, 5, None, True), "q": Known()}
+    )
     assert Link.unpack(link.pack()) == link
     assert b"Ann" not in Link("Contact", known={"p": Known(digest_of("Ann"))}).pack()
 

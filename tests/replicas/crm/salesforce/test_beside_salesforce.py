@@ -133,6 +133,36 @@ def test_a_service_that_ends_while_it_writes_knows_its_write_again(tmp_path: Pat
     asyncio.run(main())
 
 
+def test_a_late_event_of_a_creation_clears_nothing(tmp_path: Path) -> None:
+    """A pull told of the record first, and what was empty then was sent since."""
+
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        async with beside_salesforce(tmp_path, server) as here:
+            await until_compared(here.service)
+            await asyncio.sleep(0.3)
+            ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
+            events, server.org.events = server.org.events, []
+            found = await until_person(here.service, "a@b.example")
+            await here.service.replica.write(found.id, {"title": "CEO"}, source="desk")
+            await until_true(lambda: row_of(here, ann)["Title"] == "CEO", "the write")
+            (_, late), place = events[0], server.org.first_replay + len(server.org.events)
+            server.org.events.append((place, late))
+            cursors = here.service.replica.cursors
+
+            def was_heard() -> bool:
+                return here.service.replica.cursors["crm/salesforce/events"] == str(place)
+
+            assert cursors["crm/salesforce/events"] != str(place)
+            await until_true(was_heard, "the late event")
+            await asyncio.sleep(0.4)
+            assert row_of(here, ann)["Title"] == "CEO"
+            assert here.service.replica.read(found.id)["title"] == "CEO"
+        await server.stop()
+
+    asyncio.run(main())
+
+
 def test_lost_notes_make_no_old_value_young(tmp_path: Path) -> None:
     """A disk was lost, and a peer filled the replica anew: notes are not replicated."""
 

@@ -65,6 +65,12 @@ def test_an_event_may_be_of_several_records_or_our_own() -> None:
     assert not sightings_of(settings(), alike)[0][0].is_own
 
 
+def test_a_creation_tells_all_that_was_set_and_what_was_not() -> None:
+    (seen,), _ = sightings_of(settings(), event("CREATE", Email="x", Key__c="p1"))
+    assert seen.kind == "created"
+    assert seen.values == {"Key__c": "p1", "Email": "x", "AccountId": None}
+
+
 @pytest.mark.parametrize("kind", ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE",
                                   "DELETE", "UNDELETE"])  # fmt: skip
 def test_what_tells_too_little_is_read_again(kind: str) -> None:
