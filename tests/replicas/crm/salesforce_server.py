@@ -36,6 +36,7 @@ class SalesforceServer:
         self.used, self.total = 0, 100_000
         self.locked: Counter[str] = Counter()
         self.lock_chunk = 0
+        self.holds_events = False
         self.rows_written = 0
         self.url = ""
         self.jobs = Jobs(self.org, self.mischief)
@@ -307,7 +308,7 @@ class SalesforceServer:
                 break
             after = self._sessions[client]
             news = [pair for pair in self.org.events if pair[0] >= after]
-            if news:
+            if news and not self.holds_events:
                 self._sessions[client] = news[-1][0] + 1
                 data = [
                     {"channel": "/data/ChangeEvents",
