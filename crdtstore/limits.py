@@ -30,6 +30,12 @@ CURSOR_VALUE_BYTES_MAX: Final = 16 * KIBIBYTE
 CURSORS_MAX: Final = 1_000
 """Durable cursors of one replica: each lives in memory and is rewritten when it moves."""
 
+NOTE_NAME_BYTES_MAX: Final = 400
+"""UTF-8 bytes of the name of a note: it is an LMDB key, and LMDB keys end at 511 bytes."""
+
+NOTE_BYTES_MAX: Final = 64 * KIBIBYTE
+"""Bytes of a note: the state of one record elsewhere, rewritten whole when it changes."""
+
 # --- values and documents ----------------------------------------------------------------------
 VALUE_BYTES_MAX: Final = 64 * KIBIBYTE
 """Packed bytes of one value: a field is not a file."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,13 +34,16 @@ class Peer:
     number: int | None = None
 
 
-def check_peer_url(url: str) -> None:
-    """Check the address of a peer; raises ConfigurationError."""
-    scheme, separator, rest = url.partition("://")
-    if scheme not in ("http", "https", "ws", "wss") or not separator or not rest.strip("/"):
-        raise ConfigurationError(
-            f"peer {url!r} is no address; write it as in http://127.0.0.1:8402"
-        )
+def check_peer_urls(urls: Sequence[str]) -> None:
+    """Check the addresses of peers; raises ConfigurationError."""
+    if isinstance(urls, str):
+        raise ConfigurationError("peers is a list of addresses, not one text")
+    for url in urls:
+        scheme, separator, rest = url.partition("://")
+        if scheme not in ("http", "https", "ws", "wss") or not separator or not rest.strip("/"):
+            raise ConfigurationError(
+                f"peer {url!r} is no address; write it as in http://127.0.0.1:8402"
+            )
 
 
 async def keep_linked(

@@ -25,7 +25,6 @@ from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import (
-    ConfigurationError,
     CrdtstoreError,
     InvalidInput,
     LimitExceeded,
@@ -41,7 +40,8 @@ from crdtstore.loop_delay import LoopDelay
 from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
-from crdtstore.peering import Peer, check_peer_url, keep_linked
+from crdtstore.notes import ReplicaNotes
+from crdtstore.peering import Peer, check_peer_urls, keep_linked
 from crdtstore.querying import ReplicaQueries
 from crdtstore.repairing import RepairReport
 from crdtstore.schema import Schema
@@ -62,8 +62,8 @@ _log = logging.getLogger("crdtstore.replica")
 class Replica:
     """One replica of a space, with its data directory and its links.
 
-    Use ``async with Replica.open(...)``: it is linked while the context lasts and closed, with
-    everything durable, at its end. Reads are synchronous and see own writes at once.
+    Use ``async with Replica.open(...)``: at its end it is closed, with everything durable. Reads
+    are synchronous and see own writes at once.
     """
 
     def __init__(
@@ -107,10 +107,7 @@ class Replica:
         ``peers`` are addresses of other replicas; one end of each link needs to know the other's.
         ``link_secret`` is presented to them. Raises StorageError, InvalidName, ConfigurationError.
         """
-        if isinstance(peers, str):
-            raise ConfigurationError("peers is a list of addresses, not one text")
-        for url in peers:
-            check_peer_url(url)
+        check_peer_urls(peers)
         store = Store.open(where, name=name, space=space, schema=schema, settings=settings)
         directory = Path(where) if isinstance(where, str | Path) else None
         return cls(store, peers, link_secret, directory)
@@ -207,6 +204,12 @@ class Replica:
         return ReplicaQueries(self._store, self._commits, self._backups.directory)
 
     @property
+    def notes(self) -> ReplicaNotes:
+        """What a service remembers beside the profiles, and commits of both together."""
+        self._check_open()
+        return ReplicaNotes(self._store, self._commits)
+
+    @property
     def conflicts(self) -> ReplicaConflicts:
         """What lost against a write of the same source that had not seen it, and choosing."""
         self._check_open()
@@ -240,14 +243,13 @@ class Replica:
         """
         self._check_open()
         batch = writes if isinstance(writes, Sequence) else list(writes)
-        count, store_write = len(batch), self._store.write
+        count, write = len(batch), self._store.write
         if count > limits.WRITES_PER_BATCH_MAX:
             raise LimitExceeded("the batch", count, limits.WRITES_PER_BATCH_MAX, "writes")
         results: list[WriteResult | CrdtstoreError] = []
         for profile_id, source, fields, if_version in batch:
             try:
-                result = store_write(profile_id, fields, source=source, if_version=if_version)
-                results.append(result)
+                results.append(write(profile_id, fields, source=source, if_version=if_version))
             except (InvalidInput, Refused, StorageCorrupt) as error:
                 results.append(error)
         await self._commits.durable()
@@ -336,8 +338,6 @@ class Replica:
         while repair.state == "running":
             await asyncio.sleep(_REPAIR_LOOK_S)
         return repair.report
-
-    # --- links --------------------------------------------------------------------------------
 
     async def serve_link(self, websocket: Websocket) -> None:
         """Serve a link that a peer opened, until it ends. The caller has checked its secret."""

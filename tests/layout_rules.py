@@ -34,6 +34,7 @@ _BODY: Final = _HEART | {
     "group_commit",
     "backups",
     "stewardship",
+    "notes",
     "export",
     "exporting",
     "querying",
@@ -82,6 +83,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "backups": _GROUND | {"engine", "group_commit", "schema", "storage", "store"},
     "linkage": _GROUND | {"names", "toml", "toml_tables", "identity_rules", "engine", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
+    "notes": _GROUND | {"engine", "group_commit", "store"},
     "export": _GROUND | {"schema", "model", "query"},
     "exporting": _HEART | {"backups", "export", "group_commit"},
     "querying": _GROUND | {"engine", "exporting", "group_commit", "model", "store"},
@@ -157,6 +159,7 @@ BOUNDS_FILES: Final = (
     "crdtstore/demo/limits.py",
     "crdtstore/query/bounds.py",
     "crdtstore/stream/bounds.py",
+    "replicas/crm/limits.py",
 )
 """Where every bound is, with its unit and reason."""
 
@@ -185,7 +188,7 @@ def _is_text(node: ast.AST) -> bool:
     )
 
 
-def _imports(text: str) -> Iterator[tuple[int, str]]:
+def imports(text: str) -> Iterator[tuple[int, str]]:
     """Yield every module that is imported, inside functions too."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -204,7 +207,7 @@ def import_direction(name: str, text: str) -> Complaints:
     """A part of the package imports only what lies below it."""
     part = part_of(name)
     allowed = MAY_IMPORT[part] | {part}
-    for line, module in _imports(text):
+    for line, module in imports(text):
         folders = module.split(".")
         if folders[0] != "crdtstore":
             continue
@@ -217,9 +220,13 @@ def import_direction(name: str, text: str) -> Complaints:
 
 def pure_parts(name: str, text: str) -> Complaints:
     """The pure parts have no clock, no chance, no file, no network, and nothing async."""
-    if part_of(name) not in PURE_PARTS:
-        return
-    for line, module in _imports(text):
+    if part_of(name) in PURE_PARTS:
+        yield from impurities(text)
+
+
+def impurities(text: str) -> Complaints:
+    """What a pure file must not have."""
+    for line, module in imports(text):
         if module.split(".")[0] in FORBIDDEN_IN_PURE:
             yield line, f"a pure part imports {module}"
     for node in ast.walk(ast.parse(text)):
@@ -232,7 +239,7 @@ def pure_parts(name: str, text: str) -> Complaints:
 
 def library_homes(name: str, text: str) -> Complaints:
     """A third-party library has its home parts."""
-    for line, module in _imports(text):
+    for line, module in imports(text):
         homes = HOMES.get(module.split(".")[0])
         if homes is not None and part_of(name) not in homes:
             yield line, f"{module} is imported outside of {', '.join(homes)}"
@@ -391,7 +398,7 @@ PACKAGE_RULES: Final[tuple[Rule, ...]] = (
 """What holds for the library alone."""
 
 SOURCE_RULES: Final[tuple[Rule, ...]] = (function_length, class_width)
-"""What holds for library and benchmarks."""
+"""What holds for library, services and benchmarks."""
 
 PYTHON_RULES: Final[tuple[Rule, ...]] = (file_names, file_length)
 """What holds for all Python, tests too."""

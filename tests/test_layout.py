@@ -11,10 +11,12 @@ import pytest
 
 import crdtstore
 from tests import layout_rules as rules
+from tests.service_rules import SERVICE_RULES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "crdtstore").rglob("*.py"))
-SOURCES = [*PACKAGE, *sorted((ROOT / "benchmarks").rglob("*.py"))]
+SERVICES = sorted((ROOT / "replicas").rglob("*.py"))
+SOURCES = [*PACKAGE, *SERVICES, *sorted((ROOT / "benchmarks").rglob("*.py"))]
 ALL_PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 TEXTS = sorted(
     path
@@ -26,6 +28,7 @@ TEXTS = sorted(
         "docs/**/*.md",
         "crdtstore/**/*.md",
         "crdtstore/**/*.toml",
+        "replicas/**/*.md",
     )
     for path in ROOT.glob(pattern)
 )
@@ -42,6 +45,7 @@ def check(paths: list[Path], rule: rules.Rule) -> None:
 
 def test_there_is_something_to_check() -> None:
     assert len(PACKAGE) > 60
+    assert len(SERVICES) > 20
     assert len(TEXTS) > 5
     parts = {rules.part_of(path.relative_to(ROOT).as_posix()) for path in PACKAGE}
     assert parts == set(rules.MAY_IMPORT)
@@ -52,8 +56,13 @@ def test_the_library(rule: rules.Rule) -> None:
     check(PACKAGE, rule)
 
 
+@pytest.mark.parametrize("rule", SERVICE_RULES, ids=lambda rule: rule.__name__)
+def test_the_services(rule: rules.Rule) -> None:
+    check(SERVICES, rule)
+
+
 @pytest.mark.parametrize("rule", rules.SOURCE_RULES, ids=lambda rule: rule.__name__)
-def test_library_and_benchmarks(rule: rules.Rule) -> None:
+def test_library_services_and_benchmarks(rule: rules.Rule) -> None:
     check(SOURCES, rule)
 
 
@@ -93,6 +102,6 @@ def test_every_limit_has_a_reason(name: str) -> None:
 def test_every_limit_is_used(name: str) -> None:
     names = re.findall(r"^([A-Z_]+): Final", (ROOT / name).read_text("utf-8"), re.MULTILINE)
     assert len(names) > 10
-    code = "\n".join(path.read_text("utf-8") for path in PACKAGE)
+    code = "\n".join(path.read_text("utf-8") for path in [*PACKAGE, *SERVICES])
     unused = [name for name in names if len(re.findall(rf"\b{name}\b", code)) < 2]
     assert unused == []

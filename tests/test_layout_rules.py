@@ -3,6 +3,7 @@
 import pytest
 
 from tests import layout_rules as rules
+from tests import service_rules
 
 DOC = '"""A module."""\n'
 LONG_FUNCTION = DOC + "def run() -> None:\n" + "    print()\n" * 70
@@ -18,6 +19,20 @@ BROKEN = [
     (rules.import_direction, "crdtstore/storage/a.py", "from crdtstore.model import cells"),
     (rules.import_direction, "crdtstore/store.py", "from crdtstore.testing import strategies"),
     (rules.import_direction, "crdtstore/server/a.py", "def f():\n import crdtstore.storage.x"),
+    (
+        service_rules.service_imports,
+        "replicas/crm/a.py",
+        "from crdtstore.engine.feed import Change",
+    ),
+    (
+        service_rules.service_imports,
+        "replicas/crm/a.py",
+        "from crdtstore.server.auth import check_secret",
+    ),
+    (service_rules.service_imports, "replicas/crm/a.py", "from crdtstore import limits"),
+    (service_rules.service_imports, "replicas/crm/a.py", "import replicas.cdp.events"),
+    (service_rules.pure_parts_of_services, "replicas/crm/salesforce/a.py", "import time"),
+    (service_rules.pure_parts_of_services, "replicas/crm/link.py", "async def f(): ..."),
     (rules.pure_parts, "crdtstore/model/a.py", "import time"),
     (rules.pure_parts, "crdtstore/sync/a.py", "from os.path import join"),
     (rules.pure_parts, "crdtstore/sync/a.py", "async def f(): ..."),
@@ -49,6 +64,14 @@ BROKEN = [
 ]
 
 SOUND = [
+    (
+        service_rules.service_imports,
+        "replicas/crm/a.py",
+        "from crdtstore import Replica\nimport crdtstore",
+    ),
+    (service_rules.service_imports, "replicas/crm/a.py", "from crdtstore.errors import Refused"),
+    (service_rules.service_imports, "replicas/crm/a.py", "from replicas.crm.link import Link"),
+    (service_rules.pure_parts_of_services, "replicas/crm/driver.py", "import asyncio"),
     (rules.import_direction, "crdtstore/engine/a.py", "from crdtstore.model import cells"),
     (rules.import_direction, "crdtstore/model/a.py", "from crdtstore import limits"),
     (rules.pure_parts, "crdtstore/store.py", "import time"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from crdtstore import limits
 from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.notes import Notes
 from crdtstore.errors import InvalidInput, LimitExceeded
 from crdtstore.names import check_name
 from crdtstore.storage.contract import Storage
@@ -12,9 +13,13 @@ _PREFIX = "cursor/"
 
 
 class Cursors:
-    """The cursors of one store. A moved cursor is seen at once, and undone with its commit."""
+    """The cursors of one store. A moved cursor is seen at once, and undone with its commit.
+
+    ``notes`` are what a service remembers beside them.
+    """
 
     def __init__(self, storage: Storage, drafting: Drafting) -> None:
+        self.notes = Notes(storage, drafting)
         self._drafting = drafting
         self._durable = {
             name.removeprefix(_PREFIX): value.decode()
@@ -57,10 +62,12 @@ class Cursors:
 
     def committed(self, draft: Draft) -> None:
         """Take note that a draft is durable."""
+        self.notes.committed(draft)
         for name, value in draft.meta.items():
             if name.startswith(_PREFIX) and value is not None:
                 self._durable[name.removeprefix(_PREFIX)] = value.decode()
 
     def commit_failed(self) -> None:
         """Go back to what is durable."""
+        self.notes.commit_failed()
         self._present = dict(self._durable)

@@ -10,6 +10,7 @@ DOCUMENTS: Final = (
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     ROOT / "crdtstore/demo/data/README.md",
+    *sorted((ROOT / "replicas").rglob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 

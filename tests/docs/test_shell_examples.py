@@ -15,12 +15,14 @@ import pytest
 from crdtstore.cli.main import build_parser, main
 from crdtstore.testing.simulation import __main__ as simulation
 from crdtstore.testing.simulation import scenario
+from replicas.crm import command as crm
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
 from tests.processes.servers import Server
 
 SHELL = documents.blocks("sh")
 NEVER_RUN = ("serve", "demo")
+"""Of ``crdtstore-crm`` nothing runs here: see ``tests/replicas/crm/test_command.py``."""
 
 
 def commands(block: Block) -> Iterator[list[str]]:
@@ -50,7 +52,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
 
 def test_there_are_commands_of_every_sort() -> None:
     assert {words[0] for _, words in ALL} == {
-        "make", "pip", "crdtstore", "curl", "openssl", "head",
+        "make", "pip", "crdtstore", "crdtstore-crm", "curl", "openssl", "head",
     }  # fmt: skip
     asked = {words[1] for _, words in ALL if words[0] == "crdtstore"}
     assert {"serve", "put", "get", "explain", "status", "verify", "backup", "restore"} <= asked
@@ -105,12 +107,15 @@ def test_make_targets_and_extras_exist() -> None:
             match = re.fullmatch(r"\.\[(\w+)\]", words[2])
             assert match is not None, place
             assert match[1] in project["optional-dependencies"], place
-    assert project["scripts"] == {"crdtstore": "crdtstore_script:main"}
+    assert project["scripts"] == {
+        "crdtstore": "crdtstore_script:main",
+        "crdtstore-crm": "replicas.crm.command:main",
+    }
 
 
 def test_every_flag_that_is_named_exists() -> None:
     known = _flags(build_parser()) | _flags(simulation.build_parser()) | {"--help"}
-    known |= _flags(scenario.build_parser())
+    known |= _flags(scenario.build_parser()) | _flags(crm.build_parser())
     for path in documents.DOCUMENTS:
         for word in documents.code_words(path.read_text("utf-8")):
             for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", word):

@@ -1,0 +1,1 @@
+"""Services that embed a replica, each a package of its own."""

@@ -1,0 +1,235 @@
+"""A connection: everything that goes on between the replica and one vendor.
+
+| task    | does                                                                             |
+|---------|----------------------------------------------------------------------------------|
+| pull    | loads all records of an object, then those that changed, page by page            |
+| follow  | waits for the vendor's events                                                    |
+| reread  | reads single records again of which an event said too little                     |
+| push    | sends what differs, once all objects are loaded: what exists is not made again   |
+
+A vendor's failure stops the task that met it for a while, and shows on the health page.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from crdtstore import Replica
+from crdtstore.errors import StorageFull
+from replicas.crm import limits
+from replicas.crm.crm import Events, RecordKey, Sighting
+from replicas.crm.dead_letters import DeadLetter
+from replicas.crm.driver import Driver
+from replicas.crm.errors import CrmError, PositionExpired
+from replicas.crm.intake import Intake
+from replicas.crm.ledger import Ledger
+from replicas.crm.mapping import CrmMapping
+from replicas.crm.outflow import Outflow
+
+_log = logging.getLogger("replicas.crm.connection")
+
+
+class Connection:
+    """One vendor beside a replica.
+
+    ``troubles`` says which task met which failure last, until it works again; ``heard`` counts the
+    webhook requests. With ``is_dry`` nothing is sent.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        driver: Driver,
+        mapping: CrmMapping,
+        *,
+        events: Events | None = None,
+        poll_s: float = limits.POLL_S,
+        resend_after_s: float = limits.RESEND_AFTER_S,
+        is_dry: bool = False,
+    ) -> None:
+        mapping.check_against(replica.schema)
+        self.source = driver.crm.source
+        self.driver = driver
+        self.mapping = mapping
+        self.ledger = Ledger(replica, self.source)
+        self.intake = Intake(replica, self.source, mapping, self.ledger)
+        self.outflow = Outflow(replica, driver, mapping, self.ledger)
+        self.troubles: dict[str, str] = {}
+        self.heard = {"webhooks": 0, "webhooks_refused": 0}
+        self.is_dry = is_dry
+        self._replica = replica
+        self._events = events
+        self._poll_s = poll_s
+        self._resend_after_s = resend_after_s
+        self._push_work = asyncio.Event()
+        self._reread_work = asyncio.Event()
+        self._pull_work = {name: asyncio.Event() for name in mapping.by_name}
+
+    # --- what is asked from outside -----------------------------------------------------------
+
+    async def hear(self, sightings: list[Sighting]) -> None:
+        """Bring what a vendor told by itself into the store, durably."""
+        await self.intake.absorb(sightings)
+        self._wake()
+
+    async def backfill(self) -> None:
+        """Load all records anew, and compare all profiles with them."""
+        async with self._replica.notes.commit() as commit:
+            for name in self.mapping.by_name:
+                commit.move_cursor(self._cursor("pull", name), "")
+                commit.move_cursor(self._cursor("progress", name), "0/")
+        await self.outflow.rescan()
+        for event in self._pull_work.values():
+            event.set()
+        self._push_work.set()
+
+    async def retry(self, letters: list[DeadLetter]) -> None:
+        """Try again what became dead letters."""
+        async with self._replica.notes.commit() as commit:
+            for letter in letters:
+                if letter.direction == "in":
+                    key = RecordKey(letter.object, letter.record_id)
+                    self.ledger.mark_reread(commit, key)
+                else:
+                    self.ledger.mark_due(commit, letter.profile_id)
+        self._wake()
+
+    def profile_ids(self, after: str) -> list[str]:
+        """Return the ids of the next profiles above one, in order."""
+        profiles = self._replica.profiles(after=after, limit=limits.FEED_PAGE_MAX)
+        return [profile.id for profile in profiles]
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all records of all objects were read at least once."""
+        cursors = self._replica.cursors
+        return all(cursors.get(self._cursor("loaded", n)) == "yes" for n in self.mapping.by_name)
+
+    @property
+    def progress(self) -> dict[str, tuple[int, int | None]]:
+        """How many records of each object were loaded, and of how many, if that is known."""
+        shown = {}
+        cursors = self._replica.cursors
+        for name in self.mapping.by_name:
+            done, _, total = cursors.get(self._cursor("progress", name), "0/").partition("/")
+            shown[name] = int(done), int(total) if total else None
+        return shown
+
+    # --- the tasks ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name in self.mapping.by_name:
+                group.create_task(self._forever(f"pull {name}", self._puller(name)))
+            group.create_task(self._forever("reread", self._reread))
+            group.create_task(self._forever("push", self._push))
+            if self._events is not None:
+                group.create_task(self._forever("follow", self._follow))
+
+    async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except (CrmError, StorageFull) as error:
+                self.troubles[name] = str(error)
+                _log.warning("%s of %s stops for a while: %s", name, self.source, error)
+                await asyncio.sleep(self._resend_after_s)
+            else:
+                self.troubles.pop(name, None)
+
+    def _puller(self, name: str) -> Callable[[], Awaitable[None]]:
+        async def pull() -> None:
+            work = self._pull_work[name]
+            work.clear()
+            if not await self._pull_page(name):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await work.wait()
+
+        return pull
+
+    async def _pull_page(self, name: str) -> bool:
+        """Read the next page of an object; say whether there is more."""
+        cursors = self._replica.cursors
+        cursor = cursors.get(self._cursor("pull", name), "")
+        since = self.ledger.touches.tick()
+        page = await self.driver.run(self.driver.crm.pull(name, cursor), f"pull {name}")
+        moved = {self._cursor("pull", name): page.cursor}
+        is_loaded = cursors.get(self._cursor("loaded", name)) == "yes"
+        done, total = self.progress[name]
+        if not is_loaded or done != total:
+            done += len(page.sightings)
+            known = page.total if total is None else total
+            shown = done if page.is_last else "" if known is None else known
+            moved[self._cursor("progress", name)] = f"{done}/{shown}"
+        if page.is_last and not is_loaded:
+            moved[self._cursor("loaded", name)] = "yes"
+        if self._replica.cursors.get(self._cursor("pull", name), "") != cursor:
+            return True  # a backfill began meanwhile: this page is not its first
+        await self.intake.absorb(page.sightings, since=since, cursors=moved)
+        self._wake()
+        return not page.is_last
+
+    async def _reread(self) -> None:
+        self._reread_work.clear()
+        marks = self.ledger.rereads()
+        if not marks:
+            await self._reread_work.wait()
+            return
+        crm = self.driver.crm
+        for name in self.mapping.by_name:
+            keys = [key for key in marks if key.object == name][: limits.REREADS_MAX]
+            for at in range(0, len(keys), crm.read_max):
+                part = {key: marks[key] for key in keys[at : at + crm.read_max]}
+                since = self.ledger.touches.tick()
+                read = crm.read(name, [key.id for key in part])
+                sightings = await self.driver.run(read, "reread")
+                await self.intake.absorb(sightings, since=since, reread=part)
+                self._wake()
+        strange = {key: mark for key, mark in marks.items() if key.object not in self._pull_work}
+        if strange:
+            await self.intake.absorb([], reread=strange)
+
+    async def _push(self) -> None:
+        self._push_work.clear()
+        if self.is_dry or not self.is_loaded:
+            await self._push_work.wait()
+            return
+        if await self.outflow.round():
+            self._reread_work.set()
+            return
+        feed = asyncio.ensure_future(self.outflow.wait())
+        mark = asyncio.ensure_future(self._push_work.wait())
+        try:
+            await asyncio.wait((feed, mark), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            feed.cancel()
+            mark.cancel()
+            await asyncio.gather(feed, mark, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        assert self._events is not None
+        name = f"crm/{self.source}/events"
+        position = self._replica.cursors.get(name, "")
+        try:
+            page = await self.driver.run(self._events.follow(position), "follow")
+        except PositionExpired as error:
+            _log.warning("%s: %s", self.source, error)
+            lost = {self._cursor("pull", each): "" for each in self.mapping.by_name}
+            await self.intake.absorb([], cursors={name: "", **lost})
+        else:
+            lost = {self._cursor("pull", each): "" for each in page.lost if each in self._pull_work}
+            if page.sightings or lost or page.cursor != position:
+                await self.intake.absorb(page.sightings, cursors={name: page.cursor, **lost})
+        for each in lost:
+            self._pull_work[each.rpartition("/")[2]].set()
+        self._wake()
+
+    def _cursor(self, what: str, name: str) -> str:
+        return f"crm/{self.source}/{what}/{name}"
+
+    def _wake(self) -> None:
+        self._push_work.set()
+        self._reread_work.set()

@@ -1,0 +1,1 @@
+"""HubSpot: its CRM API and webhooks, as conversations and pure functions."""

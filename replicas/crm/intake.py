@@ -1,0 +1,380 @@
+"""Intake: from what was seen at a vendor to the store, in the commit that moves the cursor.
+
+Whatever is seen twice has its effect once: a sighting is weighed against the link of its record,
+and what is no news is not written. What cannot be written becomes a dead letter; its link stays as
+it is, so that the next reading tries it again.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from crdtstore import Replica, edit_set, grant, identifier, revoke
+from crdtstore.errors import CrdtstoreError, InvalidInput, InvalidValue, ProfileErased, Refused
+from replicas.crm import limits
+from replicas.crm.crm import RecordKey, Sighting
+from replicas.crm.dead_letters import DeadLetter
+from replicas.crm.forms import FormError
+from replicas.crm.joint import Joint
+from replicas.crm.ledger import Ledger
+from replicas.crm.link import Link, weigh
+from replicas.crm.mapping import CrmMapping, FieldMapping, ObjectMapping
+
+_log = logging.getLogger("replicas.crm.intake")
+
+
+class _Reading(NamedTuple):
+    """How sightings came about.
+
+    ``since`` is the ledger's time at which their reading began, None for what a vendor told by
+    itself. ``is_certain`` says that just these records were asked for. ``whole`` are those of which
+    a state is among the sightings.
+    """
+
+    since: int | None
+    is_certain: bool
+    whole: frozenset[RecordKey]
+
+
+class Intake:
+    """The way in of one vendor. ``counters`` tell what became of what was seen."""
+
+    def __init__(self, replica: Replica, source: str, mapping: CrmMapping, ledger: Ledger) -> None:
+        self.counters = dict.fromkeys(
+            ("sightings", "edits", "echoes", "stale", "rereads", "deletions", "erasures", "merges",
+             "refused"), 0,
+        )  # fmt: skip
+        self._replica = replica
+        self._source = source
+        self._mapping = mapping
+        self._ledger = ledger
+
+    async def absorb(
+        self,
+        sightings: Sequence[Sighting],
+        *,
+        since: int | None = None,
+        cursors: Mapping[str, str] | None = None,
+        reread: Mapping[RecordKey, bytes] | None = None,
+    ) -> None:
+        """Bring sightings into the store, durably.
+
+        ``since`` is the ledger's time at which their reading began. ``cursors`` are moved with the
+        last of them, and what was ``reread`` is no longer due.
+        """
+        for at in range(0, max(len(sightings), 1), limits.ABSORBED_MAX):
+            part = sightings[at : at + limits.ABSORBED_MAX]
+            async with self._replica.notes.commit() as commit:
+                is_last = at + limits.ABSORBED_MAX >= len(sightings)
+                if is_last:
+                    self._ledger.settle_rereads(commit, reread or {})
+                whole = frozenset(one.key for one in part if one.kind in ("state", "created"))
+                reading = _Reading(since, bool(reread), whole)
+                for sighting in part:
+                    self._absorb(commit, sighting, reading)
+                if is_last:
+                    for name, value in (cursors or {}).items():
+                        commit.move_cursor(name, value)
+
+    def _absorb(self, commit: Joint, sighting: Sighting, reading: _Reading) -> None:
+        self.counters["sightings"] += 1
+        mapped = self._mapping.by_name.get(sighting.key.object)
+        if mapped is None:
+            return
+        profile_id = self._ledger.profile_of(sighting.key)
+        try:
+            if sighting.kind == "erased":
+                self._erase(commit, sighting, profile_id)
+            elif sighting.kind == "deleted":
+                self._delete(commit, mapped, sighting, profile_id, reading)
+            elif sighting.kind == "unclear":
+                self._doubt(commit, sighting, profile_id)
+            elif self._is_told_by_state(sighting, profile_id, reading):
+                pass
+            else:
+                self._see(commit, mapped, sighting, profile_id, reading)
+        except (InvalidInput, Refused, FormError) as error:
+            self._refuse(commit, sighting, profile_id, error)
+        else:
+            self._ledger.unbury(commit, _letter_key(sighting.key))
+
+    @staticmethod
+    def _is_told_by_state(sighting: Sighting, profile_id: str | None, reading: _Reading) -> bool:
+        """Say whether a change is of a new record whose state follows and tells all."""
+        return sighting.kind == "change" and profile_id is None and sighting.key in reading.whole
+
+    # --- values -------------------------------------------------------------------------------
+
+    def _see(
+        self,
+        commit: Joint,
+        mapped: ObjectMapping,
+        sighting: Sighting,
+        profile_id: str | None,
+        reading: _Reading,
+    ) -> None:
+        link = None if profile_id is None else self._ledger.link(profile_id)
+        is_known = link is not None
+        if profile_id is None or link is None:
+            if sighting.kind == "change":
+                self._read_again(commit, sighting.key)
+                return
+            profile_id, link = self._adopt(mapped, sighting)
+        elif link.state == "erased" or sighting.kind == "created":
+            return
+        elif link.state == "gone":
+            if sighting.at_ms + sighting.span_ms < link.gone_ms:
+                self.counters["stale"] += 1
+                return
+            if sighting.kind == "change":
+                self._read_again(commit, sighting.key)
+                return
+            link = Link(mapped.name, sighting.key.id)
+        since = reading.since
+        is_old = since is not None and self._ledger.touches.is_since(profile_id, since)
+        if is_old and sighting.kind == "state":
+            self._read_again(commit, sighting.key)
+            return
+        values = _field_values(mapped, sighting.values)
+        news, is_due = weigh(link, sighting, values)
+        own = []
+        if not is_known:
+            own = [f"{mapped.identifier}:{sighting.key.id}"]
+            news = self._without_what_is_known(mapped, profile_id, news)
+            self._ledger.unbury(commit, f"out/{profile_id}")
+        self._write(commit, mapped, profile_id, news, own)
+        self._ledger.keep_link(commit, profile_id, link)
+        if is_due:
+            self._ledger.mark_due(commit, profile_id)
+        self.counters["edits" if news else "echoes"] += 1
+
+    def _adopt(self, mapped: ObjectMapping, sighting: Sighting) -> tuple[str, Link]:
+        """Return the profile for a record that is seen for the first time, and its link."""
+        claimed = str(sighting.values.get(mapped.key) or "")
+        if claimed:
+            link = self._ledger.link(claimed)
+            if link is not None and link.state == "new" and link.object == mapped.name:
+                link.record_id, link.state = sighting.key.id, "live"
+                return claimed, link
+            if link is None:
+                return claimed, Link(mapped.name, sighting.key.id)
+        own = f"{mapped.identifier}:{sighting.key.id}"
+        profile_id = self._replica.persons.profile_id_for(
+            own, *self._identifiers(mapped, sighting.values)
+        )
+        link = self._ledger.link(profile_id)
+        if link is not None and link.is_waiting and link.object == mapped.name:
+            link.record_id, link.state = sighting.key.id, "live"
+            return profile_id, link
+        if link is not None:
+            profile_id = self._replica.persons.profile_id_for(own)
+        return profile_id, Link(mapped.name, sighting.key.id)
+
+    def _without_what_is_known(
+        self, mapped: ObjectMapping, profile_id: str, news: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return what is new of a record that an earlier life of this replica may have known.
+
+        If the store has values of our source, but no note of the record, notes were lost. Then
+        what anybody has said already may be what was sent there, and is nobody's new word.
+        """
+        try:
+            candidates = self._replica.persons.explain(profile_id)
+        except Refused:
+            return news
+        if not any(c.source == self._source and c.profile_id == profile_id for c in candidates):
+            return news
+        said = {(candidate.field, repr(candidate.value)) for candidate in candidates}
+        fields = {name: mapped.by_property[name].field for name in news}
+        return {
+            name: value for name, value in news.items() if (fields[name], repr(value)) not in said
+        }
+
+    def _write(
+        self,
+        commit: Joint,
+        mapped: ObjectMapping,
+        profile_id: str,
+        news: Mapping[str, Any],
+        come: list[str],
+    ) -> None:
+        fields: dict[str, Any] = {}
+        gone: list[str] = []
+        for name, value in news.items():
+            one = mapped.by_property[name]
+            if one.identifier:
+                gone += self._said_identifiers(profile_id, one)
+                come += self._identifiers(mapped, {name: value})
+            fields[one.field] = self._said(one, value)
+        if come or gone:
+            fields["identifiers"] = edit_set(add=tuple(come), remove=tuple(set(gone) - set(come)))
+        if not fields:
+            return
+        result = commit.write(profile_id, fields, source=self._source)
+        # The same value said anew, after another one was sent: it is as young as it was said.
+        unchanged = fields.keys() - {*result.changed, "identifiers"}
+        again = {name: fields[name] for name in unchanged if self._is_register(fields[name])}
+        if again:
+            commit.write(profile_id, dict.fromkeys(again), source=self._source)
+            commit.write(profile_id, again, source=self._source)
+
+    @staticmethod
+    def _is_register(value: Any) -> bool:
+        return value is not None and value not in (grant(), revoke())
+
+    def _said(self, one: FieldMapping, value: Any) -> Any:
+        if self._replica.schema.kind_of(one.field) == "consent":
+            return grant() if value is True else revoke()
+        if value is None and one.clear == "empty":
+            return ""
+        return value
+
+    def _identifiers(self, mapped: ObjectMapping, values: Mapping[str, Any]) -> list[str]:
+        """Return the identifiers among the values of a record that are of their form."""
+        found = []
+        region = self._replica.schema.identity.phone_region
+        for one in mapped.fields:
+            value = values.get(one.property_name) if one.identifier else None
+            if value:
+                try:
+                    found.append(identifier(one.identifier, str(value), region=region))
+                except InvalidValue as error:
+                    _log.info("a value of %s is no identifier: %s", mapped.name, type(error))
+        return found
+
+    def _said_identifiers(self, profile_id: str, one: FieldMapping) -> list[str]:
+        """Return the identifiers of a type that our source has said of a profile."""
+        return [
+            text
+            for text in self._said_elements(profile_id)
+            if text.partition(":")[0] == one.identifier
+        ]
+
+    def _said_elements(self, profile_id: str) -> list[str]:
+        try:
+            candidates = self._replica.explain(profile_id, "identifiers")
+        except CrdtstoreError:
+            return []
+        return [
+            str(candidate.value) for candidate in candidates if candidate.source == self._source
+        ]
+
+    # --- the ends of records ------------------------------------------------------------------
+
+    def _delete(
+        self,
+        commit: Joint,
+        mapped: ObjectMapping,
+        sighting: Sighting,
+        profile_id: str | None,
+        reading: _Reading,
+    ) -> None:
+        """Take back all that the vendor says of a record; never make the record anew."""
+        link = None if profile_id is None else self._ledger.link(profile_id)
+        if profile_id is None or link is None or link.state in ("gone", "erased"):
+            return
+        newest_ms = max((known.value_ms for known in link.known.values()), default=0)
+        is_old = 0 < sighting.at_ms + sighting.span_ms < newest_ms
+        if is_old and not reading.is_certain:
+            self._read_again(commit, sighting.key)
+            return
+        self.counters["deletions"] += 1
+        if sighting.into and self._merge(commit, mapped, sighting, profile_id, link):
+            return
+        pulled = [one.field for one in mapped.fields if one.is_pulled]
+        fields: dict[str, Any] = {
+            name: None for name in pulled if self._replica.schema.kind_of(name) != "consent"
+        }
+        if not sighting.into:
+            fields["identifiers"] = edit_set(remove=tuple(self._said_elements(profile_id)))
+        with suppress(ProfileErased):
+            commit.write(profile_id, fields, source=self._source)
+        gone_ms = (sighting.at_ms or newest_ms) + 1
+        gone = Link(link.object, link.record_id, "gone", gone_ms)
+        self._ledger.keep_link(commit, profile_id, gone)
+
+    def _merge(
+        self,
+        commit: Joint,
+        mapped: ObjectMapping,
+        sighting: Sighting,
+        profile_id: str,
+        link: Link,
+    ) -> bool:
+        """Follow a merge at the vendor; say whether the profile goes on with the other record."""
+        self.counters["merges"] += 1
+        into = RecordKey(mapped.name, sighting.into)
+        self._read_again(commit, into)
+        survivor = self._ledger.profile_of(into)
+        if survivor is None:
+            self._ledger.drop_link(commit, profile_id, link)
+            self._ledger.keep_link(commit, profile_id, Link(mapped.name, sighting.into))
+            return True
+        if survivor != profile_id:
+            with suppress(Refused):  # a steward keeps them apart, or one was erased
+                commit.merge(survivor, profile_id, source=self._source)
+        return False
+
+    def _erase(self, commit: Joint, sighting: Sighting, profile_id: str | None) -> None:
+        """Erase the person of a record: all profiles that are known to be of it."""
+        if profile_id is None:
+            return
+        try:
+            profiles = self._replica.persons.read(profile_id).profiles
+        except Refused:
+            profiles = (profile_id,)
+        for each in dict.fromkeys((profile_id, *profiles)):
+            commit.erase(each)
+            self._ledger.unbury(commit, f"out/{each}")
+            self.counters["erasures"] += 1
+        link = Link(sighting.key.object, sighting.key.id, "erased")
+        self._ledger.keep_link(commit, profile_id, link)
+
+    def _doubt(self, commit: Joint, sighting: Sighting, profile_id: str | None) -> None:
+        """Have a record read again; one that went may be back."""
+        link = None if profile_id is None else self._ledger.link(profile_id)
+        if profile_id is not None and link is not None and link.state == "gone":
+            link.gone_ms = min(link.gone_ms, sighting.at_ms - 1)
+            self._ledger.keep_link(commit, profile_id, link)
+        self._read_again(commit, sighting.key)
+
+    def _read_again(self, commit: Joint, key: RecordKey) -> None:
+        self.counters["rereads"] += 1
+        self._ledger.mark_reread(commit, key)
+
+    def _refuse(
+        self, commit: Joint, sighting: Sighting, profile_id: str | None, error: Exception
+    ) -> None:
+        self.counters["refused"] += 1
+        code = error.code if isinstance(error, CrdtstoreError) else "form"
+        # Messages may quote values, and a dead letter holds none.
+        message = str(error) if isinstance(error, Refused) else type(error).__name__
+        letter = DeadLetter(
+            key=_letter_key(sighting.key),
+            direction="in",
+            profile_id=profile_id or "",
+            object=sighting.key.object,
+            record_id=sighting.key.id,
+            result="refused",
+            code=code,
+            message=message[: limits.REASON_CHARACTERS_MAX],
+            properties=tuple(sighting.values),
+            at_ms=time.time_ns() // 1_000_000,
+        )
+        self._ledger.bury(commit, letter)
+
+
+def _letter_key(key: RecordKey) -> str:
+    return f"in/{key.object}/{key.id}"
+
+
+def _field_values(mapped: ObjectMapping, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields' values of a record's mapped properties; raises FormError."""
+    by_property = mapped.by_property
+    return {
+        name: by_property[name].from_vendor(value)
+        for name, value in raw.items()
+        if name in by_property and by_property[name].is_pulled
+    }

@@ -1,0 +1,152 @@
+"""The ledger: links, work that is due, and dead letters of one vendor, as notes of the replica.
+
+| note under "crm/SOURCE/" | holds                                                              |
+|--------------------------|--------------------------------------------------------------------|
+| link/PROFILE             | the link of a profile                                              |
+| record/OBJECT/ID         | the profile of a record                                            |
+| due/PROFILE              | since when the profile is to be compared with its record           |
+| reread/OBJECT/ID         | since when the record is to be read again                          |
+| dead/KEY                 | a dead letter                                                      |
+
+All of it moves in the commits of the data that it is about.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+
+from crdtstore import Replica
+from replicas.crm import limits
+from replicas.crm.crm import RecordKey
+from replicas.crm.dead_letters import DeadLetter
+from replicas.crm.joint import Joint
+from replicas.crm.link import Link
+
+
+class Touches:
+    """When something was sent to which record last, in a time that only counts.
+
+    A page that was read before may show what the record was before. That is remembered in memory
+    only, as such pages are.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._last: dict[str, int] = {}
+
+    def tick(self) -> int:
+        """Return the place in time of what begins now: a number that grows."""
+        self._now += 1
+        return self._now
+
+    def touch(self, profile_id: str) -> None:
+        """Take note that something is being sent to the record of a profile, or was."""
+        if len(self._last) >= limits.TOUCHED_MAX:
+            self._last = dict(list(self._last.items())[limits.TOUCHED_MAX // 2 :])
+        self._last.pop(profile_id, None)
+        self._last[profile_id] = self.tick()
+
+    def is_since(self, profile_id: str, tick: int) -> bool:
+        """Say whether something was sent to the record of a profile since a place in time."""
+        return self._last.get(profile_id, 0) > tick
+
+
+class Ledger:
+    """What is known of one vendor's records, and what is still to be done."""
+
+    def __init__(self, replica: Replica, source: str) -> None:
+        self._notes = replica.notes
+        self._prefix = f"crm/{source}/"
+        self._started_ns = time.time_ns()
+        self._marks = 0
+        self.touches = Touches()
+
+    # --- links --------------------------------------------------------------------------------
+
+    def link(self, profile_id: str) -> Link | None:
+        """Return the link of a profile, None if it has none."""
+        packed = self._notes.get(f"{self._prefix}link/{profile_id}")
+        return None if packed is None else Link.unpack(packed)
+
+    def keep_link(self, commit: Joint, profile_id: str, link: Link) -> None:
+        """Keep a link, and which profile its record belongs to."""
+        commit.note(f"{self._prefix}link/{profile_id}", link.pack())
+        if link.record_id:
+            name = self._record_name(RecordKey(link.object, link.record_id))
+            commit.note(name, profile_id.encode())
+
+    def drop_link(self, commit: Joint, profile_id: str, link: Link) -> None:
+        """Forget a link, and whose its record was."""
+        commit.note(f"{self._prefix}link/{profile_id}", None)
+        if link.record_id:
+            commit.note(self._record_name(RecordKey(link.object, link.record_id)), None)
+
+    def profile_of(self, key: RecordKey) -> str | None:
+        """Return the profile of a record, None if it is not known."""
+        packed = self._notes.get(self._record_name(key))
+        return None if packed is None else packed.decode()
+
+    def _record_name(self, key: RecordKey) -> str:
+        return f"{self._prefix}record/{key.object}/{key.id}"
+
+    # --- what is due --------------------------------------------------------------------------
+
+    def due(self) -> dict[str, bytes]:
+        """Return the profiles that are to be compared with their records, each with a mark."""
+        return self._marked("due/")
+
+    def mark_due(self, commit: Joint, profile_id: str) -> None:
+        """Have a profile compared with its record."""
+        self._mark(commit, f"due/{profile_id}")
+
+    def settle_due(self, commit: Joint, marks: Mapping[str, bytes]) -> None:
+        """Take note that profiles were compared, unless they became due again meanwhile."""
+        for profile_id, mark in marks.items():
+            self._settle(commit, f"due/{profile_id}", mark)
+
+    def rereads(self) -> dict[RecordKey, bytes]:
+        """Return the records that are to be read again, each with a mark."""
+        found = self._marked("reread/")
+        return {RecordKey(*name.split("/", 1)): mark for name, mark in found.items()}
+
+    def mark_reread(self, commit: Joint, key: RecordKey) -> None:
+        """Have a record read again."""
+        self._mark(commit, f"reread/{key.object}/{key.id}")
+
+    def settle_rereads(self, commit: Joint, marks: Mapping[RecordKey, bytes]) -> None:
+        """Take note that records were read again, unless they became due again meanwhile."""
+        for key, mark in marks.items():
+            self._settle(commit, f"reread/{key.object}/{key.id}", mark)
+
+    def _marked(self, kind: str) -> dict[str, bytes]:
+        prefix = self._prefix + kind
+        found = self._notes.starting_with(prefix)
+        return {name.removeprefix(prefix): mark for name, mark in found.items()}
+
+    def _mark(self, commit: Joint, name: str) -> None:
+        self._marks += 1
+        commit.note(self._prefix + name, f"{self._started_ns}.{self._marks}".encode())
+
+    def _settle(self, commit: Joint, name: str, mark: bytes) -> None:
+        if self._notes.get(self._prefix + name) == mark:
+            commit.note(self._prefix + name, None)
+
+    # --- dead letters -------------------------------------------------------------------------
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """Yield the dead letters, by key."""
+        for packed in self._notes.starting_with(f"{self._prefix}dead/").values():
+            yield DeadLetter.unpack(packed)
+
+    def bury(self, commit: Joint, letter: DeadLetter) -> None:
+        """Keep a dead letter; one about the same counts its attempts on."""
+        name = f"{self._prefix}dead/{letter.key}"
+        packed = self._notes.get(name)
+        if packed is not None:
+            letter = letter.after(DeadLetter.unpack(packed))
+        commit.note(name, letter.pack())
+
+    def unbury(self, commit: Joint, key: str) -> None:
+        """Drop the dead letter about something, if there is one: it succeeded."""
+        name = f"{self._prefix}dead/{key}"
+        if self._notes.get(name) is not None:
+            commit.note(name, None)

@@ -1,0 +1,38 @@
+"""What an operator says of a Salesforce org."""
+
+from dataclasses import dataclass, field
+
+from replicas.crm import limits
+from replicas.crm.mapping import CrmMapping
+from replicas.crm.rounds import Waits
+
+
+@dataclass(frozen=True, slots=True)
+class SalesforceSettings:
+    """One org, and how it is spoken to. Limits are the vendor's, and may change.
+
+    ``flow`` is ``client_credentials`` or ``jwt_bearer``; ``secret`` is then the client's secret or
+    its private key in PEM. ``tag`` is the name by which our own changes are known again.
+    """
+
+    login_address: str
+    client_id: str
+    secret: str = field(repr=False)
+    mapping: CrmMapping
+    flow: str = "client_credentials"
+    username: str = ""
+    audience: str = ""
+    api_version: str = "62.0"
+    source: str = "salesforce"
+    tag: str = "crdtstore"
+    collection_max: int = limits.SALESFORCE_COLLECTION_MAX
+    page_max: int = limits.SALESFORCE_PAGE_MAX
+    bulk_min: int = limits.SALESFORCE_BULK_MIN
+    overlap_s: float = limits.OVERLAP_S
+    waits: Waits = field(default_factory=Waits)
+    follows: bool = True
+
+    @property
+    def root(self) -> str:
+        """The path under which the REST API of the chosen version lies."""
+        return f"/services/data/v{self.api_version}"

@@ -1,0 +1,157 @@
+"""The service: a replica, the connections beside it, and the pages about them, in one process."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from crdtstore import Replica
+from crdtstore.errors import ConfigurationError
+from crdtstore.server import application, check_exposure
+from replicas.crm import limits
+from replicas.crm.configuration import CrmConfiguration, VendorConfiguration
+from replicas.crm.connection import Connection
+from replicas.crm.crm import Crm, Events
+from replicas.crm.driver import Driver
+from replicas.crm.hubspot.crm import HubSpot
+from replicas.crm.hubspot.settings import HubSpotSettings
+from replicas.crm.redaction import Redaction
+from replicas.crm.salesforce.cometd import ChangeEvents
+from replicas.crm.salesforce.crm import Salesforce
+from replicas.crm.web import Pages, Webhooks
+
+_log = logging.getLogger("replicas.crm.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The service while it runs: its replica, the connections by source, and their tasks."""
+
+    replica: Replica
+    connections: Mapping[str, Connection]
+    tasks: Sequence[asyncio.Task[None]]
+
+
+async def serve(configuration: CrmConfiguration, *, is_dry: bool = False) -> None:
+    """Work until SIGTERM or SIGINT. Raises ConfigurationError or StorageError at the start."""
+    check_exposure(configuration.host, configuration.token, configuration.link_secret)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(configuration, is_dry=is_dry) as service:
+        print(
+            f"crdtstore-crm {configuration.name} serves "
+            f"http://{configuration.host}:{configuration.port}/crm/status; Ctrl-C ends it",
+            flush=True,
+        )
+        stop = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait((stop, *service.tasks), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+    _log.info("closed")
+
+
+@asynccontextmanager
+async def running(
+    configuration: CrmConfiguration, *, is_dry: bool = False
+) -> AsyncIterator[Running]:
+    """Run the whole service while the context lasts."""
+    redaction = Redaction()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(redaction)
+    redaction.add(*(one for one in (configuration.token, configuration.link_secret) if one))
+    async with contextlib.AsyncExitStack() as stack:
+        replica = await stack.enter_async_context(
+            Replica.open(
+                configuration.data,
+                name=configuration.name,
+                space=configuration.space,
+                schema=configuration.schema,
+                peers=configuration.peers,
+                link_secret=configuration.link_secret,
+            )
+        )
+        jar = aiohttp.CookieJar(unsafe=True)
+        client = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
+        connections: dict[str, Connection] = {}
+        for vendor in configuration.vendors:
+            connection = _connection(replica, vendor, client, redaction, is_dry)
+            connections[connection.source] = connection
+            if vendor.webhook_listen and isinstance(vendor.vendor, HubSpotSettings):
+                hooks = Webhooks(connection, vendor.vendor).application()
+                await stack.enter_async_context(_listening(hooks, vendor.webhook_listen))
+        app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
+        Pages(connections).add_to(app)
+        address = configuration.host, configuration.port
+        await stack.enter_async_context(_listening(app, address))
+        tasks = await stack.enter_async_context(_working(connections))
+        yield Running(replica, connections, tasks)
+
+
+def _connection(
+    replica: Replica,
+    configuration: VendorConfiguration,
+    client: aiohttp.ClientSession,
+    redaction: Redaction,
+    is_dry: bool,
+) -> Connection:
+    settings = configuration.vendor
+    crm: Crm
+    events: Events | None = None
+    if isinstance(settings, HubSpotSettings):
+        redaction.add(settings.token, settings.webhook_secret)
+        crm = HubSpot(settings)
+    else:
+        redaction.add(settings.secret)
+        crm = Salesforce(settings)
+        events = ChangeEvents(settings) if settings.follows else None
+    return Connection(
+        replica,
+        Driver(crm, client, configuration.pace, redaction),
+        settings.mapping,
+        events=events,
+        poll_s=configuration.work.poll_s,
+        resend_after_s=configuration.work.resend_after_s,
+        is_dry=is_dry,
+    )
+
+
+@asynccontextmanager
+async def _working(
+    connections: Mapping[str, Connection],
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [
+        asyncio.create_task(connection.run(), name=f"crm {name}")
+        for name, connection in connections.items()
+    ]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, address: tuple[str, int]) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, *address).start()
+        except (OSError, socket.gaierror) as error:
+            raise ConfigurationError(
+                f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
+            ) from error
+        yield
+    finally:
+        await runner.cleanup()
