@@ -23,30 +23,11 @@ _ENGINE: Final = _GROUND | {
 }  # fmt: skip
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
-    "repairing",
-    "giving",
-    "serving",
-    "fetching",
-    "greeting",
-    "retiring",
-    "digesting",
-    "commit_pace",
-    "group_commit",
-    "backups",
-    "stewardship",
-    "notes",
-    "export",
-    "exporting",
-    "querying",
-    "stream",
-    "streams",
-    "loop_delay",
-    "link",
-    "membership",
-    "peering",
-    "status",
+    "repairing", "giving", "serving", "fetching", "greeting", "retiring", "digesting",
+    "commit_pace", "group_commit", "backups", "stewardship", "notes", "export", "exporting",
+    "querying", "stream", "streams", "loop_delay", "link", "membership", "peering", "status",
     "replica",
-}
+}  # fmt: skip
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),

@@ -212,8 +212,8 @@ BUGS: Final = (
         "identifiers left at rest",
         "the index forgets what a document got when it is brought to rest",
         "engine/identifiers.py",
-        "    return gone + [",
-        "    return gone or [",
+        "True) for text in after - before]\n",
+        "True) for text in after & before]\n",
     ),
     Bug(
         "a merge that parts others",
