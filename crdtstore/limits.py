@@ -450,3 +450,56 @@ LOOP_DELAY_SAMPLES_MAX: Final = 1_200
 
 OTHER_PROCESS_TIMEOUT_S: Final = 60.0
 """Seconds that ``check_policy`` waits for another process: it imports a module and answers."""
+
+# --- presence ----------------------------------------------------------------------------------
+PRESENCE_STATE_BYTES_MAX: Final = 4 * KIBIBYTE
+"""UTF-8 bytes of one Yjs client's awareness state: a name, a colour, a cursor."""
+
+PRESENCE_CLIENTS_PER_FIELD_MAX: Final = 256
+"""Clients whose presence at one field is remembered: more are no company but a crowd."""
+
+PRESENCE_CLIENTS_MAX: Final = 10_000
+"""Clients whose presence a replica remembers, over all fields: 40 MiB with the longest states."""
+
+PRESENCE_CLIENTS_PER_MESSAGE: Final = 32
+"""Clients in one message of presence between replicas: 128 KiB with the longest states."""
+
+PRESENCE_QUEUE_BYTES: Final = 256 * KIBIBYTE
+"""Presence is left out on a link on which more than this waits to be sent: it is renewed anyway."""
+
+PRESENCE_SILENT_MS_MAX: Final = 45_000
+"""A client that did not renew its presence for so long is gone: they do it every 15 s."""
+
+PRESENCE_LOOK_MS: Final = 1_000
+"""How often it is looked for clients that are gone."""
+
+# --- editors of texts --------------------------------------------------------------------------
+DELTA_OPS_MAX: Final = 10_000
+"""Operations in one delta: a page of text with every word formatted anew has a few hundred."""
+
+DELTA_UNITS_MAX: Final = 2**31 - 1
+"""UTF-16 units that one operation retains or deletes: clocks of Yjs end there too."""
+
+INSERT_UNITS_MAX: Final = 64 * KIBIBYTE
+"""UTF-16 units that one delta inserts: a chapter pasted at one time; more is an import."""
+
+ATTRIBUTES_MAX: Final = 32
+"""Attributes of one operation: the toolbar of Quill has sixteen."""
+
+ATTRIBUTE_NAME_BYTES_MAX: Final = 64
+"""UTF-8 bytes of an attribute's name: it is repeated at every change of format."""
+
+ATTRIBUTE_VALUE_BYTES_MAX: Final = 4 * KIBIBYTE
+"""JSON bytes of an attribute's value or of an embed: an address of a picture, not the picture."""
+
+ATTRIBUTE_DEPTH_MAX: Final = 4
+"""Nesting of an attribute's value or of an embed."""
+
+SYNC_MESSAGE_BYTES_MAX: Final = 2 * MEBIBYTE
+"""Bytes of one message of a Yjs client: a whole text, as it comes back from a long time offline."""
+
+NUMBER_MAX: Final = 2**53 - 1
+"""Numbers of a Yjs client, its id among them, are integers that JavaScript holds exactly."""
+
+STATE_VECTOR_CLIENTS_MAX: Final = 50_000
+"""Clients in a state vector: one for every time that somebody opened the text and wrote in it."""

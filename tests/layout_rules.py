@@ -25,6 +25,7 @@ _BODY: Final = _HEART | {
     "repairing",
     "serving",
     "fetching",
+    "presence_links",
     "greeting",
     "retiring",
     "group_commit",
@@ -46,6 +47,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": frozenset(),
     "names": _GROUND,
     "packing": frozenset(),
+    "json_text": frozenset(),
+    "editing": _GROUND | {"json_text"},
     "policy": _GROUND | {"names"},
     "toml": frozenset({"limits"}),
     "toml_tables": _GROUND,
@@ -55,7 +58,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "loop_delay": _GROUND,
     "logs": _GROUND,
     "model": _MODEL_GROUND,
-    "sync": _GROUND | {"names", "packing"},
+    "sync": _GROUND | {"names", "packing", "json_text"},
     "storage": _GROUND,
     "engine": (_ENGINE - {"engine"}) | {"stream"},
     "store": _ENGINE | {"settings"},
@@ -63,9 +66,20 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "serving": _GROUND | {"engine", "repairing", "sync"},
     "greeting": _GROUND | {"engine", "serving", "store", "sync"},
     "fetching": _GROUND | {"serving", "store", "sync"},
+    "presence_links": _GROUND | {"serving", "sync"},
     "retiring": _GROUND | {"engine", "serving", "store", "sync"},
     "exchange": _GROUND
-    | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
+    | {
+        "engine",
+        "fetching",
+        "greeting",
+        "presence_links",
+        "repairing",
+        "retiring",
+        "serving",
+        "store",
+        "sync",
+    },
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
@@ -86,7 +100,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 }
 """Which part of the package may import which others. A part may always import itself."""
 
-PURE_PARTS: Final = ("model", "stream", "sync")
+PURE_PARTS: Final = ("editing", "model", "stream", "sync")
 """They know no clock, no chance, no file and no network."""
 
 FORBIDDEN_IN_PURE: Final = frozenset(

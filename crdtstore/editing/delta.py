@@ -219,9 +219,11 @@ def _joined(left: Operation, right: Operation) -> Operation | None:
             return Retain(left.units + right.units, left.attributes)
     elif isinstance(left, Insert) and isinstance(right, Insert):
         one, other = left.content, right.content
-        if isinstance(one, str) and isinstance(other, str):
-            if same(left.attributes, right.attributes):
-                return Insert(_concatenated(one, other), left.attributes)
+        are_texts = isinstance(one, str) and isinstance(other, str)
+        if are_texts and same(left.attributes, right.attributes):
+            assert isinstance(one, str)
+            assert isinstance(other, str)
+            return Insert(_concatenated(one, other), left.attributes)
     return None
 
 
@@ -293,10 +295,9 @@ class _Cursor:
             return
         operation = self._delta[self._place]
         self._whole = operation.units
-        content = operation.content if isinstance(operation, Insert) else ""
-        if isinstance(content, str) and isinstance(operation, Insert):
-            if self._whole != len(content):
-                self._pairs = content.encode("utf-16-le", "surrogatepass")
+        content = operation.content if isinstance(operation, Insert) else None
+        if isinstance(content, str) and self._whole != len(content):
+            self._pairs = content.encode("utf-16-le", "surrogatepass")
 
     def _text(self, start: int, end: int) -> str:
         """Return a part of the insertion's text; a pair that is cut leaves half of it."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from crdtstore.editing import bounds
+from crdtstore import limits
 from crdtstore.editing.delta import (
     Attributes,
     Delete,
@@ -29,15 +29,15 @@ def delta_of(operations: object) -> Delta:
     """
     if not isinstance(operations, list):
         _refuse("a delta is a list of operations")
-    if len(operations) > bounds.DELTA_OPS_MAX:
-        raise LimitExceeded("the delta", len(operations), bounds.DELTA_OPS_MAX, "operations")
+    if len(operations) > limits.DELTA_OPS_MAX:
+        raise LimitExceeded("the delta", len(operations), limits.DELTA_OPS_MAX, "operations")
     parts = [_operation_of(operation, place) for place, operation in enumerate(operations)]
     inserted = sum(part.units for part in parts if isinstance(part, Insert))
-    if inserted > bounds.INSERT_UNITS_MAX:
-        raise LimitExceeded("what the delta inserts", inserted, bounds.INSERT_UNITS_MAX, "units")
+    if inserted > limits.INSERT_UNITS_MAX:
+        raise LimitExceeded("what the delta inserts", inserted, limits.INSERT_UNITS_MAX, "units")
     other = sum(part.units for part in parts if not isinstance(part, Insert))
-    if other > bounds.DELTA_UNITS_MAX:
-        raise LimitExceeded("what the delta spans", other, bounds.DELTA_UNITS_MAX, "units")
+    if other > limits.DELTA_UNITS_MAX:
+        raise LimitExceeded("what the delta spans", other, limits.DELTA_UNITS_MAX, "units")
     return normal(parts)
 
 
@@ -75,7 +75,7 @@ def _operation_of(operation: object, place: int) -> Operation:
         formats = {name: value for name, value in attributes.items() if value is not None}
         return Insert(_content_of(operation["insert"], where), formats)
     units = operation[kind]
-    if type(units) is not int or not 0 < units <= bounds.DELTA_UNITS_MAX:
+    if type(units) is not int or not 0 < units <= limits.DELTA_UNITS_MAX:
         _refuse(f"{where}: {kind} is a number of UTF-16 units, from 1 on")
     return Delete(units) if kind == "delete" else Retain(units, attributes)
 
@@ -84,9 +84,9 @@ def _content_of(content: object, where: str) -> str | dict[str, Any]:
     if isinstance(content, str):
         if not content:
             _refuse(f"{where} inserts nothing")
-        if utf16_units(content) > bounds.INSERT_UNITS_MAX:
+        if utf16_units(content) > limits.INSERT_UNITS_MAX:
             size = utf16_units(content)
-            raise LimitExceeded(where, size, bounds.INSERT_UNITS_MAX, "units")
+            raise LimitExceeded(where, size, limits.INSERT_UNITS_MAX, "units")
         _check_text(content, where)
         return content
     if not isinstance(content, dict) or len(content) != 1:
@@ -102,8 +102,8 @@ def _attributes_of(attributes: object, where: str) -> Attributes:
         return {}
     if not isinstance(attributes, Mapping):
         _refuse(f"{where}: attributes is a map")
-    if len(attributes) > bounds.ATTRIBUTES_MAX:
-        raise LimitExceeded(where, len(attributes), bounds.ATTRIBUTES_MAX, "attributes")
+    if len(attributes) > limits.ATTRIBUTES_MAX:
+        raise LimitExceeded(where, len(attributes), limits.ATTRIBUTES_MAX, "attributes")
     for name, value in attributes.items():
         _check_attribute_name(name, where)
         _check_attribute(value, where)
@@ -115,23 +115,23 @@ def _check_attribute_name(name: object, where: str) -> None:
         _refuse(f"{where}: an attribute's name is printable text")
     _check_text(name, where)
     size = len(name.encode())
-    if size > bounds.ATTRIBUTE_NAME_BYTES_MAX:
+    if size > limits.ATTRIBUTE_NAME_BYTES_MAX:
         subject = f"{where}: the name of an attribute"
-        raise LimitExceeded(subject, size, bounds.ATTRIBUTE_NAME_BYTES_MAX, "bytes")
+        raise LimitExceeded(subject, size, limits.ATTRIBUTE_NAME_BYTES_MAX, "bytes")
 
 
 def _check_attribute(value: object, where: str) -> None:
-    _check_json(value, where, bounds.ATTRIBUTE_DEPTH_MAX)
+    _check_json(value, where, limits.ATTRIBUTE_DEPTH_MAX)
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-    if size > bounds.ATTRIBUTE_VALUE_BYTES_MAX:
+    if size > limits.ATTRIBUTE_VALUE_BYTES_MAX:
         subject = f"{where}: the value of an attribute"
-        raise LimitExceeded(subject, size, bounds.ATTRIBUTE_VALUE_BYTES_MAX, "bytes")
+        raise LimitExceeded(subject, size, limits.ATTRIBUTE_VALUE_BYTES_MAX, "bytes")
 
 
 def _check_json(value: object, where: str, depth_left: int) -> None:
     """Refuse what another program would read as something else, or not at all."""
     if depth_left < 0:
-        limit = bounds.ATTRIBUTE_DEPTH_MAX
+        limit = limits.ATTRIBUTE_DEPTH_MAX
         raise LimitExceeded(f"{where}: an attribute", limit + 1, limit, "levels")
     if isinstance(value, str):
         _check_text(value, where)

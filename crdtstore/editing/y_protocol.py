@@ -14,15 +14,15 @@ written longer than need be, or beyond a bound is refused.
 A **state** of "null" means that the client is gone.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
-from crdtstore.editing import bounds
+from crdtstore import limits
 from crdtstore.errors import MessageInvalid
+from crdtstore.json_text import is_json
 
-Presence: TypeAlias = tuple[int, int, str | None]
+Client: TypeAlias = tuple[int, int, str | None]
 """The presence of one client: its id, the clock of its state, and the state, None if it is gone."""
 
 
@@ -51,7 +51,7 @@ class Update:
 class Awareness:
     """The presence of clients: whose, and of what they are aware."""
 
-    clients: tuple[Presence, ...]
+    clients: tuple[Client, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """Return the message that some bytes are; raises MessageInvalid."""
-    if len(data) > bounds.SYNC_MESSAGE_BYTES_MAX:
-        _refuse(f"a message has {len(data):,} bytes; {bounds.SYNC_MESSAGE_BYTES_MAX:,} are allowed")
+    if len(data) > limits.SYNC_MESSAGE_BYTES_MAX:
+        _refuse(f"a message has {len(data):,} bytes; {limits.SYNC_MESSAGE_BYTES_MAX:,} are allowed")
     reader = _Reader(data)
     message = _message_in(reader)
     reader.end()
@@ -100,7 +100,7 @@ def state_vector_of(data: bytes) -> dict[int, int]:
     """Return the clients and clocks of a state vector; raises MessageInvalid."""
     reader = _Reader(data)
     count = reader.number()
-    if count > bounds.STATE_VECTOR_CLIENTS_MAX:
+    if count > limits.STATE_VECTOR_CLIENTS_MAX:
         _refuse(f"a state vector has {count:,} clients")
     vector: dict[int, int] = {}
     for _ in range(count):
@@ -139,10 +139,10 @@ def _message_in(reader: "_Reader") -> Message:
     return QueryAwareness()
 
 
-def _clients_in(data: bytes) -> tuple[Presence, ...]:
+def _clients_in(data: bytes) -> tuple[Client, ...]:
     reader = _Reader(data)
     count = reader.number()
-    if count > bounds.AWARENESS_CLIENTS_MAX:
+    if count > limits.PRESENCE_CLIENTS_PER_FIELD_MAX:
         _refuse(f"an awareness update has {count:,} clients")
     clients = tuple(
         (reader.number(), reader.number(), state_in(_text(reader.sized()))) for _ in range(count)
@@ -156,20 +156,11 @@ def _clients_in(data: bytes) -> tuple[Presence, ...]:
 def state_in(text: str) -> str | None:
     """Return a client's state, checked; None if it is null. Raises MessageInvalid."""
     size = len(text.encode())
-    if size > bounds.AWARENESS_STATE_BYTES_MAX:
+    if size > limits.PRESENCE_STATE_BYTES_MAX:
         _refuse(f"an awareness state has {size:,} bytes")
-    try:
-        state = _DECODER.decode(text)
-    except (ValueError, RecursionError):
+    if not is_json(text):
         _refuse("an awareness state is not JSON")
-    return None if state is None else text
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+    return None if text.strip() == "null" else text
 
 
 def _text(data: bytes) -> str:
@@ -179,7 +170,7 @@ def _text(data: bytes) -> str:
         _refuse("a text is not UTF-8")
 
 
-def _awareness_bytes(clients: Iterable[Presence]) -> bytes:
+def _awareness_bytes(clients: Iterable[Client]) -> bytes:
     parts = []
     for client, clock, state in clients:
         text = "null" if state is None else state
@@ -227,7 +218,7 @@ class _Reader:
                 _refuse("a number is out of range")
         if byte == 0 and shift > 7:
             _refuse("a number is longer than it need be")
-        if number > bounds.NUMBER_MAX:
+        if number > limits.NUMBER_MAX:
             _refuse("a number is out of range")
         return number
 

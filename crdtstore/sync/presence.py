@@ -9,15 +9,64 @@ that way. A client that is not heard of for long is taken as gone.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from crdtstore import limits
+from crdtstore.json_text import is_json
+from crdtstore.names import is_name, is_profile_id
 
 Place: TypeAlias = tuple[str, str]
 """A field of a profile: the profile's id, and the field's name."""
 
-Presence: TypeAlias = tuple[int, int, str | None]
+Client: TypeAlias = tuple[int, int, str | None]
 """A client's id, the clock of its state, and the state as JSON text; None if it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A message: what is news of the clients that are at work on a field of a profile."""
+
+    profile_id: str
+    field: str
+    clients: tuple[Client, ...]
+
+    @property
+    def place(self) -> Place:
+        """The field at which they are."""
+        return self.profile_id, self.field
+
+
+def presence_fields(message: Presence) -> list[Any]:
+    """Return the fields of the message as they are packed."""
+    return [message.profile_id, message.field, [part for one in message.clients for part in one]]
+
+
+def presence_of(profile_id: object, field: object, flat: object) -> Presence:
+    """Return the message that packed fields are; raises ValueError."""
+    if not is_profile_id(profile_id) or not is_name(field, limits.FIELD_NAME_BYTES_MAX):
+        raise ValueError("the place of a presence is no field of a profile")
+    assert isinstance(profile_id, str)
+    assert isinstance(field, str)
+    if type(flat) is not tuple or len(flat) % 3:
+        raise ValueError("the clients of a presence are no triples")
+    if len(flat) > 3 * limits.PRESENCE_CLIENTS_PER_MESSAGE:
+        raise ValueError("a presence has too many clients")
+    clients = tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+    for client, clock, state in clients:
+        if not all(type(n) is int and 0 <= n < 1 << 53 for n in (client, clock)):
+            raise ValueError("a client or its clock is out of range")
+        if state is not None and not is_state(state):
+            raise ValueError("the state of a client is no JSON text, or too long")
+    return Presence(profile_id, field, clients)
+
+
+def is_state(state: object) -> bool:
+    """Say whether this may be the state of a client: a JSON text that is not too long."""
+    return (
+        type(state) is str
+        and len(state.encode()) <= limits.PRESENCE_STATE_BYTES_MAX
+        and is_json(state)
+    )
 
 
 @dataclass(slots=True)
@@ -44,8 +93,8 @@ class Presences:
         return self._count
 
     def hear(
-        self, place: Place, clients: Iterable[Presence], via: int, now_ms: int
-    ) -> tuple[Presence, ...]:
+        self, place: Place, clients: Iterable[Client], via: int, now_ms: int
+    ) -> tuple[Client, ...]:
         """Take over what is news of some clients, and return that."""
         entries = self._places.get(place, {})
         news = []
@@ -68,7 +117,7 @@ class Presences:
         self.changes += bool(news)
         return tuple(news)
 
-    def present(self, place: Place) -> tuple[Presence, ...]:
+    def present(self, place: Place) -> tuple[Client, ...]:
         """Return the clients that are at work on a field."""
         entries = self._places.get(place, {})
         return tuple(
@@ -77,20 +126,17 @@ class Presences:
             if entry.state is not None
         )
 
-    def everything(self) -> Iterator[tuple[Place, tuple[Presence, ...]]]:
+    def everything(self) -> Iterator[tuple[Place, tuple[Client, ...]]]:
         """Yield the fields at which clients are at work, and who they are."""
         for place in self._places:
             if clients := self.present(place):
                 yield place, clients
 
-    def leave(self, via: int, now_ms: int) -> list[tuple[Place, tuple[Presence, ...]]]:
+    def leave(self, via: int, now_ms: int) -> list[tuple[Place, tuple[Client, ...]]]:
         """Take note that a link or a connection is lost; return who is gone with it."""
-        return self._end(
-            [(p, c) for p, c, entry in self._living() if entry.via == via],
-            now_ms,
-        )
+        return self._end([(p, c) for p, c, entry in self._living() if entry.via == via], now_ms)
 
-    def expire(self, now_ms: int) -> list[tuple[Place, tuple[Presence, ...]]]:
+    def expire(self, now_ms: int) -> list[tuple[Place, tuple[Client, ...]]]:
         """Return who was not heard of for so long that it counts as gone; forget the long gone."""
         for place, entries in list(self._places.items()):
             for client, entry in list(entries.items()):
@@ -101,7 +147,8 @@ class Presences:
             if not entries:
                 del self._places[place]
         oldest_ms = now_ms - limits.PRESENCE_SILENT_MS_MAX
-        return self._end([(p, c) for p, c, entry in self._living() if entry.heard_ms <= oldest_ms], now_ms)
+        silent = [(p, c) for p, c, entry in self._living() if entry.heard_ms <= oldest_ms]
+        return self._end(silent, now_ms)
 
     def _living(self) -> Iterator[tuple[Place, int, _Entry]]:
         for place, entries in self._places.items():
@@ -111,9 +158,9 @@ class Presences:
 
     def _end(
         self, gone: Iterable[tuple[Place, int]], now_ms: int
-    ) -> list[tuple[Place, tuple[Presence, ...]]]:
+    ) -> list[tuple[Place, tuple[Client, ...]]]:
         """Take clients as gone; their clocks are remembered, so that no echo brings them back."""
-        ended: dict[Place, list[Presence]] = {}
+        ended: dict[Place, list[Client]] = {}
         for place, client in gone:
             entry = self._places[place][client]
             entry.state, entry.heard_ms = None, now_ms

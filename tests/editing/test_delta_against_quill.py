@@ -34,7 +34,9 @@ def test_the_normal_form(quill: NodeChild, fork: Fork) -> None:
 def test_composing(quill: NodeChild, fork: Fork, data: st.DataObject) -> None:
     document, first, _ = map(delta_of, fork)
     made = compose(document, first)
-    assert operations_of(made) == quill.ask("compose", operations_of(document), operations_of(first))
+    assert operations_of(made) == quill.ask(
+        "compose", operations_of(document), operations_of(first)
+    )
     second = delta_of(data.draw(changes(sum(part.units for part in made))))
     both = compose(first, second)
     assert operations_of(both) == quill.ask("compose", operations_of(first), operations_of(second))
