@@ -503,3 +503,37 @@ NUMBER_MAX: Final = 2**53 - 1
 
 STATE_VECTOR_CLIENTS_MAX: Final = 50_000
 """Clients in a state vector: one for every time that somebody opened the text and wrote in it."""
+
+REVISIONS_MAX: Final = 1_000
+"""Changes of one text that are kept, so that an edit of an earlier revision can be brought up to
+date: somebody who types sends some in a second, and may be away for minutes."""
+
+REVISIONS_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Estimated memory of these changes of one text."""
+
+FOLLOWED_TEXTS_BYTES: Final = 64 * MEBIBYTE
+"""Estimated memory of the texts that clients without a CRDT edit; the one that was not touched for
+the longest is left first, and its clients fetch the whole text again."""
+
+FOLLOWED_BYTES_PER_UNIT: Final = 12
+"""Estimated memory for each unit of such a text: a decoded copy, and the text."""
+
+COLLABORATORS_MAX: Final = 1_000
+"""Yjs clients of one replica at one time: each holds a socket and some tasks."""
+
+COLLABORATOR_QUEUE_BYTES: Final = 8 * MEBIBYTE
+"""Bytes that may wait to be sent to a Yjs client: several whole texts; then it is closed, and gets
+what it lacks when it comes back."""
+
+COLLABORATOR_HEARTBEAT_S: Final = 15.0
+"""A Yjs client is pinged this often, and gone if it does not answer within half of it."""
+
+ANNOUNCED_MAX: Final = 4
+"""Yjs client ids that one connection may announce: stock clients have one."""
+
+ASK_AGAIN_MIN_S: Final = 0.5
+ASK_AGAIN_MAX_S: Final = 15.0
+"""A Yjs client whose update cannot be taken yet is asked for it again after this, doubling."""
+
+COEDITING_LOOK_S: Final = 0.1
+"""How often presence from peers is told to Yjs clients: nobody sees a cursor move any sooner."""

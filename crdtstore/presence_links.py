@@ -40,10 +40,18 @@ class PresenceLinks:
         self._connections -= 1
         return self._connections
 
-    def announce(self, place: Place, clients: Iterable[Client], via: int, now_ms: int) -> None:
-        """Take over what a client, or a peer, says of who is there; pass on what is news of it."""
-        if news := self._presences.hear(place, clients, via, now_ms):
+    def via(self, place: Place, client: int) -> int | None:
+        """Return by which link or connection a client is present; None if it is not."""
+        return self._presences.via(place, client)
+
+    def announce(
+        self, place: Place, clients: Iterable[Client], via: int, now_ms: int
+    ) -> tuple[Client, ...]:
+        """Take over what is news of what a client, or a peer, says; pass it on, and return it."""
+        news = self._presences.hear(place, clients, via, now_ms)
+        if news:
             self._tell(place, news, via)
+        return news
 
     def leave(self, via: int, now_ms: int) -> None:
         """Take note that a link or connection is lost, and who is gone with it."""

@@ -126,6 +126,11 @@ class Presences:
             if entry.state is not None
         )
 
+    def via(self, place: Place, client: int) -> int | None:
+        """Return where a client that is present was heard of last; None if it is not present."""
+        entry = self._places.get(place, {}).get(client)
+        return None if entry is None or entry.state is None else entry.via
+
     def everything(self) -> Iterator[tuple[Place, tuple[Client, ...]]]:
         """Yield the fields at which clients are at work, and who they are."""
         for place in self._places:

@@ -1,0 +1,326 @@
+"""Coediting: the Yjs clients at work on the collaborative fields of a running replica.
+
+Each client is a **member** of the room of its field. What the field takes, from this client or
+another, from a program or a peer, is told to all of them when it is durable, and so to the client
+it came from: that is how it learns that its update was kept. Presence goes to members and peers.
+
+A client may go on with what it wrote offline or at another replica, under an id that it had then;
+but not under one of another client that is here, nor under one that belongs to an origin. An update
+that stands beside something that this replica does not have yet is asked for again, until peers
+have brought it.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Final
+
+from crdtstore import limits
+from crdtstore.editing.y_protocol import (
+    Awareness,
+    Client,
+    Denied,
+    QueryAwareness,
+    SyncStep1,
+    SyncStep2,
+    Update,
+    decode,
+    encode,
+    state_vector_of,
+)
+from crdtstore.engine.field_news import FieldNews
+from crdtstore.errors import (
+    CrdtstoreError,
+    InvalidValue,
+    MessageInvalid,
+    ProfileErased,
+    Refused,
+    ReplicaClosed,
+    StorageCorrupt,
+    StorageError,
+)
+from crdtstore.group_commit import GroupCommit
+from crdtstore.model.updates import EMPTY_UPDATE, decode_update, encode_clocks, fit
+from crdtstore.presence_links import PresenceLinks
+from crdtstore.shared_texts import SharedTexts
+from crdtstore.store import Store
+from crdtstore.sync.presence import Place
+
+_OWN_CLIENTS_FROM: Final = 1 << 52
+
+
+class ClientTooSlow(Refused):
+    """A Yjs client does not read what it is sent."""
+
+    code = "client-too-slow"
+
+
+class TextBegunAnew(Refused):
+    """What a Yjs client has is of an epoch of the profile that was erased."""
+
+    code = "text-begun-anew"
+
+
+class Member:
+    """One Yjs client at one field. ``number`` is the one by which presence knows its connection."""
+
+    def __init__(self, room: "Room", source: str, number: int) -> None:
+        self.room = room
+        self.source = source
+        self.number = number
+        self.announced: set[int] = set()
+        self.asks_at_s: float | None = None
+        self.patience_s = limits.ASK_AGAIN_MIN_S
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._error: CrdtstoreError | None = None
+
+    def send(self, data: bytes) -> None:
+        """Queue a message; a client for which too much waits is given up."""
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        if self._queued_bytes > limits.COLLABORATOR_QUEUE_BYTES:
+            self.end(
+                ClientTooSlow(
+                    f"{self._queued_bytes:,} bytes wait for this client; it may connect anew"
+                )
+            )
+        self._wake.set()
+
+    def end(self, error: CrdtstoreError) -> None:
+        """End the membership by an error that the client is told."""
+        if self._error is None:
+            self._error = error
+            self._queue.clear()
+        self._wake.set()
+
+    async def outgoing(self) -> list[bytes]:
+        """Wait for messages to be sent, and return them; raises the error that ends it."""
+        while not self._queue and self._error is None:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._error is not None:
+            raise self._error
+        messages = list(self._queue)
+        self._queue.clear()
+        self._queued_bytes = 0
+        return messages
+
+
+class Room:
+    """The clients at one field, and what they were told."""
+
+    def __init__(self, place: Place, news: FieldNews) -> None:
+        self.place = place
+        self.news = news
+        self.members: set[Member] = set()
+        self.present: dict[int, int] = {}
+
+    def end(self, error: CrdtstoreError) -> None:
+        """End all memberships by an error."""
+        for member in self.members:
+            member.end(error)
+
+
+class Coediting:
+    """The rooms of one replica. ``run`` it while the replica runs."""
+
+    def __init__(
+        self, store: Store, commits: GroupCommit, presence: PresenceLinks, texts: SharedTexts
+    ) -> None:
+        self._store = store
+        self._commits = commits
+        self._presence = presence
+        self._texts = texts
+        self._rooms: dict[Place, Room] = {}
+        self._presence_seen = 0
+        self._stirred = asyncio.Event()
+
+    @property
+    def members(self) -> int:
+        """How many clients there are."""
+        return sum(len(room.members) for room in self._rooms.values())
+
+    # --- coming and going ---------------------------------------------------------------------
+
+    def enter(self, profile_id: str, field: str, *, source: str, epoch: int = 0) -> Member:
+        """Let a client in: it is sent our question for what it has, and who is there.
+
+        ``epoch`` is the one of the profile in which the client's document began. Raises
+        ProfileErased, TextBegunAnew, KindConflict or StorageCorrupt.
+        """
+        place = profile_id, field
+        room = self._rooms.get(place)
+        if room is None:
+            kind = self._texts.kind(profile_id, field)
+            room = Room(place, FieldNews(self._store.documents, profile_id, field, kind))
+        room.news.text()
+        if epoch != room.news.epoch:
+            raise TextBegunAnew(
+                f"the texts of this profile began anew in epoch {room.news.epoch}; connect with an "
+                f"empty document, and epoch={room.news.epoch}"
+            )
+        self._rooms[place] = room
+        member = Member(room, source, self._presence.connect())
+        room.members.add(member)
+        _ask(member)
+        if present := self._presence.present(place):
+            member.send(encode(Awareness(present)))
+        return member
+
+    def leave(self, member: Member) -> None:
+        """Take note that a client is gone."""
+        room = member.room
+        room.members.discard(member)
+        if not room.members and self._rooms.get(room.place) is room:
+            del self._rooms[room.place]
+        self._presence.leave(member.number, self._store.now_ms())
+        self._stirred.set()
+
+    # --- what a client says -------------------------------------------------------------------
+
+    async def receive(self, member: Member, data: bytes) -> None:
+        """Act on one message of a client; returns when that is done, and durable.
+
+        Raises MessageInvalid, InvalidInput, Refused or StorageError: they end the membership.
+        """
+        match decode(data):
+            case SyncStep1(state_vector):
+                clocks = state_vector_of(state_vector)
+                update = member.room.news.text().missing(clocks)
+                await self._commits.durable()
+                member.send(encode(SyncStep2(update)))
+            case SyncStep2(update) | Update(update):
+                if update != EMPTY_UPDATE:
+                    await self._join(member, update)
+            case Awareness(clients):
+                self._announce(member, clients)
+            case QueryAwareness():
+                member.send(encode(Awareness(self._presence.present(member.room.place))))
+            case Denied():
+                raise MessageInvalid("a client cannot deny access")
+
+    async def _join(self, member: Member, raw: bytes) -> None:
+        """Take over what of an update is news, if it can be, and wait until it is durable."""
+        room = member.room
+        try:
+            update = await asyncio.to_thread(decode_update, raw, room.news.kind)
+        except InvalidValue as error:
+            raise MessageInvalid(str(error)) from error
+        try:
+            news = fit(update, room.news.text().clocks)
+        except InvalidValue:
+            self._ask_again(member)
+            return
+        if not all(self._may_write_as(member, client) for client in news.blocks):
+            self._ask_again(member)
+        elif not news.is_empty:
+            await self._texts.join(*room.place, raw, source=member.source)
+            member.patience_s = limits.ASK_AGAIN_MIN_S
+
+    def _may_write_as(self, member: Member, client: int) -> bool:
+        """Say whether a member may bring what was written under a Yjs client's id now."""
+        via = self._presence.via(member.room.place, client)
+        return client < _OWN_CLIENTS_FROM and via in (None, member.number)
+
+    def _ask_again(self, member: Member) -> None:
+        """Ask a client again for all that we lack, later: what its update needs is on its way."""
+        if member.asks_at_s is None:
+            member.asks_at_s = asyncio.get_running_loop().time() + member.patience_s
+            member.patience_s = min(2 * member.patience_s, limits.ASK_AGAIN_MAX_S)
+
+    def _announce(self, member: Member, clients: tuple[Client, ...]) -> None:
+        """Take over a client's own presence; stock clients repeat that of all others."""
+        place = member.room.place
+        own = [
+            client
+            for client in clients
+            if self._presence.via(place, client[0]) in (None, member.number)
+            and (client[0] in member.announced or len(member.announced) < limits.ANNOUNCED_MAX)
+        ]
+        news = self._presence.announce(place, own, member.number, self._store.now_ms())
+        member.announced.update(client for client, _, _ in news)
+        self._stirred.set()
+
+    # --- what clients are told ----------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Tell all members what is news, until cancelled."""
+        while True:
+            committed = self._commits.committed
+            await self._moment(committed)
+            self._tell_presence()
+            self._ask_late()
+            try:
+                await self._tell_updates()
+            except StorageError as error:
+                for room in self._rooms.values():
+                    room.end(error)
+
+    async def _moment(self, committed: asyncio.Event) -> None:
+        """Wait until there may be news: after a commit, a client's presence, or a while."""
+        waits = [
+            asyncio.ensure_future(committed.wait()),
+            asyncio.ensure_future(self._stirred.wait()),
+        ]
+        timeout_s = limits.COEDITING_LOOK_S if self._rooms else None
+        try:
+            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._stirred.clear()
+
+    async def _tell_updates(self) -> None:
+        """Tell what the fields took, when it is durable; raises StorageError."""
+        told: list[tuple[Room, list[bytes]]] = []
+        for room in self._rooms.values():
+            try:
+                if updates := room.news.news():
+                    told.append((room, updates))
+            except (ProfileErased, StorageCorrupt) as error:
+                room.end(error)
+        if not told:
+            return
+        await self._commits.durable()
+        for room, updates in told:
+            for update in updates:
+                _send_all(room, encode(Update(update)))
+
+    def _tell_presence(self) -> None:
+        if self._presence.changes == self._presence_seen:
+            return
+        self._presence_seen = self._presence.changes
+        for room in self._rooms.values():
+            present = self._presence.present(room.place)
+            news = [one for one in present if room.present.get(one[0], -1) < one[1]]
+            here = {client for client, _, _ in present}
+            gone = [(c, clock, None) for c, clock in room.present.items() if c not in here]
+            room.present = {client: clock for client, clock, _ in present}
+            if news or gone:
+                _send_all(room, encode(Awareness((*news, *gone))))
+
+    def _ask_late(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for room in self._rooms.values():
+            for member in room.members:
+                if member.asks_at_s is not None and member.asks_at_s <= now_s:
+                    member.asks_at_s = None
+                    _ask(member)
+
+    def close(self) -> None:
+        """End all memberships: the replica closes."""
+        for room in self._rooms.values():
+            room.end(ReplicaClosed("the replica is closing"))
+
+
+def _ask(member: Member) -> None:
+    """Ask a client for all that we lack, if the field can be read."""
+    with suppress(ProfileErased, StorageCorrupt):
+        member.send(encode(SyncStep1(encode_clocks(member.room.news.text().clocks))))
+
+
+def _send_all(room: Room, data: bytes) -> None:
+    for member in room.members:
+        member.send(data)
