@@ -450,3 +450,44 @@ LOOP_DELAY_SAMPLES_MAX: Final = 1_200
 
 OTHER_PROCESS_TIMEOUT_S: Final = 60.0
 """Seconds that ``check_policy`` waits for another process: it imports a module and answers."""
+
+# --- collaborative fields ----------------------------------------------------------------------
+
+TEXT_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Bytes of a collaborative field as a Yjs update, tombstones too: its edits take milliseconds."""
+
+TEXT_CLIENTS_MAX: Final = 10_000
+"""Yjs clients that ever wrote to one collaborative field: a state vector of it has about 60 KB."""
+
+UPDATE_BYTES_MAX: Final = 2 * MEBIBYTE
+"""Bytes of one Yjs update from elsewhere: a field that two replicas filled at once, whole."""
+
+UPDATE_CLIENTS_MAX: Final = TEXT_CLIENTS_MAX
+"""Clients of which one Yjs update brings blocks: a whole field has as many as ever wrote to it."""
+
+UPDATE_BLOCKS_MAX: Final = 200_000
+"""Blocks of one client in one Yjs update: a mebibyte in pieces of five bytes."""
+
+UPDATE_CLOCK_MAX: Final = 2**31 - 1
+"""Elements that one Yjs client ever writes to a field: clocks have 32 bits in native code."""
+
+COLLABORATIVE_DEPTH_MAX: Final = 8
+"""Levels of lists and maps in a list item, an embed or an attribute: native code recurses."""
+
+ATTRIBUTE_NAME_BYTES_MAX: Final = 64
+"""UTF-8 bytes of the name of a formatting attribute."""
+
+ATTRIBUTE_BYTES_MAX: Final = 2 * KIBIBYTE
+"""UTF-8 bytes of a text in the value of a formatting attribute: a link's address."""
+
+EMBED_BYTES_MAX: Final = 64 * KIBIBYTE
+"""UTF-8 bytes of a text in an embed: a small picture as a data address."""
+
+TEXT_OPERATIONS_MAX: Final = 10_000
+"""Operations in one edit of a collaborative field."""
+
+TEXT_HISTORY_MAX: Final = 200
+"""Newest edits that a collaborative field tells of: who, when, how much. About 60 bytes each."""
+
+DECODED_TEXTS_BYTES: Final = 64 * MEBIBYTE
+"""Estimated memory of the collaborative fields that are held decoded."""

@@ -103,6 +103,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
+    "pycrdt": ("model",),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 
