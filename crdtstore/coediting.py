@@ -16,7 +16,26 @@ from contextlib import suppress
 from typing import Final
 
 from crdtstore import limits
-from crdtstore.editing.y_protocol import (
+from crdtstore.engine.field_news import FieldNews
+from crdtstore.errors import (
+    CrdtstoreError,
+    InvalidValue,
+    KindConflict,
+    MessageInvalid,
+    ProfileErased,
+    Refused,
+    ReplicaClosed,
+    StorageCorrupt,
+    StorageError,
+)
+from crdtstore.group_commit import GroupCommit
+from crdtstore.model.operations import JoinUpdate
+from crdtstore.model.update_contents import LIST, TEXT
+from crdtstore.model.updates import EMPTY_UPDATE, decode_clocks, decode_update, encode_clocks, fit
+from crdtstore.presence_links import PresenceLinks
+from crdtstore.store import Store
+from crdtstore.sync.presence import Place
+from crdtstore.y_protocol import (
     Awareness,
     Client,
     Denied,
@@ -26,25 +45,7 @@ from crdtstore.editing.y_protocol import (
     Update,
     decode,
     encode,
-    state_vector_of,
 )
-from crdtstore.engine.field_news import FieldNews
-from crdtstore.errors import (
-    CrdtstoreError,
-    InvalidValue,
-    MessageInvalid,
-    ProfileErased,
-    Refused,
-    ReplicaClosed,
-    StorageCorrupt,
-    StorageError,
-)
-from crdtstore.group_commit import GroupCommit
-from crdtstore.model.updates import EMPTY_UPDATE, decode_update, encode_clocks, fit
-from crdtstore.presence_links import PresenceLinks
-from crdtstore.shared_texts import SharedTexts
-from crdtstore.store import Store
-from crdtstore.sync.presence import Place
 
 _OWN_CLIENTS_FROM: Final = 1 << 52
 
@@ -126,13 +127,10 @@ class Room:
 class Coediting:
     """The rooms of one replica. ``run`` it while the replica runs."""
 
-    def __init__(
-        self, store: Store, commits: GroupCommit, presence: PresenceLinks, texts: SharedTexts
-    ) -> None:
+    def __init__(self, store: Store, commits: GroupCommit, presence: PresenceLinks) -> None:
         self._store = store
         self._commits = commits
         self._presence = presence
-        self._texts = texts
         self._rooms: dict[Place, Room] = {}
         self._presence_seen = 0
         self._stirred = asyncio.Event()
@@ -153,7 +151,9 @@ class Coediting:
         place = profile_id, field
         room = self._rooms.get(place)
         if room is None:
-            kind = self._texts.kind(profile_id, field)
+            kind = self._store.schema.kind_of(field) or self._store.texts.kind(profile_id, field)
+            if kind not in (TEXT, LIST):
+                raise KindConflict(f"field {field!r} is a {kind}; Yjs clients edit texts and lists")
             room = Room(place, FieldNews(self._store.documents, profile_id, field, kind))
         room.news.text()
         if epoch != room.news.epoch:
@@ -187,7 +187,10 @@ class Coediting:
         """
         match decode(data):
             case SyncStep1(state_vector):
-                clocks = state_vector_of(state_vector)
+                try:
+                    clocks = decode_clocks(state_vector)
+                except InvalidValue as error:
+                    raise MessageInvalid(str(error)) from error
                 update = member.room.news.text().missing(clocks)
                 await self._commits.durable()
                 member.send(encode(SyncStep2(update)))
@@ -216,7 +219,9 @@ class Coediting:
         if not all(self._may_write_as(member, client) for client in news.blocks):
             self._ask_again(member)
         elif not news.is_empty:
-            await self._texts.join(*room.place, raw, source=member.source)
+            operation = JoinUpdate(room.news.kind, raw)
+            self._store.write(room.place[0], {room.place[1]: operation}, source=member.source)
+            await self._commits.durable()
             member.patience_s = limits.ASK_AGAIN_MIN_S
 
     def _may_write_as(self, member: Member, client: int) -> bool:

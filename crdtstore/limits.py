@@ -451,6 +451,46 @@ LOOP_DELAY_SAMPLES_MAX: Final = 1_200
 OTHER_PROCESS_TIMEOUT_S: Final = 60.0
 """Seconds that ``check_policy`` waits for another process: it imports a module and answers."""
 
+# --- collaborative fields ----------------------------------------------------------------------
+TEXT_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Bytes of a collaborative field as a Yjs update, tombstones too: its edits take milliseconds."""
+
+TEXT_CLIENTS_MAX: Final = 10_000
+"""Yjs clients that ever wrote to one collaborative field: a state vector of it has about 60 KB."""
+
+UPDATE_BYTES_MAX: Final = 2 * MEBIBYTE
+"""Bytes of one Yjs update from elsewhere: a field that two replicas filled at once, whole."""
+
+UPDATE_CLIENTS_MAX: Final = TEXT_CLIENTS_MAX
+"""Clients of which one Yjs update brings blocks: a whole field has as many as ever wrote to it."""
+
+UPDATE_BLOCKS_MAX: Final = 200_000
+"""Blocks of one client in one Yjs update: a mebibyte in pieces of five bytes."""
+
+UPDATE_CLOCK_MAX: Final = 2**31 - 1
+"""Elements that one Yjs client ever writes to a field: clocks have 32 bits in native code."""
+
+COLLABORATIVE_DEPTH_MAX: Final = 8
+"""Levels of lists and maps in a list item, an embed or an attribute: native code recurses."""
+
+ATTRIBUTE_NAME_BYTES_MAX: Final = 64
+"""UTF-8 bytes of the name of a formatting attribute."""
+
+ATTRIBUTE_BYTES_MAX: Final = 2 * KIBIBYTE
+"""UTF-8 bytes of a text in the value of a formatting attribute: a link's address."""
+
+EMBED_BYTES_MAX: Final = 64 * KIBIBYTE
+"""UTF-8 bytes of a text in an embed: a small picture as a data address."""
+
+TEXT_OPERATIONS_MAX: Final = 10_000
+"""Operations in one edit of a collaborative field."""
+
+TEXT_HISTORY_MAX: Final = 200
+"""Newest edits that a collaborative field tells of: who, when, how much. About 60 bytes each."""
+
+DECODED_TEXTS_BYTES: Final = 64 * MEBIBYTE
+"""Estimated memory of the collaborative fields that are held decoded."""
+
 # --- presence ----------------------------------------------------------------------------------
 PRESENCE_STATE_BYTES_MAX: Final = 4 * KIBIBYTE
 """UTF-8 bytes of one Yjs client's awareness state: a name, a colour, a cursor."""
@@ -474,35 +514,9 @@ PRESENCE_LOOK_MS: Final = 1_000
 """How often it is looked for clients that are gone."""
 
 # --- editors of texts --------------------------------------------------------------------------
-DELTA_OPS_MAX: Final = 10_000
-"""Operations in one delta: a page of text with every word formatted anew has a few hundred."""
-
-DELTA_UNITS_MAX: Final = 2**31 - 1
-"""UTF-16 units that one operation retains or deletes: clocks of Yjs end there too."""
-
-INSERT_UNITS_MAX: Final = 64 * KIBIBYTE
-"""UTF-16 units that one delta inserts: a chapter pasted at one time; more is an import."""
 
 ATTRIBUTES_MAX: Final = 32
 """Attributes of one operation: the toolbar of Quill has sixteen."""
-
-ATTRIBUTE_NAME_BYTES_MAX: Final = 64
-"""UTF-8 bytes of an attribute's name: it is repeated at every change of format."""
-
-ATTRIBUTE_VALUE_BYTES_MAX: Final = 4 * KIBIBYTE
-"""JSON bytes of an attribute's value or of an embed: an address of a picture, not the picture."""
-
-ATTRIBUTE_DEPTH_MAX: Final = 4
-"""Nesting of an attribute's value or of an embed."""
-
-SYNC_MESSAGE_BYTES_MAX: Final = 2 * MEBIBYTE
-"""Bytes of one message of a Yjs client: a whole text, as it comes back from a long time offline."""
-
-NUMBER_MAX: Final = 2**53 - 1
-"""Numbers of a Yjs client, its id among them, are integers that JavaScript holds exactly."""
-
-STATE_VECTOR_CLIENTS_MAX: Final = 50_000
-"""Clients in a state vector: one for every time that somebody opened the text and wrote in it."""
 
 REVISIONS_MAX: Final = 1_000
 """Changes of one text that are kept, so that an edit of an earlier revision can be brought up to
@@ -520,6 +534,9 @@ FOLLOWED_BYTES_PER_UNIT: Final = 12
 
 COLLABORATORS_MAX: Final = 1_000
 """Yjs clients of one replica at one time: each holds a socket and some tasks."""
+
+COLLABORATOR_MESSAGE_BYTES_MAX: Final = UPDATE_BYTES_MAX + KIBIBYTE
+"""Bytes of one message of a Yjs client: a whole text, as it comes back from a long time offline."""
 
 COLLABORATOR_QUEUE_BYTES: Final = 8 * MEBIBYTE
 """Bytes that may wait to be sent to a Yjs client: several whole texts; then it is closed, and gets

@@ -19,6 +19,7 @@ import aiohttp
 
 from crdtstore import limits
 from crdtstore.backups import Backups
+from crdtstore.coediting import Coediting
 from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
@@ -40,8 +41,9 @@ from crdtstore.loop_delay import LoopDelay
 from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
-from crdtstore.peering import Peer, check_peer_url, keep_linked
+from crdtstore.peering import Peer, check_peer_url, keep_linked, serve_peer
 from crdtstore.repairing import RepairReport
+from crdtstore.revisions import ReplicaRevisions
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
@@ -82,6 +84,8 @@ class Replica:
         self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
         self._streams = Streams(store, self._commits)
+        self._coediting = Coediting(store, self._commits, self._exchange.presence)
+        self._revisions = ReplicaRevisions(store, self._commits)
         self._loop_delay = LoopDelay()
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
@@ -120,17 +124,11 @@ class Replica:
             asyncio.create_task(self._commits.run(self._wake_links), name="crdtstore-commits"),
             asyncio.create_task(self._tick_forever(), name="crdtstore-ticks"),
             asyncio.create_task(self._loop_delay.run(), name="crdtstore-loop-delay"),
+            asyncio.create_task(self._coediting.run(), name="crdtstore-coediting"),
         ]
+        exchange, work = self._exchange, self._commits.work
         for peer in self._peers:
-            task = keep_linked(
-                peer,
-                self._exchange,
-                self._client,
-                self._link_secret,
-                self._links,
-                self._commits.work,
-                self._store.random_bits,
-            )
+            task = keep_linked(peer, exchange, self._client, self._link_secret, self._links, work)
             self._tasks.append(asyncio.create_task(task, name=f"crdtstore-peer {peer.url}"))
         for running in self._tasks:
             running.add_done_callback(self._task_ended)
@@ -175,6 +173,18 @@ class Replica:
         """The write streams of clients, for who serves them."""
         self._check_open()
         return self._streams
+
+    @property
+    def coediting(self) -> Coediting:
+        """The Yjs clients at work on text and list fields, for who serves them."""
+        self._check_open()
+        return self._coediting
+
+    @property
+    def revisions(self) -> ReplicaRevisions:
+        """Rich texts for clients without a CRDT, edited by deltas against a revision."""
+        self._check_open()
+        return self._revisions
 
     @property
     def loop_delay(self) -> LoopDelay:
@@ -331,16 +341,7 @@ class Replica:
     async def serve_link(self, websocket: Websocket) -> None:
         """Serve a link that a peer opened, until it ends. The caller has checked its secret."""
         self._check_open()
-        if len(self._links) >= limits.LINKS_MAX:
-            _log.error("a link was refused: there are %d already", len(self._links))
-            await websocket.close(code=aiohttp.WSCloseCode.TRY_AGAIN_LATER)
-            return
-        link = Link(websocket, self._exchange, self._commits.work, outbound=False)
-        self._links.add(link)
-        try:
-            await link.run()
-        finally:
-            self._links.discard(link)
+        await serve_peer(websocket, self._exchange, self._links, self._commits.work)
 
     def _wake_links(self) -> None:
         for link in self._links:
@@ -366,6 +367,7 @@ class Replica:
         if self._is_closing:
             return
         self._is_closing = True
+        self._coediting.close()
         self._commits.committed.set()
         try:
             await self._stop_tasks()

@@ -83,7 +83,7 @@ __all__ = [
     "trust_decay",
 ]
 
-KINDS: Final = ("register", "counter", "set", "consent")
+KINDS: Final = ("register", "counter", "set", "consent", "text", "list")
 """What a field may be."""
 
 GROUP_POLICIES: Final = (

@@ -32,6 +32,7 @@ from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.engine.stream_sessions import StreamSessions
+from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.verification import (
     StoreDigest,
     Verification,
@@ -40,10 +41,9 @@ from crdtstore.engine.verification import (
     digest_store,
 )
 from crdtstore.engine.writes import WriteResult
-from crdtstore.engine.writing import Writing, check_version
+from crdtstore.engine.writing import Writing
 from crdtstore.errors import (
     CrdtstoreError,
-    LimitExceeded,
     ReplicaClosed,
     ReplicaFenced,
     ReplicaRemoved,
@@ -55,7 +55,6 @@ from crdtstore.model.candidates import Candidate
 from crdtstore.model.document import Document
 from crdtstore.model.golden import explain, resolve
 from crdtstore.model.profile import Profile
-from crdtstore.names import check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Storage
@@ -121,7 +120,10 @@ class Store:
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
-        self._persons = Persons(self, storage, self.documents, schema, self.replication, has_index)
+        self._texts = TextFields(self.documents, self.replication.origins, schema)
+        self._persons = Persons(
+            self, storage, self.documents, schema, self.replication, self._texts, has_index
+        )
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
@@ -214,26 +216,13 @@ class Store:
 
         It refuses writes until it is revived. Erasing it again changes nothing.
         """
-        return self._move_epoch(profile_id, if_version, to_erased=True)
+        self._check_open()
+        return self.writing.erase(profile_id, if_version, self.now_ms())
 
     def revive(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
         """Let an erased profile take writes again, from nothing; a living one is left as it is."""
-        return self._move_epoch(profile_id, if_version, to_erased=False)
-
-    def _move_epoch(self, profile_id: str, if_version: str | None, to_erased: bool) -> WriteResult:
         self._check_open()
-        check_profile_id(profile_id)
-        document = self.documents.get(profile_id)
-        if if_version is not None and document.version != if_version:
-            check_version(profile_id, document, if_version)
-        if document.is_erased == to_erased:
-            return WriteResult(profile_id, document.version, ())
-        if document.epoch >= limits.EPOCH_MAX:
-            subject = f"profile {profile_id!r}"
-            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
-        self._clock.tick(self.now_ms())
-        self._drafting.record(profile_id, document, document.epoch + 1, {})
-        return WriteResult(profile_id, document.version, ())
+        return self.writing.revive(profile_id, if_version, self.now_ms())
 
     @property
     def refusal(self) -> CrdtstoreError | None:
@@ -312,7 +301,7 @@ class Store:
 
     def read(self, profile_id: str) -> Profile:
         """Return the golden record; raises ProfileNotFound or ProfileErased."""
-        return resolve(profile_id, self._living(profile_id), self.schema)
+        return resolve(profile_id, self._living(profile_id), self.schema, self._texts)
 
     def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
         """Return every candidate of every field (or of one), with the rule that chose."""
@@ -331,7 +320,7 @@ class Store:
         check_page(after, limit)
         living = living_documents(self.storage, self.documents, after, limit)
         return [
-            resolve(profile_id, document, self.schema)
+            resolve(profile_id, document, self.schema, self._texts)
             for profile_id, document in islice(living, limit)
         ]
 
@@ -366,6 +355,13 @@ class Store:
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
         return self._persons
+
+    @property
+    def texts(self) -> TextFields:
+        """The collaborative fields: texts and lists, to be read."""
+        if self._is_closed:
+            raise ReplicaClosed("the store was closed")
+        return self._texts
 
     @property
     def profile_count(self) -> int:

@@ -26,6 +26,10 @@ _BODY: Final = _HEART | {
     "serving",
     "fetching",
     "presence_links",
+    "coediting",
+    "revisions",
+    "y_protocol",
+    "json_text",
     "greeting",
     "retiring",
     "group_commit",
@@ -48,7 +52,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "names": _GROUND,
     "packing": frozenset(),
     "json_text": frozenset(),
-    "editing": _GROUND | {"json_text"},
+    "y_protocol": _GROUND | {"json_text"},
     "policy": _GROUND | {"names"},
     "toml": frozenset({"limits"}),
     "toml_tables": _GROUND,
@@ -80,6 +84,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "store",
         "sync",
     },
+    "coediting": _GROUND
+    | {"engine", "group_commit", "model", "presence_links", "store", "sync", "y_protocol"},
+    "revisions": _GROUND | {"engine", "group_commit", "model", "names", "store"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
@@ -100,7 +107,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 }
 """Which part of the package may import which others. A part may always import itself."""
 
-PURE_PARTS: Final = ("editing", "model", "stream", "sync")
+PURE_PARTS: Final = ("model", "stream", "sync", "y_protocol")
 """They know no clock, no chance, no file and no network."""
 
 FORBIDDEN_IN_PURE: Final = frozenset(
@@ -117,6 +124,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
+    "pycrdt": ("model",),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.identifiers import FreshIdentifiers
+from crdtstore.engine.texts import Texts
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
@@ -37,6 +38,7 @@ class Documents:
         self._old: dict[str, Document] = {}
         self._young_bytes = 0
         self._old_bytes = 0
+        self.texts = Texts(storage)
         self.dirty: dict[str, Document] = {}
         self.fresh = FreshIdentifiers()
         self.damaged: dict[str, Document] = {}
@@ -97,11 +99,12 @@ class Documents:
         self.note_change(profile_id, document, document.cells)
         return True
 
-    def hidden(self) -> Iterator[tuple[str, bytes]]:
+    def hidden(self) -> Iterator[tuple[str, bytes | None]]:
         """Yield name and record, as storage shall keep it, of what came for damaged documents."""
         for profile_id, document in self.damaged.items():
             if not document.is_absent:
                 yield HIDDEN + profile_id, to_record(profile_id, document)[0]
+                yield from self.texts.rows(profile_id, document).items()
 
     def unmake_whole(self, profile_id: str) -> None:
         """Take that back for a damaged document: the commit that should keep it has failed."""

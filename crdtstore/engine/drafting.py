@@ -11,19 +11,19 @@ from typing import Any
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
+from crdtstore.engine.entries import WholeTexts, check_document_size, check_entry, whole_texts
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
-from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, InvalidValue, LimitExceeded
-from crdtstore.model.cells import DENIAL, NEWEST_KINDS, SET, Cell, Cells, parse_key
-from crdtstore.model.document import (
-    Document,
-    UndoLog,
-    absorb,
-    canonical_bytes,
-    check_delta,
-    join,
-    undo_all,
+from crdtstore.errors import (
+    ClockSkew,
+    FrameCorrupt,
+    FrameForked,
+    InvalidValue,
+    LimitExceeded,
+    StorageCorrupt,
 )
+from crdtstore.model.cells import Cells
+from crdtstore.model.document import Document, UndoLog, absorb, absorb_texts, undo_all
 from crdtstore.model.values import pack
 from crdtstore.sync.frame import Frame, seal
 from crdtstore.sync.vector import Head, Vector
@@ -114,7 +114,7 @@ class Drafting:
             )
         document.size_bytes += len(entry)
         if document.size_bytes > limits.DOCUMENT_BYTES_MAX:
-            _check_document_size(profile_id, document, epoch, delta)
+            check_document_size(profile_id, document, epoch, delta)
         if (
             self._entries_bytes + len(entry) > _FRAME_ENTRIES_BYTES
             or len(self._entries) >= limits.WRITES_PER_FRAME_MAX
@@ -176,7 +176,8 @@ class Drafting:
         self.check_clock(frame.timestamp, now_ms)
         for write in writes:
             check_entry(write, frame.timestamp, frame.origin)
-        self._absorb_all(writes)
+        documents = self._documents
+        self._absorb_all(documents.texts.fitted(writes, documents.get_to_join, self.origin))
         self._clock.observe(frame.timestamp)
         self._dependencies[frame.origin] = frame.sequence
         self._advance(frame)
@@ -201,7 +202,18 @@ class Drafting:
         if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
             raise FrameCorrupt("documents came that were not asked for")
         self.seal_frame()
-        self._absorb_all(entries)
+        undo = self.draft.undo
+        start = len(undo)
+        try:
+            for profile_id, epoch, cells, *texts in entries:
+                if texts:
+                    self._absorb_texts(profile_id, epoch, whole_texts(texts[0]))
+                self._absorb_all([(profile_id, epoch, cells)])
+        except (InvalidValue, StorageCorrupt) as error:
+            taken_back = undo[start:]
+            del undo[start:]
+            undo_all(taken_back)
+            raise FrameCorrupt(f"a text cannot be accepted: {error}") from error
         for profile_id in profile_ids:
             if self._documents.make_whole(profile_id):
                 self.draft.healed.append(profile_id)
@@ -254,6 +266,16 @@ class Drafting:
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
+
+    def _absorb_texts(self, profile_id: str, epoch: int, texts: WholeTexts) -> None:
+        """Join (parts of) the texts of one document; its trails are joined after them."""
+        document = self._documents.get_to_join(profile_id)
+        self._absorb_all([(profile_id, epoch, {})])
+        if epoch == document.epoch:
+            for name in texts:
+                self._documents.texts.get(profile_id, document, name)
+            if absorb_texts(document, texts, self.draft.undo):
+                self._documents.note_change(profile_id, document, {})
 
     def _advance(self, frame: Frame) -> None:
         self._set_head(frame.origin, frame.head)
@@ -313,46 +335,3 @@ class Drafting:
         assert not self._entries
         self.origin = origin
         self._dependencies = self._ledger.vector()
-
-
-def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
-    """Check one write of a frame or snapshot; raises FrameCorrupt.
-
-    With an origin, every newest cell must be that origin's own, and so must every addition to a
-    set and every revocation; of another origin's it may only mark what it has seen.
-    """
-    if type(write) is not tuple or len(write) != 3:
-        raise FrameCorrupt("a write is not [profile id, epoch, cells]")
-    try:
-        check_delta(*write, timestamp_max)
-    except InvalidValue as error:
-        raise FrameCorrupt(f"a write cannot be accepted: {error}") from error
-    if origin is not None:
-        for key, cell in write[2].items():
-            if cell[1] != origin and not _is_of_origin(key, cell, origin):
-                raise FrameCorrupt("a frame writes in the name of another origin")
-
-
-def _is_of_origin(key: str, cell: Cell, origin: int) -> bool:
-    parsed = parse_key(key)
-    if parsed.letter in NEWEST_KINDS:
-        return bool(cell[1] == origin)
-    return parsed.origin == origin or bool(cell[0] == cell[1])
-
-
-def _is_withdrawal(key: str, cell: Cell) -> bool:
-    """Say whether a cell revokes a consent, or removes an element from a set."""
-    return key[0] == DENIAL or (key[0] == SET and bool(cell[0] == cell[1]))
-
-
-def _check_document_size(profile_id: str, document: Document, epoch: int, delta: Cells) -> None:
-    """Measure a document that may have become too large; raises LimitExceeded."""
-    after = len(canonical_bytes(join(document, Document(epoch, delta))))
-    before = len(canonical_bytes(document))
-    bytes_max = limits.DOCUMENT_BYTES_MAX
-    if all(_is_withdrawal(key, cell) for key, cell in delta.items()):
-        bytes_max += limits.WITHDRAWAL_BYTES
-    if after > bytes_max and after > before:
-        document.size_bytes = before
-        raise LimitExceeded(f"the document of profile {profile_id!r}", after, bytes_max, "bytes")
-    document.size_bytes = after

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crdtstore import limits
-from crdtstore.editing.delta import (
+from crdtstore.model.delta import (
     Delete,
     Delta,
     Insert,

@@ -23,6 +23,7 @@ from crdtstore.engine.edges import (
 )
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import (
     InvalidInput,
@@ -95,6 +96,7 @@ class Persons:
         documents: Documents,
         schema: Schema,
         replication: Replication,
+        texts: TextFields,
         has_index: bool,
     ) -> None:
         self._store = store
@@ -103,6 +105,7 @@ class Persons:
         self._schema = schema
         self._rules = schema.identity
         self._replication = replication
+        self._texts = texts
         self._has_index = has_index
 
     # --- reading ------------------------------------------------------------------------------
@@ -286,5 +289,7 @@ class Persons:
         for profile_id in group.profiles:
             state.update(f"{profile_id}\x1f{self._documents.get(profile_id).version}\x1f".encode())
         version = f"{len(group.profiles):x}-{state.hexdigest()}"
-        record = resolve_all(group.id, version, self._cells(group.profiles), self._schema)
+        record = resolve_all(
+            group.id, version, self._cells(group.profiles), self._schema, self._texts
+        )
         return Person(group.id, group.profiles, record, group.dropped)

@@ -13,6 +13,7 @@ from crdtstore.engine.identifiers import (
     profile_of,
 )
 from crdtstore.engine.ledger import Ledger
+from crdtstore.engine.texts import check_texts_at_rest
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import (
     canonical_bytes,
@@ -118,6 +119,7 @@ class Verification:
         self._documents += 1
         try:
             epoch, cells = unpack_canonical(checked_canonical(profile_id, record))
+            check_texts_at_rest(self._storage, profile_id, record)
         except StorageCorrupt:
             self._damaged.append(profile_id)
             return

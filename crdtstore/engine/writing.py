@@ -1,17 +1,24 @@
 """Writing: what a source says, checked and applied to the document of its profile."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.errors import ProfileErased, VersionMismatch
+from crdtstore.engine.writes import WriteResult
+from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
+from crdtstore.model.cells import trail_key
 from crdtstore.model.document import Document
-from crdtstore.model.write import WriteContext, plan_write
-from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.model.operations import COLLABORATIVE_OPERATIONS
+from crdtstore.model.update_parts import split_update
+from crdtstore.model.write import plan_write
+from crdtstore.model.write_context import WriteContext
+from crdtstore.names import check_field_name, check_profile_id, check_source_name
 from crdtstore.schema import Schema
+
+_PART_BYTES: Final = limits.WRITE_BYTES_MAX - 4 * limits.KIBIBYTE
 
 
 class Writing:
@@ -45,6 +52,9 @@ class Writing:
         document = self._documents.get(profile_id)
         check_state(profile_id, document, if_version)
         timestamp = self._clock.tick(now_ms)
+        for field, given in fields.items():
+            if type(given) in COLLABORATIVE_OPERATIONS:
+                timestamp = self._ready_text(profile_id, document, field, given, source, now_ms)
         context = WriteContext(document, self._schema, source, timestamp, self._drafting.origin)
         delta, changed = plan_write(context, fields)
         if delta:
@@ -52,6 +62,57 @@ class Writing:
         else:
             self.noops += 1
         return document, changed
+
+    def erase(self, profile_id: str, if_version: str | None, now_ms: int) -> WriteResult:
+        """Erase a profile, known or not; one that is erased stays as it is."""
+        return self._move_epoch(profile_id, if_version, now_ms, to_erased=True)
+
+    def revive(self, profile_id: str, if_version: str | None, now_ms: int) -> WriteResult:
+        """Let an erased profile take writes again; a living one stays as it is."""
+        return self._move_epoch(profile_id, if_version, now_ms, to_erased=False)
+
+    def _move_epoch(
+        self, profile_id: str, if_version: str | None, now_ms: int, to_erased: bool
+    ) -> WriteResult:
+        check_profile_id(profile_id)
+        document = self._documents.get(profile_id)
+        if if_version is not None and document.version != if_version:
+            check_version(profile_id, document, if_version)
+        if document.is_erased == to_erased:
+            return WriteResult(profile_id, document.version, ())
+        if document.epoch >= limits.EPOCH_MAX:
+            subject = f"profile {profile_id!r}"
+            raise LimitExceeded(subject, document.epoch + 1, limits.EPOCH_MAX, "epochs")
+        self._clock.tick(now_ms)
+        self._drafting.record(profile_id, document, document.epoch + 1, {})
+        return WriteResult(profile_id, document.version, ())
+
+    def _ready_text(
+        self,
+        profile_id: str,
+        document: Document,
+        field: Any,
+        operation: Any,
+        source: str,
+        now_ms: int,
+    ) -> int:
+        """Have a text at hand for an edit; return the timestamp for it.
+
+        If it has what came by no frame, that goes into frames first: whoever applies the edit
+        must have what it stands beside.
+        """
+        kind = COLLABORATIVE_OPERATIONS[type(operation)] or operation.kind
+        check_field_name(field)
+        text = self._documents.texts.get(profile_id, document, kind[0] + field)
+        if text.carries_all:
+            key = trail_key(kind, field, source, self._drafting.origin)
+            for part in split_update(text.encode(), kind, _PART_BYTES):
+                trail = document.cells.get(key)
+                number = 1 if trail is None else trail[2] + 1
+                cell = self._clock.tick(now_ms), self._drafting.origin, number, part
+                self._drafting.record(profile_id, document, document.epoch, {key: cell})
+            text.carries_all = False
+        return self._clock.tick(now_ms)
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

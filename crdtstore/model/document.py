@@ -15,20 +15,40 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, StorageCorrupt
-from crdtstore.model.cells import Cell, Cells, cell_stamp, check_cells, join_cells, supersedes
+from crdtstore.model.cells import (
+    KIND_OF_LETTER,
+    Cell,
+    Cells,
+    cell_stamp,
+    check_cells,
+    join_cells,
+    parse_key,
+    supersedes,
+    text_name,
+    texts_in,
+)
 from crdtstore.model.identity import identifiers_in
+from crdtstore.model.texts import Edit, Text, edit_of
+from crdtstore.model.updates import decode_update
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 
 RECORD_FORMAT: Final = 1
+RECORD_FORMAT_TEXTS: Final = 2
+"""The format of a record with trails: to its document belong rows with the states of texts."""
+
+_FORMATS: Final = (RECORD_FORMAT, RECORD_FORMAT_TEXTS)
 _RECORD_HEADER: Final = struct.Struct(">B16sQ4s")
 """Format, digest, stamp, and a checksum of these three: the digest covers the cells alone."""
 _CHECKSUM_AT: Final = _RECORD_HEADER.size - 4
 _MASK: Final = (1 << 64) - 1
 
+_TEXT_MARK: Final = "\x1e"
+
 UndoLog: TypeAlias = list[tuple["Document", str | None, object]]
-"""What a document was before: (document, key, cell before or None), or for a change of epoch
-(document, None, (epoch, cells, stamp, size)). Undone from the end to the start."""
+"""What a document was before: (document, key, cell before or None), for a change of epoch
+(document, None, (epoch, cells, stamp, size, texts)), and for a text, whose name is marked,
+(document, mark and name, snapshot). Undone from the end to the start."""
 
 
 class Document:
@@ -37,12 +57,14 @@ class Document:
     ``stamp`` is 64 bits over keys and timestamps, kept up to date by every change. ``size_bytes``
     is an upper estimate of the packed size. ``stored_digest`` is the digest of the record that
     storage holds, 0 if none, and ``stored_living`` is 1 if that record is of a living profile.
-    ``stored_identifiers`` are those that the index at rest has of it.
+    ``stored_identifiers`` are those that the index at rest has of it. ``texts`` are the states of
+    its collaborative fields, by letter and field, as far as they are in memory, and
+    ``stored_texts`` the names of those that storage has rows of.
     """
 
     __slots__ = (
         "cells", "epoch", "size_bytes", "stamp",
-        "stored_digest", "stored_identifiers", "stored_living",
+        "stored_digest", "stored_identifiers", "stored_living", "stored_texts", "texts",
     )  # fmt: skip
 
     def __init__(self, epoch: int = 0, cells: Cells | None = None) -> None:
@@ -53,6 +75,8 @@ class Document:
         self.stored_digest = 0
         self.stored_living = 0
         self.stored_identifiers: frozenset[str] = frozenset()
+        self.texts: dict[str, Text] = {}
+        self.stored_texts: frozenset[str] = frozenset()
 
     @property
     def is_erased(self) -> bool:
@@ -93,15 +117,19 @@ def join(one: Document, other: Document) -> Document:
 
 
 def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: UndoLog) -> bool:
-    """Join a delta into a document in place, note in ``undo`` how it was, and say if it changed."""
+    """Join a delta into a document in place, note in ``undo`` how it was, and say if it changed.
+
+    Texts that it edits are in ``document.texts``, unless they begin with it, and the edits fit.
+    """
     if epoch != document.epoch:
         if epoch < document.epoch:
             return False
-        undo.append(
-            (document, None, (document.epoch, document.cells, document.stamp, document.size_bytes))
-        )
-        document.epoch, document.cells, document.stamp = epoch, {}, 0
+        before = document.epoch, document.cells, document.stamp, document.size_bytes
+        undo.append((document, None, (*before, document.texts)))
+        document.epoch, document.cells, document.stamp, document.texts = epoch, {}, 0, {}
         for key, cell in cells.items():
+            if len(cell) == 4:
+                cell = _take_edit(document, key, cell, undo)
             document.cells[key] = cell
             document.stamp += cell_stamp(key, cell)
         document.stamp &= _MASK
@@ -110,6 +138,10 @@ def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: Undo
     changed = False
     for key, cell in cells.items():
         old = mine.get(key)
+        if len(cell) == 4:
+            if old is not None and cell[0] <= old[0]:
+                continue
+            cell = _take_edit(document, key, cell, undo)
         if old is None:
             change = cell_stamp(key, cell)
         elif len(cell) == 3:
@@ -128,12 +160,50 @@ def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: Undo
     return changed
 
 
+def absorb_texts(
+    document: Document, texts: Mapping[str, tuple[bytes, tuple[Edit, ...]]], undo: UndoLog
+) -> bool:
+    """Join (parts of) whole texts, with their histories, into those of a document, all at hand.
+
+    Raises InvalidValue or StorageCorrupt, with that text not to be used until it is undone.
+    """
+    changed = False
+    for name, (raw, history) in texts.items():
+        text = document.texts[name]
+        undo.append((document, _TEXT_MARK + name, text.snapshot()))
+        before = text.changes
+        text.take_whole(raw, decode_update(raw, text.kind), history)
+        changed |= text.changes != before
+    return changed
+
+
+def _take_edit(document: Document, key: str, cell: Cell, undo: UndoLog) -> Cell:
+    """Join an edit into the state of its text; return the trail that stands for it."""
+    timestamp, origin, number, raw = cell
+    parsed = parse_key(key)
+    name = text_name(key)
+    kind = KIND_OF_LETTER[parsed.letter]
+    text = document.texts.get(name)
+    if text is None:
+        text = document.texts[name] = Text(kind)
+    undo.append((document, _TEXT_MARK + name, text.snapshot()))
+    update = decode_update(raw, kind)
+    text.take(raw, update)
+    text.note(edit_of(cell, parsed.source, update))
+    return timestamp, origin, number
+
+
 def undo_all(undo: UndoLog) -> None:
     """Put every document back as it was before the log began, and empty the log."""
     while undo:
         document, key, before = undo.pop()
         if key is None:
-            document.epoch, document.cells, document.stamp, document.size_bytes = before  # type: ignore[misc]
+            (
+                document.epoch, document.cells, document.stamp, document.size_bytes, document.texts,
+            ) = before  # type: ignore[misc]  # fmt: skip
+            continue
+        if key[0] == _TEXT_MARK:
+            document.texts[key[1:]].restore(before)  # type: ignore[arg-type]
             continue
         change = -cell_stamp(key, document.cells[key])
         if before is None:
@@ -167,7 +237,8 @@ def to_record(profile_id: str, document: Document) -> tuple[bytes, int]:
     """Return the bytes in which storage keeps a document, and their digest."""
     canonical = canonical_bytes(document)
     digest = digest_of(profile_id, canonical)
-    header = _RECORD_HEADER.pack(RECORD_FORMAT, digest.to_bytes(16, "big"), document.stamp, b"")
+    record_format = RECORD_FORMAT_TEXTS if texts_in(document.cells) else RECORD_FORMAT
+    header = _RECORD_HEADER.pack(record_format, digest.to_bytes(16, "big"), document.stamp, b"")
     return header[:_CHECKSUM_AT] + _header_checksum(header) + canonical, digest
 
 
@@ -185,7 +256,7 @@ def checked_canonical(profile_id: str, record: bytes) -> bytes:
     canonical = record[_RECORD_HEADER.size :]
     if (
         len(record) <= _RECORD_HEADER.size
-        or record[0] != RECORD_FORMAT
+        or record[0] not in _FORMATS
         or _header_checksum(record) != record[_CHECKSUM_AT : _RECORD_HEADER.size]
         or digest_of(profile_id, canonical) != record_digest(record)
     ):
@@ -194,6 +265,11 @@ def checked_canonical(profile_id: str, record: bytes) -> bytes:
             "heal it from a peer: crdtstore verify --repair PEER"
         )
     return canonical
+
+
+def has_texts(record: bytes) -> bool:
+    """Say whether the document of a (checked) record has texts, whose states are kept apart."""
+    return record[0] == RECORD_FORMAT_TEXTS
 
 
 def stored_traces(profile_id: str, record: bytes) -> tuple[int, int]:
@@ -221,6 +297,8 @@ def from_record(profile_id: str, record: bytes) -> Document:
     document.stored_digest = record_digest(record)
     document.stored_living = 1 - (epoch & 1)
     document.stored_identifiers = identifiers_in(cells)
+    document.texts = {}
+    document.stored_texts = texts_in(cells) if has_texts(record) else frozenset()
     return document
 
 

@@ -9,6 +9,8 @@ from crdtstore.replica import Replica
 from crdtstore.server import (
     backup,
     changes,
+    collaboration,
+    deltas,
     link,
     membership,
     metrics,
@@ -32,6 +34,13 @@ _ROUTES = (
     (hdrs.METH_DELETE, "/v1/profiles/{id:[^/]+}", profiles.delete_profile),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/fields/{field:[^/]+}/delta", deltas.get_delta),
+    (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/fields/{field:[^/]+}/delta", deltas.post_delta),
+    (
+        hdrs.METH_GET,
+        "/v1/collaboration/{id:[^/]+}/{field:[^/]+}",
+        collaboration.get_collaboration,
+    ),
     (hdrs.METH_GET, "/v1/persons", persons.find_person),
     (hdrs.METH_POST, "/v1/persons/merge", persons.merge_persons),
     (hdrs.METH_POST, "/v1/persons/unmerge", persons.unmerge_persons),
@@ -64,8 +73,16 @@ _OPEN_HANDLERS = frozenset(
 )
 
 
+_QUERY_TOKEN_HANDLERS = frozenset({collaboration.get_collaboration})
+
 _WITHOUT_HEAD = frozenset(
-    {link.get_link, stream.get_stream, changes.get_changes, backup.get_backup}
+    {
+        collaboration.get_collaboration,
+        link.get_link,
+        stream.get_stream,
+        changes.get_changes,
+        backup.get_backup,
+    }
 )
 
 
@@ -80,7 +97,7 @@ def application(
     check_secret("the API token", token)
     check_secret("the link secret", link_secret)
     app = web.Application(middlewares=[observation_middleware, problem_middleware, auth_middleware])
-    app[SERVICE] = Service(replica, token, link_secret, _OPEN_HANDLERS)
+    app[SERVICE] = Service(replica, token, link_secret, _OPEN_HANDLERS, _QUERY_TOKEN_HANDLERS)
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path, handler)
         if method == hdrs.METH_GET and handler not in _WITHOUT_HEAD:
@@ -94,3 +111,4 @@ async def _shut_down(app: web.Application) -> None:
     service = app[SERVICE]
     service.closing.set()
     await close_all(service.links)
+    await close_all(service.collaborators)

@@ -55,7 +55,7 @@ async def get_collaboration(request: web.Request) -> web.StreamResponse:
     websocket = make_websocket(
         request,
         "Yjs clients",
-        limits.SYNC_MESSAGE_BYTES_MAX,
+        limits.COLLABORATOR_MESSAGE_BYTES_MAX,
         heartbeat_s=limits.COLLABORATOR_HEARTBEAT_S,
     )
     check_room(service, len(service.collaborators), limits.COLLABORATORS_MAX, "Yjs client")
@@ -68,7 +68,9 @@ async def get_collaboration(request: web.Request) -> web.StreamResponse:
         await _serve(websocket, coediting, member)
     except CrdtstoreError as error:
         _log.info("a Yjs client was closed: %s", error.code)
-        code = next((_CLOSE_CODES[kind] for kind in type(error).__mro__ if kind in _CLOSE_CODES), 1011)
+        code = next(
+            (_CLOSE_CODES[kind] for kind in type(error).__mro__ if kind in _CLOSE_CODES), 1011
+        )
         await close_websocket(request, websocket, code=code, reason=str(error))
     except (ConnectionError, TimeoutError):
         _log.debug("a Yjs client was lost")

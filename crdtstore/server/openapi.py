@@ -6,6 +6,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.server.bodies import answer
+from crdtstore.server.coediting_operations import coediting_paths
 from crdtstore.server.describing import (
     ETAG,
     ID,
@@ -101,6 +102,7 @@ def _paths() -> Schema:
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
         **person_paths(),
+        **coediting_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},

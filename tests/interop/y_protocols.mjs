@@ -40,6 +40,5 @@ await answer({
     const heard = [...other.getStates()].filter(([client]) => client !== other.clientID)
     other.destroy()
     return heard.map(([client, state]) => [client, other.meta.get(client).clock, state])
-  },
-  stateVector: (pairs) => hex(Y.encodeStateVector(new Map(pairs)))
+  }
 })

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crdtstore.editing.delta import compose, invert, transform
-from crdtstore.editing.delta_forms import delta_of, operations_of
-from tests.editing.deltas import Operations, changes, forks
+from crdtstore.model.delta import compose, invert, transform
+from crdtstore.model.delta_forms import delta_of, operations_of
 from tests.interop.node import NodeChild
+from tests.model.deltas import Operations, changes, forks
 
 Fork = tuple[Operations, Operations, Operations]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from crdtstore.editing.delta import Delta, length_before
-from crdtstore.editing.delta_forms import delta_of
+from crdtstore.model.delta import Delta, length_before
+from crdtstore.model.delta_forms import delta_of
 
 Operations = list[dict[str, Any]]
 

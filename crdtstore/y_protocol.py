@@ -16,11 +16,14 @@ A **state** of "null" means that the client is gone.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from crdtstore import limits
 from crdtstore.errors import MessageInvalid
 from crdtstore.json_text import is_json
+
+_NUMBER_MAX: Final = 2**53 - 1
+"""JavaScript holds larger ones no longer exactly."""
 
 Client: TypeAlias = tuple[int, int, str | None]
 """The presence of one client: its id, the clock of its state, and the state, None if it is gone."""
@@ -88,36 +91,13 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """Return the message that some bytes are; raises MessageInvalid."""
-    if len(data) > limits.SYNC_MESSAGE_BYTES_MAX:
-        _refuse(f"a message has {len(data):,} bytes; {limits.SYNC_MESSAGE_BYTES_MAX:,} are allowed")
+    if len(data) > limits.COLLABORATOR_MESSAGE_BYTES_MAX:
+        bytes_max = limits.COLLABORATOR_MESSAGE_BYTES_MAX
+        _refuse(f"a message has {len(data):,} bytes; {bytes_max:,} are allowed")
     reader = _Reader(data)
     message = _message_in(reader)
     reader.end()
     return message
-
-
-def state_vector_of(data: bytes) -> dict[int, int]:
-    """Return the clients and clocks of a state vector; raises MessageInvalid."""
-    reader = _Reader(data)
-    count = reader.number()
-    if count > limits.STATE_VECTOR_CLIENTS_MAX:
-        _refuse(f"a state vector has {count:,} clients")
-    vector: dict[int, int] = {}
-    for _ in range(count):
-        client, clock = reader.number(), reader.number()
-        if client in vector:
-            _refuse("a state vector names a client twice")
-        if clock >= 1 << 31:
-            _refuse("a clock of a state vector is out of range")
-        vector[client] = clock
-    reader.end()
-    return vector
-
-
-def state_vector_bytes(vector: "Iterable[tuple[int, int]]") -> bytes:
-    """Return the bytes of a state vector."""
-    pairs = sorted(vector, reverse=True)
-    return b"".join(map(_number_bytes, [len(pairs), *(part for pair in pairs for part in pair)]))
 
 
 def _message_in(reader: "_Reader") -> Message:
@@ -218,7 +198,7 @@ class _Reader:
                 _refuse("a number is out of range")
         if byte == 0 and shift > 7:
             _refuse("a number is longer than it need be")
-        if number > limits.NUMBER_MAX:
+        if number > _NUMBER_MAX:
             _refuse("a number is out of range")
         return number
 

@@ -1,0 +1,78 @@
+"""Cutting a Yjs update into smaller ones: a field's whole state may not fit into one message."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from crdtstore.model.update_contents import ANY, STRING
+from crdtstore.model.updates import (
+    Block,
+    Update,
+    decode_update,
+    encode_update,
+    halves,
+    in_causal_order,
+)
+
+_BLOCK_OVERHEAD_BYTES: Final = 48
+_RANGE_BYTES: Final = 24
+
+
+def split_update(raw: bytes, kind: str, bytes_max: int) -> list[bytes]:
+    """Return an update as ones of at most about ``bytes_max``, to be applied in this order.
+
+    Each of them goes in whole after those before it. Only a single element that is larger, an
+    embed or a list item, makes an update that is.
+    """
+    if len(raw) <= bytes_max:
+        return [raw]
+    update = decode_update(raw, kind)
+    parts: list[bytes] = []
+    blocks: dict[int, list[Block]] = {}
+    size = 0
+    for client, block in in_causal_order(update, {c: b[0].clock for c, b in update.blocks.items()}):
+        for piece in _pieces(client, block, bytes_max):
+            piece_bytes = _size_of(piece)
+            if blocks and size + piece_bytes > bytes_max:
+                parts.append(encode_update(Update(blocks, {}), kind))
+                blocks, size = {}, 0
+            blocks.setdefault(client, []).append(piece)
+            size += piece_bytes
+    if blocks:
+        parts.append(encode_update(Update(blocks, {}), kind))
+    ranges = [(client, span) for client, spans in update.deleted.items() for span in spans]
+    step = max(bytes_max // _RANGE_BYTES, 1)
+    for start in range(0, len(ranges), step):
+        deleted: dict[int, list[tuple[int, int]]] = {}
+        for client, span in ranges[start : start + step]:
+            deleted.setdefault(client, []).append(span)
+        parts.append(encode_update(Update({}, deleted), kind))
+    return parts
+
+
+def _pieces(client: int, block: Block, bytes_max: int) -> Iterator[Block]:
+    """Yield a block in pieces that are small enough, in order."""
+    stack = [block]
+    while stack:
+        piece = stack.pop()
+        if _size_of(piece) <= bytes_max or not _is_divisible(piece):
+            yield piece
+        else:
+            first, rest = halves(client, piece)
+            stack += [rest, first]
+
+
+def _is_divisible(block: Block) -> bool:
+    if block.ref == STRING:
+        return isinstance(block.content, str) and len(block.content) > 1
+    return block.ref == ANY and block.length > 1
+
+
+def _size_of(block: Block) -> int:
+    content = block.content
+    if isinstance(content, str):
+        size = len(content) if content.isascii() else len(content.encode())
+    elif isinstance(content, tuple):
+        size = sum(map(len, content))
+    else:
+        size = len(content or b"")
+    return size + _BLOCK_OVERHEAD_BYTES
