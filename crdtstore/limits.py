@@ -482,6 +482,9 @@ ATTRIBUTE_BYTES_MAX: Final = 2 * KIBIBYTE
 EMBED_BYTES_MAX: Final = 64 * KIBIBYTE
 """UTF-8 bytes of a text in an embed: a small picture as a data address."""
 
+LIST_ITEM_BYTES_MAX: Final = 64 * KIBIBYTE
+"""Bytes of one item of a collaborative list, as Yjs has it: an item travels in one piece."""
+
 TEXT_OPERATIONS_MAX: Final = 10_000
 """Operations in one edit of a collaborative field."""
 

@@ -2,7 +2,7 @@
 
 The state of one is a Yjs document and, in the profile's document, a **trail** for each source and
 origin that wrote to it: key ``t<field>|<source>|<origin>`` (``l`` for lists), cell ``(timestamp,
-origin, number of edits)``. Stubs are newest cells like others, so version, digest and explanation
+origin, number of edits)``. Trails are newest cells like others, so version, digest and explanation
 of a profile see a text by its timestamps: Yjs bytes are not canonical. The document itself is held
 beside the profile, in a row of its own, and costs its other fields nothing.
 

@@ -125,7 +125,10 @@ def read_content(reader: ByteReader, ref: int) -> tuple[int, Content]:
             raise InvalidValue("an update has an impossible number of items")
         return count, tuple(_read_item(reader) for _ in range(count))
     if ref == BINARY:
-        reader.take(reader.number())
+        size = reader.number()
+        if size > limits.LIST_ITEM_BYTES_MAX:
+            raise InvalidValue(f"a list item has {size:,} bytes")
+        reader.take(size)
     elif ref == EMBED:
         check_embed(_read_json(reader))
     else:
@@ -136,6 +139,11 @@ def read_content(reader: ByteReader, ref: int) -> tuple[int, Content]:
 def _read_item(reader: ByteReader) -> bytes:
     start = reader.at
     skip_any(reader, 1)
+    size = reader.at - start
+    if size > limits.LIST_ITEM_BYTES_MAX:
+        raise InvalidValue(
+            f"a list item has {size:,} bytes; the limit is {limits.LIST_ITEM_BYTES_MAX:,} bytes"
+        )
     return reader.data[start : reader.at]
 
 
