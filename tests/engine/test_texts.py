@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from tests.engine.stores import fail, open_store, reopened, send
 
 from crdtstore.errors import (
     FrameCorrupt,
@@ -25,6 +24,7 @@ from crdtstore.model.operations import (
     move_item,
 )
 from crdtstore.schema import Field, Schema
+from tests.engine.stores import fail, open_store, reopened, send
 
 SCHEMA = Schema(fields={"notes": Field("text"), "tasks": Field("list"), "visits": Field("counter")})
 
