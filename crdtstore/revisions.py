@@ -58,6 +58,15 @@ class Revisions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._followed: OrderedDict[tuple[str, str], tuple[int, FollowedText]] = OrderedDict()
+        self._commits_failed = 0
+
+    def __len__(self) -> int:
+        return len(self._followed)
+
+    @property
+    def native_faults(self) -> int:
+        """How often pycrdt's account of a change was not one, for the texts that are followed."""
+        return sum(text.native_faults for _, text in self._followed.values())
 
     def read(self, profile_id: str, field: str) -> RevisedText:
         """Return a text and its revision.
@@ -95,6 +104,10 @@ class Revisions:
     def _up_to_date(self, profile_id: str, field: str) -> FollowedText:
         """Return a text as it is now, with what led there from earlier revisions if possible."""
         place = profile_id, field
+        failed = self._store.counters["commits_failed"]
+        if failed != self._commits_failed:  # what they held was taken back, here too
+            self._commits_failed = failed
+            self._followed.clear()
         epoch, text = self._text(profile_id, field)
         known_epoch, followed = self._followed.pop(place, (epoch, FollowedText()))
         clocks = text.clocks
