@@ -1,5 +1,6 @@
 """Rich texts edited by deltas against a revision: TP1 through the store, and its bounds."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def exchange(*stores: Store) -> None:
                 send(source, target)
 
 
-@settings(max_examples=60)
+@settings(max_examples=600)
 @given(st.data())
 def test_tp1_through_the_store(data: st.DataObject) -> None:
     """Whoever edits whenever, at either replica: each has what the store has at its revision."""
@@ -79,14 +80,16 @@ def test_tp1_through_the_store(data: st.DataObject) -> None:
         editor = data.draw(st.sampled_from(editors))
         match data.draw(st.sampled_from(["edit", "edit", "program", "exchange"])):
             case "edit":
-                editor.edit(data.draw(changes(editor.units)))
+                with suppress(InvalidOperation):  # half of an emoji is no edit
+                    editor.edit(data.draw(changes(editor.units)))
+                editor.edit([])
                 assert editor.document == present(editor.revisions)
                 assert editor.revision == editor.revisions.read("ann", "note").revision
             case "program":
                 store = data.draw(st.sampled_from(stores))
                 given_ = data.draw(changes(units_of(store.texts.delta("ann", "note"))))
-                if given_:
-                    edit = edit_text(given_, unit="utf-16")
+                edit = edit_text(given_, unit="utf-16")
+                with suppress(InvalidOperation):
                     store.write("ann", {"note": edit}, source="crm")
             case "exchange":
                 exchange(*stores)
