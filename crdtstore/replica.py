@@ -19,18 +19,16 @@ import aiohttp
 
 from crdtstore import limits
 from crdtstore.backups import Backups
+from crdtstore.collaboration import ReplicaTexts
 from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
-from crdtstore.engine.writes import Write, WriteResult
+from crdtstore.engine.writes import Write, WriteResult, apply_each
 from crdtstore.errors import (
     ConfigurationError,
     CrdtstoreError,
-    InvalidInput,
     LimitExceeded,
     PeerNotLinked,
-    Refused,
     ReplicaClosed,
-    StorageCorrupt,
     StorageFailed,
 )
 from crdtstore.exchange import Exchange
@@ -82,6 +80,7 @@ class Replica:
         self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
         self._streams = Streams(store, self._commits)
+        self._texts = ReplicaTexts(store, self._commits)
         self._loop_delay = LoopDelay()
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
@@ -193,6 +192,12 @@ class Replica:
         self._check_open()
         return ReplicaPersons(self._store, self._commits)
 
+    @property
+    def texts(self) -> ReplicaTexts:
+        """The collaborative fields, to be read, followed, and served to Yjs clients."""
+        self._check_open()
+        return self._texts
+
     # --- writing ------------------------------------------------------------------------------
 
     async def write(
@@ -223,14 +228,7 @@ class Replica:
         batch = writes if isinstance(writes, Sequence) else list(writes)
         if len(batch) > limits.WRITES_PER_BATCH_MAX:
             raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
-        store_write = self._store.write
-        results: list[WriteResult | CrdtstoreError] = []
-        for profile_id, source, fields, if_version in batch:
-            try:
-                result = store_write(profile_id, fields, source=source, if_version=if_version)
-                results.append(result)
-            except (InvalidInput, Refused, StorageCorrupt) as error:
-                results.append(error)
+        results = apply_each(self._store.write, batch)
         await self._commits.durable()
         return results
 
@@ -366,6 +364,7 @@ class Replica:
         if self._is_closing:
             return
         self._is_closing = True
+        await self._texts.close()
         self._commits.committed.set()
         try:
             await self._stop_tasks()

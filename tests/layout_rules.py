@@ -32,6 +32,8 @@ _BODY: Final = _HEART | {
     "stewardship",
     "stream",
     "streams",
+    "text_trials",
+    "collaboration",
     "loop_delay",
     "link",
     "membership",
@@ -71,6 +73,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
+    "text_worker": frozenset(),
+    "text_trials": _GROUND | {"model"},
+    "collaboration": _GROUND | {"engine", "group_commit", "model", "store", "text_trials"},
     "client": _GROUND | {"model", "stream"},
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
@@ -103,7 +108,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
-    "pycrdt": ("model",),
+    "pycrdt": ("model", "text_worker"),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

@@ -55,7 +55,7 @@ class TextFields:
 
     A field that nobody wrote to is empty if the schema declares it. All methods raise
     ProfileNotFound or ProfileErased, KindConflict for a field of another kind, StorageCorrupt for a
-    text that was damaged, and ConfigurationError without the library pycrdt.
+    text that was damaged, and CollaborationMissing without the library pycrdt.
     """
 
     def __init__(self, documents: Documents, origins: Origins, schema: Schema) -> None:
@@ -113,6 +113,10 @@ class TextFields:
         document = self._documents.get(place.profile_id)
         value = self._documents.texts.get(place.profile_id, document, place.name).value
         return list(value) if isinstance(value, list) else value
+
+    def text(self, profile_id: str, field: str) -> Text:
+        """Return the state of a field, not to be changed."""
+        return self._text(profile_id, field)
 
     def _text(self, profile_id: str, field: str, kind: str | None = None) -> Text:
         document = living_document(self._documents, profile_id)
