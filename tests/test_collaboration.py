@@ -97,14 +97,16 @@ def test_followers_are_told_durable_updates_of_everybody_until_the_profile_is_er
 
 def test_a_follower_that_lags_is_told_so(tmp_path, monkeypatch):
     async def scenario():
-        async with opened(tmp_path) as replica:
-            async with replica.texts.follow("ann", "notes") as news:
-                for _ in range(4):
-                    await replica.write("ann", {"notes": insert_text(0, "x" * 400)}, source="crm")
-                assert await anext(news) == ([], True)
-                await replica.write("ann", {"notes": insert_text(0, "y")}, source="crm")
-                updates, is_behind = await anext(news)
-                assert (len(updates), is_behind) == (1, False)
+        async with (
+            opened(tmp_path) as replica,
+            replica.texts.follow("ann", "notes") as news,
+        ):
+            for _ in range(4):
+                await replica.write("ann", {"notes": insert_text(0, "x" * 400)}, source="crm")
+            assert await anext(news) == ([], True)
+            await replica.write("ann", {"notes": insert_text(0, "y")}, source="crm")
+            updates, is_behind = await anext(news)
+            assert (len(updates), is_behind) == (1, False)
 
     monkeypatch.setattr("crdtstore.limits.TEXT_WATCH_BYTES_MAX", 1_000)
     run(scenario())
@@ -120,8 +122,8 @@ def test_what_the_scan_refuses_never_reaches_the_worker(tmp_path):
             document = pycrdt.Doc(client_id=own)
             document.apply_update(replica.texts.missing("ann", "notes", b"\x00"))
             document.get("text", type=pycrdt.Text).insert(0, "forged")
+            update = document.get_update()
             with pytest.raises(InvalidOperation, match="replica"):
-                update = document.get_update()
                 await replica.texts.apply_update("ann", "notes", update, source="web")
             with pytest.raises(InvalidValue):
                 replica.texts.missing("ann", "notes", b"\x01\x01")

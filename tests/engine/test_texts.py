@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from tests.engine.stores import fail, open_store, reopened, send
 
 from crdtstore.errors import (
     FrameCorrupt,
@@ -25,6 +24,7 @@ from crdtstore.model.operations import (
     move_item,
 )
 from crdtstore.schema import Field, Schema
+from tests.engine.stores import fail, open_store, reopened, send
 
 SCHEMA = Schema(fields={"notes": Field("text"), "tasks": Field("list"), "visits": Field("counter")})
 
@@ -324,7 +324,7 @@ def test_edits_of_a_peer_that_do_not_fit_are_refused_whole():
     write(eu, notes=insert_text(5, " second"))
     text = eu.documents.get("ann").texts["tnotes"]
     gap = text.parts[1]
-    with pytest.raises(FrameCorrupt, match="gap|nobody"):
+    with pytest.raises(FrameCorrupt, match=r"gap|nobody"):
         us._drafting._absorb_all(
             us.documents.texts.fitted(
                 [("ann", 0, {trail(eu): (1, eu.replication.identity.origin, 1, gap)})],
