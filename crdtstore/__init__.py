@@ -3,6 +3,7 @@
 from crdtstore.client import Client, SyncClient
 from crdtstore.engine.feed import Change
 from crdtstore.engine.persons import Person
+from crdtstore.engine.text_fields import TextEdit
 from crdtstore.engine.verification import StoreDigest, VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
@@ -12,9 +13,17 @@ from crdtstore.model.identifiers import identifier
 from crdtstore.model.operations import (
     add,
     decrement,
+    delete_items,
+    delete_text,
+    edit_list,
     edit_set,
+    edit_text,
+    format_text,
     grant,
     increment,
+    insert_items,
+    insert_text,
+    move_item,
     remove,
     revoke,
     set_value,
@@ -46,16 +55,25 @@ __all__ = [
     "Store",
     "StoreDigest",
     "SyncClient",
+    "TextEdit",
     "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
     "add",
     "decrement",
+    "delete_items",
+    "delete_text",
+    "edit_list",
     "edit_set",
+    "edit_text",
+    "format_text",
     "grant",
     "identifier",
     "increment",
+    "insert_items",
+    "insert_text",
+    "move_item",
     "remove",
     "revoke",
     "set_value",

@@ -16,25 +16,23 @@ from contextlib import suppress
 from typing import Final
 
 from crdtstore import limits
-from crdtstore.engine.field_news import FieldNews
+from crdtstore.collaboration import ReplicaTexts
+from crdtstore.engine.text_watches import TextWatch
 from crdtstore.errors import (
     CrdtstoreError,
     InvalidValue,
-    KindConflict,
     MessageInvalid,
     ProfileErased,
     Refused,
     ReplicaClosed,
     StorageCorrupt,
-    StorageError,
 )
 from crdtstore.group_commit import GroupCommit
-from crdtstore.model.operations import JoinUpdate
-from crdtstore.model.update_contents import LIST, TEXT
-from crdtstore.model.updates import EMPTY_UPDATE, decode_clocks, decode_update, encode_clocks, fit
+from crdtstore.model.updates import EMPTY_UPDATE, decode_update, fit
 from crdtstore.presence_links import PresenceLinks
 from crdtstore.store import Store
 from crdtstore.sync.presence import Place
+from crdtstore.text_trials import TrialsBusy
 from crdtstore.y_protocol import (
     Awareness,
     Client,
@@ -110,11 +108,12 @@ class Member:
 
 
 class Room:
-    """The clients at one field, and what they were told."""
+    """The clients at one field, in one epoch of its profile, and what they were told."""
 
-    def __init__(self, place: Place, news: FieldNews) -> None:
+    def __init__(self, place: Place, watch: TextWatch, epoch: int) -> None:
         self.place = place
-        self.news = news
+        self.watch = watch
+        self.epoch = epoch
         self.members: set[Member] = set()
         self.present: dict[int, int] = {}
 
@@ -127,10 +126,14 @@ class Room:
 class Coediting:
     """The rooms of one replica. ``run`` it while the replica runs."""
 
-    def __init__(self, store: Store, commits: GroupCommit, presence: PresenceLinks) -> None:
+    def __init__(
+        self, store: Store, commits: GroupCommit, presence: PresenceLinks, texts: ReplicaTexts
+    ) -> None:
         self._store = store
         self._commits = commits
         self._presence = presence
+        self._texts = texts
+        self._watches = store.documents.texts.watches
         self._rooms: dict[Place, Room] = {}
         self._presence_seen = 0
         self._stirred = asyncio.Event()
@@ -149,32 +152,33 @@ class Coediting:
         ProfileErased, TextBegunAnew, KindConflict or StorageCorrupt.
         """
         place = profile_id, field
-        room = self._rooms.get(place)
-        if room is None:
-            kind = self._store.schema.kind_of(field) or self._store.texts.kind(profile_id, field)
-            if kind not in (TEXT, LIST):
-                raise KindConflict(f"field {field!r} is a {kind}; Yjs clients edit texts and lists")
-            room = Room(place, FieldNews(self._store.documents, profile_id, field, kind))
-        room.news.text()
-        if epoch != room.news.epoch:
+        present = self._texts.epoch(profile_id)
+        if epoch != present:
             raise TextBegunAnew(
-                f"the texts of this profile began anew in epoch {room.news.epoch}; connect with an "
-                f"empty document, and epoch={room.news.epoch}"
+                f"the texts of this profile began anew in epoch {present}; connect with an empty "
+                f"document and epoch={present}"
             )
+        kind = self._texts.kind(profile_id, field)
+        room = self._rooms.get(place)
+        if room is None or room.watch.has_ended:
+            room = Room(place, self._watches.open(profile_id, kind[0] + field), present)
         self._rooms[place] = room
         member = Member(room, source, self._presence.connect())
         room.members.add(member)
-        _ask(member)
-        if present := self._presence.present(place):
-            member.send(encode(Awareness(present)))
+        self._stirred.set()
+        self._ask(member)
+        if here := self._presence.present(place):
+            member.send(encode(Awareness(here)))
         return member
 
     def leave(self, member: Member) -> None:
         """Take note that a client is gone."""
         room = member.room
         room.members.discard(member)
-        if not room.members and self._rooms.get(room.place) is room:
-            del self._rooms[room.place]
+        if not room.members:
+            self._watches.close(room.watch)
+            if self._rooms.get(room.place) is room:
+                del self._rooms[room.place]
         self._presence.leave(member.number, self._store.now_ms())
         self._stirred.set()
 
@@ -185,13 +189,15 @@ class Coediting:
 
         Raises MessageInvalid, InvalidInput, Refused or StorageError: they end the membership.
         """
+        place = member.room.place
+        if self._texts.epoch(place[0]) != member.room.epoch:
+            raise ProfileErased(place[0])
         match decode(data):
             case SyncStep1(state_vector):
                 try:
-                    clocks = decode_clocks(state_vector)
+                    update = self._texts.missing(*place, state_vector)
                 except InvalidValue as error:
                     raise MessageInvalid(str(error)) from error
-                update = member.room.news.text().missing(clocks)
                 await self._commits.durable()
                 member.send(encode(SyncStep2(update)))
             case SyncStep2(update) | Update(update):
@@ -200,28 +206,34 @@ class Coediting:
             case Awareness(clients):
                 self._announce(member, clients)
             case QueryAwareness():
-                member.send(encode(Awareness(self._presence.present(member.room.place))))
+                member.send(encode(Awareness(self._presence.present(place))))
             case Denied():
                 raise MessageInvalid("a client cannot deny access")
 
     async def _join(self, member: Member, raw: bytes) -> None:
         """Take over what of an update is news, if it can be, and wait until it is durable."""
         room = member.room
+        text = self._store.texts.text(*room.place)
         try:
-            update = await asyncio.to_thread(decode_update, raw, room.news.kind)
+            update = decode_update(raw, text.kind)
         except InvalidValue as error:
             raise MessageInvalid(str(error)) from error
         try:
-            news = fit(update, room.news.text().clocks)
+            news = fit(update, text.clocks)
         except InvalidValue:
             self._ask_again(member)
             return
         if not all(self._may_write_as(member, client) for client in news.blocks):
             self._ask_again(member)
         elif not news.is_empty:
-            operation = JoinUpdate(room.news.kind, raw)
-            self._store.write(room.place[0], {room.place[1]: operation}, source=member.source)
-            await self._commits.durable()
+            joining = self._texts.apply_update(
+                *room.place, raw, source=member.source, epoch=room.epoch
+            )
+            try:
+                await asyncio.shield(joining)  # a client that goes must not take the worker along
+            except TrialsBusy:
+                self._ask_again(member)
+                return
             member.patience_s = limits.ASK_AGAIN_MIN_S
 
     def _may_write_as(self, member: Member, client: int) -> bool:
@@ -257,39 +269,33 @@ class Coediting:
             await self._moment(committed)
             self._tell_presence()
             self._ask_late()
-            try:
-                await self._tell_updates()
-            except StorageError as error:
-                for room in self._rooms.values():
-                    room.end(error)
+            self._tell_updates()
 
     async def _moment(self, committed: asyncio.Event) -> None:
         """Wait until there may be news: after a commit, a client's presence, or a while."""
+        if not self._rooms:
+            await self._stirred.wait()
         waits = [
             asyncio.ensure_future(committed.wait()),
             asyncio.ensure_future(self._stirred.wait()),
         ]
-        timeout_s = limits.COEDITING_LOOK_S if self._rooms else None
         try:
-            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                waits, timeout=limits.COEDITING_LOOK_S, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             for wait in waits:
                 wait.cancel()
         self._stirred.clear()
 
-    async def _tell_updates(self) -> None:
-        """Tell what the fields took, when it is durable; raises StorageError."""
-        told: list[tuple[Room, list[bytes]]] = []
-        for room in self._rooms.values():
-            try:
-                if updates := room.news.news():
-                    told.append((room, updates))
-            except (ProfileErased, StorageCorrupt) as error:
-                room.end(error)
-        if not told:
-            return
-        await self._commits.durable()
-        for room, updates in told:
+    def _tell_updates(self) -> None:
+        """Tell what the fields took, which is durable, and end what was erased."""
+        for room in list(self._rooms.values()):
+            updates, is_behind = room.watch.take()
+            if room.watch.has_ended:
+                room.end(ProfileErased(room.place[0]))
+            elif is_behind:
+                room.end(ClientTooSlow("too much happened at once; connect anew for all of it"))
             for update in updates:
                 _send_all(room, encode(Update(update)))
 
@@ -312,18 +318,17 @@ class Coediting:
             for member in room.members:
                 if member.asks_at_s is not None and member.asks_at_s <= now_s:
                     member.asks_at_s = None
-                    _ask(member)
+                    self._ask(member)
+
+    def _ask(self, member: Member) -> None:
+        """Ask a client for all that we lack, if the field can be read."""
+        with suppress(ProfileErased, StorageCorrupt):
+            member.send(encode(SyncStep1(self._texts.state_vector(*member.room.place))))
 
     def close(self) -> None:
         """End all memberships: the replica closes."""
         for room in self._rooms.values():
             room.end(ReplicaClosed("the replica is closing"))
-
-
-def _ask(member: Member) -> None:
-    """Ask a client for all that we lack, if the field can be read."""
-    with suppress(ProfileErased, StorageCorrupt):
-        member.send(encode(SyncStep1(encode_clocks(member.room.news.text().clocks))))
 
 
 def _send_all(room: Room, data: bytes) -> None:

@@ -491,6 +491,25 @@ TEXT_OPERATIONS_MAX: Final = 10_000
 TEXT_HISTORY_MAX: Final = 200
 """Newest edits that a collaborative field tells of: who, when, how much. About 60 bytes each."""
 
+TRIAL_TIMEOUT_S: Final = 5.0
+"""An update that native code is not done with by then is taken for one that never ends."""
+
+TRIALS_WAITING_MAX: Final = 256
+"""Updates of Yjs clients that wait to be tried: at a millisecond each."""
+
+TRIAL_MEMORY_BYTES: Final = 1_024 * MEBIBYTE
+"""Address space of the worker that tries updates: Python, and TRIAL_TEXTS_MAX decoded texts."""
+
+TRIAL_TEXTS_MAX: Final = 32
+"""Texts that the worker keeps decoded: those that are being edited just now."""
+
+TRIAL_PAUSE_S_MIN: Final = 0.1
+TRIAL_PAUSE_S_MAX: Final = 10.0
+"""Pause before a worker that died is started again: it doubles while no trial succeeds."""
+
+TEXT_WATCH_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Updates that wait for one who follows a text: beyond, it asks for what it lacks."""
+
 DECODED_TEXTS_BYTES: Final = 64 * MEBIBYTE
 """Estimated memory of the collaborative fields that are held decoded."""
 

@@ -20,18 +20,16 @@ import aiohttp
 from crdtstore import limits
 from crdtstore.backups import Backups
 from crdtstore.coediting import Coediting
+from crdtstore.collaboration import ReplicaTexts
 from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import StoreDigest, Verification, VerifyReport
-from crdtstore.engine.writes import Write, WriteResult
+from crdtstore.engine.writes import Write, WriteResult, apply_each
 from crdtstore.errors import (
     ConfigurationError,
     CrdtstoreError,
-    InvalidInput,
     LimitExceeded,
     PeerNotLinked,
-    Refused,
     ReplicaClosed,
-    StorageCorrupt,
     StorageFailed,
 )
 from crdtstore.exchange import Exchange
@@ -84,7 +82,8 @@ class Replica:
         self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
         self._streams = Streams(store, self._commits)
-        self._coediting = Coediting(store, self._commits, self._exchange.presence)
+        self._texts = ReplicaTexts(store, self._commits)
+        self._coediting = Coediting(store, self._commits, self._exchange.presence, self._texts)
         self._revisions = ReplicaRevisions(store, self._commits)
         self._loop_delay = LoopDelay()
         self._tasks: list[asyncio.Task[None]] = []
@@ -176,7 +175,7 @@ class Replica:
 
     @property
     def coediting(self) -> Coediting:
-        """The Yjs clients at work on text and list fields, for who serves them."""
+        """The Yjs clients at work on texts and lists, for who serves them."""
         self._check_open()
         return self._coediting
 
@@ -202,6 +201,12 @@ class Replica:
         """Which profiles are of one person, their golden records, and stewards' decisions."""
         self._check_open()
         return ReplicaPersons(self._store, self._commits)
+
+    @property
+    def texts(self) -> ReplicaTexts:
+        """The collaborative fields, to be read, followed, and served to Yjs clients."""
+        self._check_open()
+        return self._texts
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -233,14 +238,7 @@ class Replica:
         batch = writes if isinstance(writes, Sequence) else list(writes)
         if len(batch) > limits.WRITES_PER_BATCH_MAX:
             raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
-        store_write = self._store.write
-        results: list[WriteResult | CrdtstoreError] = []
-        for profile_id, source, fields, if_version in batch:
-            try:
-                result = store_write(profile_id, fields, source=source, if_version=if_version)
-                results.append(result)
-            except (InvalidInput, Refused, StorageCorrupt) as error:
-                results.append(error)
+        results = apply_each(self._store.write, batch)
         await self._commits.durable()
         return results
 
@@ -310,10 +308,7 @@ class Replica:
         )
 
     async def verify(self) -> VerifyReport:
-        """Read every record at rest and check it; reports what is damaged.
-
-        It reads page by page, so that the replica goes on working meanwhile.
-        """
+        """Read every record at rest, page by page, and check it; reports what is damaged."""
         verification = Verification(self._store.storage, self._store.commits)
         while not verification.step():
             await asyncio.sleep(0)
@@ -368,6 +363,7 @@ class Replica:
             return
         self._is_closing = True
         self._coediting.close()
+        await self._texts.close()
         self._commits.committed.set()
         try:
             await self._stop_tasks()

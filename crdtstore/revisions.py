@@ -11,6 +11,7 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.engine.followed_text import FollowedText, revision_of
+from crdtstore.engine.listing import living_document
 from crdtstore.errors import KindConflict, Refused
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.delta import Delta, compose, invert, transform
@@ -73,7 +74,7 @@ class Revisions:
 
         Raises ProfileNotFound, ProfileErased, KindConflict or StorageCorrupt.
         """
-        self._store.texts.kind(profile_id, field)
+        living_document(self._store.documents, profile_id)
         followed = self._up_to_date(profile_id, field)
         return RevisedText(followed.revision, operations_of(followed.document))
 

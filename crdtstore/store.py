@@ -283,6 +283,7 @@ class Store:
             self.commits.finish(commit)
             self.cursors.committed(commit.draft)
             self.streams.committed(commit.draft)
+            self.documents.texts.watches.tell(commit.draft.notices)
             if self._full_until_ms:
                 self._full_until_ms = 0
                 self.storage.restore_ballast()

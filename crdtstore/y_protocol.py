@@ -16,14 +16,11 @@ A **state** of "null" means that the client is gone.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 from crdtstore import limits
 from crdtstore.errors import MessageInvalid
 from crdtstore.json_text import is_json
-
-_NUMBER_MAX: Final = 2**53 - 1
-"""JavaScript holds larger ones no longer exactly."""
 
 Client: TypeAlias = tuple[int, int, str | None]
 """The presence of one client: its id, the clock of its state, and the state, None if it is gone."""
@@ -198,7 +195,7 @@ class _Reader:
                 _refuse("a number is out of range")
         if byte == 0 and shift > 7:
             _refuse("a number is longer than it need be")
-        if number > _NUMBER_MAX:
+        if number >= 1 << 53:
             _refuse("a number is out of range")
         return number
 

@@ -22,28 +22,11 @@ _ENGINE: Final = _GROUND | {
 }  # fmt: skip
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
-    "repairing",
-    "serving",
-    "fetching",
-    "presence_links",
-    "coediting",
-    "revisions",
-    "y_protocol",
-    "json_text",
-    "greeting",
-    "retiring",
-    "group_commit",
-    "backups",
-    "stewardship",
-    "stream",
-    "streams",
-    "loop_delay",
-    "link",
-    "membership",
-    "peering",
-    "status",
-    "replica",
-}
+    "repairing", "serving", "fetching", "presence_links", "coediting", "revisions",
+    "y_protocol", "json_text", "greeting", "retiring", "group_commit", "backups", "stewardship",
+    "stream", "streams", "text_trials", "collaboration", "loop_delay", "link", "membership",
+    "peering", "status", "replica",
+}  # fmt: skip
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset(),
@@ -84,14 +67,17 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
         "store",
         "sync",
     },
-    "coediting": _GROUND
-    | {"engine", "group_commit", "model", "presence_links", "store", "sync", "y_protocol"},
+    "coediting": _ENGINE
+    | {"collaboration", "group_commit", "presence_links", "store", "text_trials", "y_protocol"},
     "revisions": _GROUND | {"engine", "group_commit", "model", "names", "store"},
     "group_commit": _GROUND | {"engine", "exchange", "storage"},
     "backups": _GROUND | {"engine", "group_commit", "storage", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
+    "text_worker": frozenset(),
+    "text_trials": _GROUND | {"model"},
+    "collaboration": _GROUND | {"engine", "group_commit", "model", "store", "text_trials"},
     "client": _GROUND | {"model", "stream"},
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
@@ -99,7 +85,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client"},
-    "server": _GROUND | {"names", "packing", "model", "engine", "replica", "stream", "streams"},
+    "server": _GROUND
+    | {"names", "packing", "model", "engine", "replica", "stream", "streams", "text_trials"}
+    | {"coediting", "revisions"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
     | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "replica", "server", "demo"},
@@ -124,7 +112,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),
-    "pycrdt": ("model",),
+    "pycrdt": ("model", "text_worker"),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

@@ -14,6 +14,7 @@ from crdtstore.engine.documents import Documents
 from crdtstore.engine.entries import WholeTexts, check_document_size, check_entry, whole_texts
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
+from crdtstore.engine.text_watches import TextNotice
 from crdtstore.errors import (
     ClockSkew,
     FrameCorrupt,
@@ -40,8 +41,9 @@ class Draft:
     ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``,
     ``heads_before`` and ``rested_before`` what it takes to go back, the latter for origins that
     came to rest or woke up. ``resting`` are the ids of documents that must rest with this commit,
-    ``healed`` those of them that were damaged, ``meta`` named records, ``writes`` is the number of
-    local writes and ``erasures`` how many of them erase. ``has_woken`` says that an origin did.
+    ``healed`` those of them that were damaged, ``meta`` named records, ``notices`` is what watches
+    of texts are told then, ``writes`` is the number of local writes and ``erasures`` how many of
+    them erase. ``has_woken`` says that an origin did.
     """
 
     records: list[bytes] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Draft:
     resting: list[str] = field(default_factory=list)
     healed: list[str] = field(default_factory=list)
     meta: dict[str, bytes | None] = field(default_factory=dict)
+    notices: list[TextNotice] = field(default_factory=list)
     writes: int = 0
     erasures: int = 0
     has_woken: bool = False
@@ -120,6 +123,7 @@ class Drafting:
             or len(self._entries) >= limits.WRITES_PER_FRAME_MAX
         ):
             self.seal_frame()
+        self._notice(profile_id, document, epoch, delta)
         absorb(document, epoch, delta, self.draft.undo)
         self._documents.note_change(profile_id, document, delta)
         self._entries.append(entry)
@@ -263,6 +267,7 @@ class Drafting:
         undo = self.draft.undo
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
+            self._notice(profile_id, document, epoch, cells)
             if absorb(document, epoch, cells, undo):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
@@ -274,8 +279,15 @@ class Drafting:
         if epoch == document.epoch:
             for name in texts:
                 self._documents.texts.get(profile_id, document, name)
+            self.draft.notices += [(profile_id, name, None) for name in texts]
             if absorb_texts(document, texts, self.draft.undo):
                 self._documents.note_change(profile_id, document, {})
+
+    def _notice(self, profile_id: str, document: Document, epoch: int, cells: Cells) -> None:
+        """Note what those who watch texts are told of a change, when it is durable."""
+        watches = self._documents.texts.watches
+        if watches.is_watched(profile_id) and epoch >= document.epoch:
+            self.draft.notices += watches.notices(profile_id, cells, epoch > document.epoch)
 
     def _advance(self, frame: Frame) -> None:
         self._set_head(frame.origin, frame.head)

@@ -17,7 +17,7 @@ from crdtstore.clock import datetime_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.origins import Origins
-from crdtstore.errors import KindConflict
+from crdtstore.errors import KindConflict, ProfileNotFound
 from crdtstore.model.cells import KIND_OF_LETTER, texts_in
 from crdtstore.model.document import Document
 from crdtstore.model.profile import TextPlace
@@ -25,7 +25,7 @@ from crdtstore.model.texts import Text
 from crdtstore.model.update_contents import LIST, TEXT
 from crdtstore.model.updates import decode_clocks, encode_clocks
 from crdtstore.model.values import Value
-from crdtstore.names import check_field_name
+from crdtstore.names import check_field_name, check_profile_id
 from crdtstore.schema import Schema
 
 
@@ -55,7 +55,7 @@ class TextFields:
 
     A field that nobody wrote to is empty if the schema declares it. All methods raise
     ProfileNotFound or ProfileErased, KindConflict for a field of another kind, StorageCorrupt for a
-    text that was damaged, and ConfigurationError without the library pycrdt.
+    text that was damaged, and CollaborationMissing without the library pycrdt.
     """
 
     def __init__(self, documents: Documents, origins: Origins, schema: Schema) -> None:
@@ -88,15 +88,15 @@ class TextFields:
 
     def kind(self, profile_id: str, field: str) -> str:
         """Return "text" or "list": also the name of the root that Yjs clients use."""
-        return self._text(profile_id, field).kind
+        return self.text(profile_id, field).kind
 
     def epoch(self, profile_id: str) -> int:
         """Return the epoch of a profile: what a client has from another one must not come back."""
-        return living_document(self._documents, profile_id).epoch
+        return self._present_or_new(profile_id).epoch
 
     def state_vector(self, profile_id: str, field: str) -> bytes:
         """Return the Yjs state vector of a field."""
-        return encode_clocks(self._text(profile_id, field).clocks)
+        return encode_clocks(self.text(profile_id, field).clocks)
 
     def missing(self, profile_id: str, field: str, state_vector: bytes) -> bytes:
         """Return what a client with a state vector lacks, and all that is deleted, as an update.
@@ -104,7 +104,7 @@ class TextFields:
         The vector may come from outside: raises InvalidValue for one that is malformed.
         """
         clocks = decode_clocks(state_vector)
-        return self._text(profile_id, field).missing(clocks)
+        return self.text(profile_id, field).missing(clocks)
 
     # --- for profiles -------------------------------------------------------------------------
 
@@ -113,6 +113,22 @@ class TextFields:
         document = self._documents.get(place.profile_id)
         value = self._documents.texts.get(place.profile_id, document, place.name).value
         return list(value) if isinstance(value, list) else value
+
+    def text(self, profile_id: str, field: str) -> Text:
+        """Return the state of a field, not to be changed.
+
+        Of a profile that is new it is empty: whoever edits it first makes the profile.
+        """
+        document = self._present_or_new(profile_id)
+        if document.is_absent and self._schema.kind_of(field) is None:
+            raise ProfileNotFound(profile_id)
+        name = self._name_of(document, field, None)
+        return self._documents.texts.get(profile_id, document, name)
+
+    def _present_or_new(self, profile_id: str) -> Document:
+        check_profile_id(profile_id)
+        document = self._documents.get(profile_id)
+        return document if document.is_absent else living_document(self._documents, profile_id)
 
     def _text(self, profile_id: str, field: str, kind: str | None = None) -> Text:
         document = living_document(self._documents, profile_id)

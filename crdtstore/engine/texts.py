@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from crdtstore import limits
+from crdtstore.engine.text_watches import TextWatches
 from crdtstore.errors import FrameCorrupt, InvalidValue, StorageCorrupt
 from crdtstore.model.cells import (
     COLLABORATIVE_KINDS,
@@ -78,12 +79,13 @@ def check_texts_at_rest(storage: StorageReader, profile_id: str, record: bytes) 
 
 
 class Texts:
-    """The texts of one store, as far as they are in memory."""
+    """The texts of one store, as far as they are in memory, and who watches them."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._recent: OrderedDict[tuple[str, str], tuple[Document, Text, int]] = OrderedDict()
         self._recent_bytes = 0
+        self.watches = TextWatches()
 
     def get(self, profile_id: str, document: Document, name: str) -> Text:
         """Return a text of a document, by its letter and field; an empty one if there is none."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from crdtstore.errors import ConfigurationError, CrdtstoreError
+from crdtstore.errors import Refused
 from crdtstore.model.update_contents import TEXT
 from crdtstore.model.updates import EMPTY_UPDATE
 
@@ -33,10 +33,16 @@ class Step(NamedTuple):
     attributes: dict[str, Any] | None = None
 
 
-class NativeFault(CrdtstoreError):
-    """The native code of pycrdt gave up on a document; its decoded form was dropped."""
+class NativeFault(Refused):
+    """The native code of pycrdt gave up on an edit; nothing was changed."""
 
     code = "native-fault"
+
+
+class CollaborationMissing(Refused):
+    """Fields of kind text and list cannot be read or edited here: a library is not installed."""
+
+    code = "collaboration-missing"
 
 
 def is_panic(error: BaseException) -> bool:
@@ -45,11 +51,11 @@ def is_panic(error: BaseException) -> bool:
 
 
 def load_library() -> Any:
-    """Return the library pycrdt; raises ConfigurationError if it is not installed."""
+    """Return the library pycrdt; raises CollaborationMissing."""
     try:
         import pycrdt
     except ImportError:
-        raise ConfigurationError(
+        raise CollaborationMissing(
             "fields of kind text and list need the library pycrdt: "
             "pip install crdtstore[collaboration]"
         ) from None

@@ -26,13 +26,14 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, StorageCorrupt
-from crdtstore.model.shared import NativeFault, Run, Shared, Step
+from crdtstore.model.shared import CollaborationMissing, NativeFault, Run, Shared, Step
 from crdtstore.model.update_contents import LIST, TEXT
 from crdtstore.model.updates import (
     Clocks,
     Update,
     advance,
     decode_clocks,
+    decode_own,
     decode_update,
     encode_clocks,
     encode_update,
@@ -149,7 +150,12 @@ class Text:
     def clocks(self) -> Mapping[int, int]:
         """How much of every client is in the state; not to be changed. Raises StorageCorrupt."""
         if self._clocks is None:
-            self._clocks = decode_clocks(self._decoded().state_vector())
+            try:
+                self._clocks = decode_clocks(self._decoded().state_vector())
+            except CollaborationMissing:
+                self._clocks = {}
+                for part in self.parts:
+                    advance(self._clocks, decode_own(part, self.kind))
         return self._clocks
 
     def take(self, raw: bytes, update: Update) -> None:
@@ -288,7 +294,7 @@ class Text:
             try:
                 self.parts = [self.encode()]
                 self.size_bytes = len(self.parts[0])
-            except StorageCorrupt:
+            except (StorageCorrupt, CollaborationMissing):
                 self.drop_decoded()
 
     def to_row(self, epoch: int) -> bytes:

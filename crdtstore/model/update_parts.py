@@ -7,7 +7,7 @@ from crdtstore.model.update_contents import ANY, STRING
 from crdtstore.model.updates import (
     Block,
     Update,
-    decode_update,
+    decode_own,
     encode_update,
     halves,
     in_causal_order,
@@ -25,7 +25,7 @@ def split_update(raw: bytes, kind: str, bytes_max: int) -> list[bytes]:
     """
     if len(raw) <= bytes_max:
         return [raw]
-    update = decode_update(raw, kind)
+    update = decode_own(raw, kind)
     parts: list[bytes] = []
     blocks: dict[int, list[Block]] = {}
     size = 0

@@ -78,13 +78,20 @@ def decode_update(raw: object, kind: str) -> Update:
     return _decode_small(raw, kind) if len(raw) <= _SMALL_BYTES else _decode(raw, kind)
 
 
-def _decode(raw: bytes, kind: str) -> Update:
+def decode_own(raw: bytes, kind: str) -> Update:
+    """Return the parts of an update of our own making, which may be beyond the bounds."""
+    return _decode(raw, kind, is_bounded=False)
+
+
+def _decode(raw: bytes, kind: str, is_bounded: bool = True) -> Update:
     reader = ByteReader(raw)
     root = kind.encode()
     refs = REFS_OF_KIND[kind]
     blocks: dict[int, list[Block]] = {}
-    for _ in range(_bounded(reader, limits.UPDATE_CLIENTS_MAX, "clients")):
-        count = _bounded(reader, limits.UPDATE_BLOCKS_MAX, "blocks")
+    clients_max = limits.UPDATE_CLIENTS_MAX if is_bounded else limits.UPDATE_CLOCK_MAX
+    blocks_max = limits.UPDATE_BLOCKS_MAX if is_bounded else limits.UPDATE_CLOCK_MAX
+    for _ in range(_bounded(reader, clients_max, "clients")):
+        count = _bounded(reader, blocks_max, "blocks")
         client, clock = reader.number(), reader.number()
         if client in blocks or not count:
             raise InvalidValue("an update names a client twice, or for nothing")
@@ -95,7 +102,7 @@ def _decode(raw: bytes, kind: str) -> Update:
             if clock > limits.UPDATE_CLOCK_MAX:
                 raise InvalidValue("an update has a clock out of range")
             own.append(block)
-    deleted = _read_deleted(reader)
+    deleted = _read_deleted(reader, clients_max, blocks_max)
     if reader.at != len(raw):
         raise InvalidValue("an update has trailing bytes")
     return Update(blocks, deleted)
@@ -129,11 +136,13 @@ def _read_block(reader: ByteReader, clock: int, root: bytes, refs: Container[int
     return Block(clock, length, ref, left, right, content)
 
 
-def _read_deleted(reader: ByteReader) -> dict[int, list[tuple[int, int]]]:
+def _read_deleted(
+    reader: ByteReader, clients_max: int, ranges_max: int
+) -> dict[int, list[tuple[int, int]]]:
     deleted: dict[int, list[tuple[int, int]]] = {}
-    for _ in range(_bounded(reader, limits.TEXT_CLIENTS_MAX, "clients")):
+    for _ in range(_bounded(reader, clients_max, "clients")):
         client = reader.number()
-        count = _bounded(reader, limits.UPDATE_BLOCKS_MAX, "deleted ranges")
+        count = _bounded(reader, ranges_max, "deleted ranges")
         if client in deleted or not count:
             raise InvalidValue("an update deletes of a client twice, or nothing of it")
         deleted[client] = ranges = []

@@ -25,12 +25,14 @@ from crdtstore.names import check_source_name
 from crdtstore.server.parameters import number_of, place_of, query_of
 from crdtstore.server.service import service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
+from crdtstore.text_trials import UpdateRefused
 
 _SOURCE_DEFAULT: Final = "yjs"
 _EMPTY_AWARENESS: Final = b"\x01\x01\x00"
 
 _CLOSE_CODES: Final[dict[type[CrdtstoreError], int]] = {
     MessageInvalid: 4400,
+    UpdateRefused: 4400,
     ProfileErased: 4410,
     TextBegunAnew: 4410,
     LimitExceeded: 4413,

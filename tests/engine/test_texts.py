@@ -324,7 +324,7 @@ def test_edits_of_a_peer_that_do_not_fit_are_refused_whole():
     write(eu, notes=insert_text(5, " second"))
     text = eu.documents.get("ann").texts["tnotes"]
     gap = text.parts[1]
-    with pytest.raises(FrameCorrupt, match="gap|nobody"):
+    with pytest.raises(FrameCorrupt, match=r"gap|nobody"):
         us._drafting._absorb_all(
             us.documents.texts.fitted(
                 [("ann", 0, {trail(eu): (1, eu.replication.identity.origin, 1, gap)})],
