@@ -250,14 +250,14 @@ class Coediting:
     def _announce(self, member: Member, clients: tuple[Client, ...]) -> None:
         """Take over a client's own presence; stock clients repeat that of all others."""
         place = member.room.place
-        own = [
-            client
-            for client in clients
-            if self._presence.via(place, client[0]) in (None, member.number)
-            and (client[0] in member.announced or len(member.announced) < limits.ANNOUNCED_MAX)
-        ]
-        news = self._presence.announce(place, own, member.number, self._store.now_ms())
-        member.announced.update(client for client, _, _ in news)
+        for client in clients:
+            is_elsewhere = self._presence.via(place, client[0]) not in (None, member.number)
+            is_known = client[0] in member.announced
+            if is_elsewhere or (not is_known and len(member.announced) >= limits.ANNOUNCED_MAX):
+                continue
+            now_ms = self._store.now_ms()
+            if self._presence.announce(place, (client,), member.number, now_ms):
+                member.announced.add(client[0])
         self._stirred.set()
 
     # --- what clients are told ----------------------------------------------------------------
