@@ -109,7 +109,7 @@ def coediting_paths() -> Schema:
                 "collaboration",
                 "A websocket that speaks y-websocket; docs/collaboration.md describes it.",
                 {"101": {"description": "The Yjs client takes part."}},
-                (400, 401, 403, 404, 409, 410, 422, 426, 503),
+                (400, 401, 403, 422, 426, 503),
                 parameters=(
                     query("source", {"type": "string", "default": "yjs"}, "As which source."),
                     query(

@@ -15,9 +15,11 @@ from crdtstore.coediting import ClientTooSlow, Coediting, Member, TextBegunAnew
 from crdtstore.errors import (
     CrdtstoreError,
     InvalidInput,
+    KindConflict,
     LimitExceeded,
     MessageInvalid,
     ProfileErased,
+    ProfileNotFound,
     ReplicaClosed,
     StorageError,
 )
@@ -35,13 +37,18 @@ _CLOSE_CODES: Final[dict[type[CrdtstoreError], int]] = {
     UpdateRefused: 4400,
     ProfileErased: 4410,
     TextBegunAnew: 4410,
+    ProfileNotFound: 4404,
+    KindConflict: 4409,
     LimitExceeded: 4413,
     InvalidInput: 4422,
     ClientTooSlow: 4508,
     StorageError: 4503,
     ReplicaClosed: 4503,
 }
-"""How a websocket is closed. Stock clients come back by themselves, but not after 4400 to 4499."""
+"""How a websocket is closed: a browser sees that, and not why it was refused before.
+
+Stock clients come back by themselves, but not after 4400 to 4499.
+"""
 
 _log = logging.getLogger("crdtstore.collaboration")
 
@@ -62,11 +69,12 @@ async def get_collaboration(request: web.Request) -> web.StreamResponse:
     )
     check_room(service, len(service.collaborators), limits.COLLABORATORS_MAX, "Yjs client")
     coediting = service.replica.coediting
-    service.replica.schema.check_source(source)
-    member = coediting.enter(profile_id, field, source=source, epoch=epoch)
+    await websocket.prepare(request)
     service.collaborators.add(websocket)
+    member: Member | None = None
     try:
-        await websocket.prepare(request)
+        service.replica.schema.check_source(source)
+        member = coediting.enter(profile_id, field, source=source, epoch=epoch)
         await _serve(websocket, coediting, member)
     except CrdtstoreError as error:
         _log.info("a Yjs client was closed: %s", error.code)
@@ -77,7 +85,8 @@ async def get_collaboration(request: web.Request) -> web.StreamResponse:
     except (ConnectionError, TimeoutError):
         _log.debug("a Yjs client was lost")
     finally:
-        coediting.leave(member)
+        if member is not None:
+            coediting.leave(member)
         service.collaborators.discard(websocket)
         await close_websocket(request, websocket)
     return websocket
