@@ -52,6 +52,7 @@ await answer({
     return { connected: provider.wsconnected, synced: provider.synced, closed }
   },
   insert: (name, at, content, attributes) => textOf(name).insert(at, content, attributes),
+  append: (name, content) => textOf(name).insert(textOf(name).length, content),
   remove: (name, at, length) => textOf(name).delete(at, length),
   format: (name, at, length, attributes) => textOf(name).format(at, length, attributes),
   text: (name) => textOf(name).toString(),
