@@ -83,7 +83,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client"},
-    "server": _GROUND | {"names", "packing", "model", "engine", "replica", "stream", "streams"},
+    "server": _GROUND
+    | {"names", "packing", "model", "engine", "replica", "stream", "streams", "text_trials"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
     | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "replica", "server", "demo"},

@@ -17,6 +17,7 @@ from crdtstore.server import (
     profiles,
     status,
     stream,
+    texts,
     writes,
 )
 from crdtstore.server.auth import auth_middleware, check_secret
@@ -32,6 +33,8 @@ _ROUTES = (
     (hdrs.METH_DELETE, "/v1/profiles/{id:[^/]+}", profiles.delete_profile),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}", texts.get_text),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/history", texts.get_history),
     (hdrs.METH_GET, "/v1/persons", persons.find_person),
     (hdrs.METH_POST, "/v1/persons/merge", persons.merge_persons),
     (hdrs.METH_POST, "/v1/persons/unmerge", persons.unmerge_persons),

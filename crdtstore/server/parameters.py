@@ -36,6 +36,13 @@ def replica_name_of(request: web.Request) -> str:
     return name
 
 
+def text_field_of(request: web.Request, *, segments_after: int = 0) -> str:
+    """Return the field's name in the path; raises InvalidName, or the 400 problem."""
+    field = _segment_of(request, -1 - segments_after)
+    check_field_name(field)
+    return field
+
+
 def _segment_of(request: web.Request, place: int) -> str:
     segment = request.raw_path.partition("?")[0].split("/")[place]
     if _BAD_ESCAPE.search(segment):
