@@ -80,7 +80,7 @@ class ReplicaTexts:
     def clients_in(self, profile_id: str, field: str, update: bytes) -> frozenset[int]:
         """Return the Yjs clients of which an update brings something new; raises InvalidValue."""
         text = self._store.texts.text(profile_id, field)
-        return frozenset(fit(decode_update(update, text.kind), text.clocks).blocks)
+        return frozenset(fit(decode_update(update, text.kind), text.clocks, text.pairs).blocks)
 
     async def apply_update(
         self, profile_id: str, field: str, update: bytes, *, source: str, epoch: int | None = None
@@ -96,7 +96,7 @@ class ReplicaTexts:
         text = texts.text(profile_id, field)
         epoch = texts.epoch(profile_id) if epoch is None else epoch
         self._check_epoch(profile_id, epoch)
-        fitted = fit(decode_update(update, text.kind), text.clocks)
+        fitted = fit(decode_update(update, text.kind), text.clocks, text.pairs)
         self._check_clients(epoch, fitted.blocks.keys())
         if fitted.is_empty:
             return

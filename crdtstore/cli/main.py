@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from crdtstore.cli import asking, backing, membership, serve, stewarding
+from crdtstore.cli import asking, backing, membership, serve, stewarding, texting
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -19,6 +19,7 @@ examples:
   crdtstore put ann --source crm email=ann@example.com --add tags=vip
   crdtstore get ann
   crdtstore explain ann --field email
+  crdtstore text ann notes --insert 0 "Hello" --source crm
   crdtstore person find email:ann@example.com
   crdtstore changes --follow
   crdtstore verify --peer http://127.0.0.1:8402
@@ -93,6 +94,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_reading(commands)
     _add_put(commands)
+    _add_text(commands)
     _add_person(commands)
     _add_watching(commands)
     _add_membership(commands)
@@ -157,6 +159,13 @@ def _add_put(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--source", help="the system that says so (CRDTSTORE_SOURCE)")
     command.add_argument("--if-version", metavar="VERSION", help="write only at this version")
     command.set_defaults(run=asking.run_put)
+
+
+def _add_text(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "show or edit a collaborative text or list"
+    command = _asking(commands, "text", text, texting.EPILOG)
+    texting.add_text_arguments(command)
+    command.set_defaults(run=texting.run_text)
 
 
 def _add_person(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -31,7 +31,15 @@ from crdtstore.model.document import (
     unpack_canonical,
 )
 from crdtstore.model.texts import Text, client_of
-from crdtstore.model.updates import Clocks, advance, decode_update, encode_update, fit
+from crdtstore.model.updates import (
+    Clocks,
+    Pairs,
+    advance,
+    decode_update,
+    encode_update,
+    fit,
+    note_pairs,
+)
 from crdtstore.storage.contract import Storage, StorageReader
 
 ROWS: Final = "texts/"
@@ -169,7 +177,7 @@ class _Fitting:
         self._texts = texts
         self._own_origin = own_origin
         self._epochs: dict[str, int] = {}
-        self._clocks: dict[tuple[str, str], Clocks | None] = {}
+        self._known: dict[tuple[str, str], tuple[Clocks, Pairs] | None] = {}
 
     def cells_of(self, profile_id: str, document: Document, epoch: int, cells: Cells) -> Cells:
         known_epoch = self._epochs.setdefault(profile_id, document.epoch)
@@ -177,8 +185,8 @@ class _Fitting:
             return cells
         if epoch > known_epoch:
             self._epochs[profile_id] = epoch
-            for place in [place for place in self._clocks if place[0] == profile_id]:
-                del self._clocks[place]
+            for place in [place for place in self._known if place[0] == profile_id]:
+                del self._known[place]
         fitted: Cells = {}
         for key, cell in cells.items():
             if len(cell) == 4:
@@ -190,38 +198,40 @@ class _Fitting:
         self, profile_id: str, document: Document, epoch: int, key: str, cell: tuple[Any, ...]
     ) -> tuple[Any, ...]:
         place = profile_id, text_name(key)
-        if place not in self._clocks:
-            self._clocks[place] = self._known_clocks(profile_id, document, epoch, place[1])
+        if place not in self._known:
+            self._known[place] = self._what_is_known(profile_id, document, epoch, place[1])
         trail = document.cells.get(key) if epoch == document.epoch else None
-        clocks = self._clocks[place]
-        if clocks is None or (trail is not None and cell[0] <= trail[0]):
+        known = self._known[place]
+        if known is None or (trail is not None and cell[0] <= trail[0]):
             return cell
         kind = KIND_OF_LETTER[key[0]]
         given = decode_update(cell[3], kind)
         try:
-            update = fit(given, clocks)
+            update = fit(given, *known)
         except InvalidValue as error:
             if self._own_origin is None:
                 self._texts.get(profile_id, document, place[1]).lose()
-                self._clocks[place] = None
+                self._known[place] = None
                 return cell
             raise FrameCorrupt(f"an edit cannot be accepted: {error}") from error
         own = self._own_origin
         if own not in (None, cell[1]) and client_of(own, epoch) in update.blocks:
             raise FrameCorrupt("an edit was made as the Yjs client of this replica")
-        advance(clocks, update)
+        advance(known[0], update)
+        note_pairs(known[1], update)
         return cell if update == given else (*cell[:3], encode_update(update, kind))
 
-    def _known_clocks(
+    def _what_is_known(
         self, profile_id: str, document: Document, epoch: int, name: str
-    ) -> Clocks | None:
+    ) -> tuple[Clocks, Pairs] | None:
         """Return what is known of a text, None if that cannot be told: it is damaged."""
         if epoch > document.epoch:
-            return {}
+            return {}, {}
         text = self._texts.get(profile_id, document, name)
         if not text.is_readable:
             return None
         try:
-            return dict(text.clocks)
+            pairs = {client: set(clocks) for client, clocks in text.pairs.items()}
+            return dict(text.clocks), pairs
         except StorageCorrupt:
             return None

@@ -20,7 +20,7 @@ An edit of a list is a list of steps, each of which sees what those before it di
     {"at": 3, "move": 0}                  move one item: it then stands at 0
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from crdtstore import limits
@@ -85,23 +85,34 @@ class _Ruler:
 def plan_text(runs: Sequence[Run], delta: Sequence[Any], unit: Unit, subject: str) -> list[Step]:
     """Return the steps of an edit of a text; raises InvalidOperation, InvalidValue or a limit's."""
     ruler = _Ruler(runs, unit, subject)
+    present = {name for _, attributes in runs if attributes for name in attributes}
     steps: list[Step] = []
     at = 0
     for operation in delta:
         action, amount, attributes = _parsed(operation, subject)
+        present |= attributes.keys()
         if action == "insert":
             step = _insertion(at, amount, attributes, subject)
-            at += 1 if step.action == "embed" else len(amount.encode())
-            steps.append(step)
+            length = 1 if step.action == "embed" else len(amount.encode())
+            if len(present) < 2:
+                steps.append(step)
+            else:
+                steps.append(step._replace(attributes=None))
+                steps += _formats(at, length, {**dict.fromkeys(present), **attributes})
+            at += length
             continue
         length = ruler.advance(amount)
         if action == "delete":
             steps.append(Step("delete", at, length))
         else:
-            if attributes:
-                steps.append(Step("format", at, length, attributes))
+            steps += _formats(at, length, attributes)
             at += length
     return steps
+
+
+def _formats(at: int, length: int, attributes: Mapping[str, Any]) -> list[Step]:
+    """Return steps that format, one attribute each: native code takes several in any order."""
+    return [Step("format", at, length, {name: attributes[name]}) for name in sorted(attributes)]
 
 
 def _parsed(operation: Any, subject: str) -> tuple[str, Any, dict[str, Any]]:

@@ -25,7 +25,10 @@ Run: TypeAlias = tuple[Any, dict[str, Any] | None]
 
 
 class Step(NamedTuple):
-    """One change of a document, in the units of pycrdt: insert, embed, delete or format."""
+    """One change of a document, in the units of pycrdt: insert, embed, delete or format.
+
+    What is inserted with no map of attributes inherits those of what stands before it.
+    """
 
     action: str
     at: int
@@ -149,9 +152,9 @@ class Shared:
     def _edit_text(self, step: Step) -> None:
         action, at, content, attributes = step
         if action == "insert":
-            self._root.insert(at, content, attributes or {})
+            self._root.insert(at, content, attributes)
         elif action == "embed":
-            self._root.insert_embed(at, content, attributes or {})
+            self._root.insert_embed(at, content, attributes)
         elif action == "delete":
             del self._root[at : at + content]
         else:
@@ -191,7 +194,10 @@ def _only(updates: list[bytes]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as it was written: whole numbers are integers, bytes are bytes."""
+    """Return a value as it was written: whole numbers are integers, bytes are bytes.
+
+    Native code keeps maps in an order by chance; here they are in that of their keys.
+    """
     if type(value) is float:
         return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
     if type(value) is bytearray:
@@ -199,5 +205,5 @@ def _plain(value: Any) -> Any:
     if type(value) is list:
         return [_plain(item) for item in value]
     if type(value) is dict:
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _plain(value[name]) for name in sorted(value)}
     return value

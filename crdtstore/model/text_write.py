@@ -41,7 +41,7 @@ def plan_join(context: WriteContext, field: str, operation: JoinUpdate, delta: C
     """Put what a Yjs client's update brings into a delta, as far as it is news."""
     kind = operation.kind
     text = _text_of(context, kind, field)
-    update = fit(decode_update(operation.update, kind), text.clocks)
+    update = fit(decode_update(operation.update, kind), text.clocks, text.pairs)
     known = text.clocks
     fresh = [client for client in update.blocks if client not in known]
     if client_of(context.origin, context.document.epoch) in update.blocks:

@@ -17,6 +17,7 @@ client, and a text that is begun anew after an erasure shares nothing with the o
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import pairwise
@@ -30,6 +31,7 @@ from crdtstore.model.shared import CollaborationMissing, NativeFault, Run, Share
 from crdtstore.model.update_contents import LIST, TEXT
 from crdtstore.model.updates import (
     Clocks,
+    Pairs,
     Update,
     advance,
     decode_clocks,
@@ -38,10 +40,14 @@ from crdtstore.model.updates import (
     encode_clocks,
     encode_update,
     fit,
+    note_pairs,
     tally_of,
 )
 
 _ROW_FORMAT: Final = 1
+_TWO_HALVES: Final = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
+"""A character beyond the basic plane, in UTF-8."""
+
 _CLIENT_BIT: Final = 1 << 52
 """Set in the ids that are derived here: stock Yjs clients draw theirs from 32 bits."""
 
@@ -84,7 +90,7 @@ class Text:
     """
 
     __slots__ = (
-        "_clocks", "_drafted", "_shared", "_value", "carries_all", "changes", "history",
+        "_clocks", "_drafted", "_pairs", "_shared", "_value", "carries_all", "changes", "history",
         "is_whole", "kind", "parked", "parts", "rested", "size_bytes",
     )  # fmt: skip
 
@@ -101,6 +107,7 @@ class Text:
         self.rested = 0
         self._shared: Shared | None = None
         self._clocks: Clocks | None = {}
+        self._pairs: Pairs | None = {}
         self._drafted: bytes | None = None
         self._value: Any = None
 
@@ -158,6 +165,16 @@ class Text:
                     advance(self._clocks, decode_own(part, self.kind))
         return self._clocks
 
+    @property
+    def pairs(self) -> Pairs:
+        """Where characters of two halves stand; not to be changed."""
+        if self._pairs is None:
+            self._pairs = {}
+            if any(_TWO_HALVES.search(part) for part in self.parts):
+                for part in self.parts:
+                    note_pairs(self._pairs, decode_own(part, self.kind))
+        return self._pairs
+
     def take(self, raw: bytes, update: Update) -> None:
         """Join an update that fits, given as bytes and decoded; one that cannot yet is parked."""
         self.changes += 1
@@ -176,6 +193,8 @@ class Text:
                 self.drop_decoded()
         if self._clocks is not None:
             advance(self._clocks, update)
+        if self._pairs is not None:
+            note_pairs(self._pairs, update)
 
     def take_whole(self, raw: bytes, update: Update, history: tuple[Edit, ...]) -> None:
         """Join what a peer gave as (a part of) the whole; what was parked goes in if it fits now.
@@ -185,8 +204,8 @@ class Text:
         parked, self.parked = self.parked, ()
         if not self.is_whole:
             self.is_whole = True
-            self.parts, self.size_bytes, self._clocks = [], 0, {}
-        fitted = fit(update, self.clocks)
+            self.parts, self.size_bytes, self._clocks, self._pairs = [], 0, {}, {}
+        fitted = fit(update, self.clocks, self.pairs)
         if not fitted.is_empty:
             self.take(raw if fitted == update else encode_update(fitted, self.kind), fitted)
             self.carries_all = True
@@ -194,7 +213,7 @@ class Text:
         waiting = list(parked)
         for raw_parked in parked:
             with suppress(InvalidValue):
-                late = fit(decode_update(raw_parked, self.kind), self.clocks)
+                late = fit(decode_update(raw_parked, self.kind), self.clocks, self.pairs)
                 self.take(encode_update(late, self.kind), late)
                 waiting.remove(raw_parked)
         self.parked = tuple(waiting)
@@ -204,7 +223,7 @@ class Text:
         self.drop_decoded()
         self.parked = (*self.parts, *self.parked)
         self.parts, self.size_bytes = [], 0
-        self.is_whole, self._clocks = False, None
+        self.is_whole, self._clocks, self._pairs = False, None, None
         self.changes += 1
 
     def note(self, edit: Edit) -> None:
@@ -227,7 +246,7 @@ class Text:
         del self.parts[length:]
         self.changes += 1
         self._value = None
-        self._clocks = None
+        self._clocks = self._pairs = None
         self.drop_decoded()
 
     # --- editing and reading ------------------------------------------------------------------
@@ -318,7 +337,7 @@ class Text:
         text.parts, text.parked = parts, tuple(parked)
         text.size_bytes = sum(map(len, parts))
         text.history = tuple(Edit(*edit) for edit in history)
-        text._clocks = None
+        text._clocks = text._pairs = None
         return epoch, text
 
     @classmethod
@@ -326,7 +345,7 @@ class Text:
         """Return a text of which nothing is known but that there was something."""
         text = cls(kind)
         text.is_whole = False
-        text._clocks = None
+        text._clocks = text._pairs = None
         return text
 
 

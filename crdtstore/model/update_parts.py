@@ -1,9 +1,9 @@
-"""Cutting a Yjs update into smaller ones: a field's whole state may not fit into one message."""
+"""Yjs updates in parts, for a field's whole state may not fit into one message; and in one form."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from crdtstore.model.update_contents import ANY, STRING
+from crdtstore.model.update_contents import ANY, DELETED, STRING
 from crdtstore.model.updates import (
     Block,
     Update,
@@ -76,3 +76,46 @@ def _size_of(block: Block) -> int:
     else:
         size = len(content or b"")
     return size + _BLOCK_OVERHEAD_BYTES
+
+
+def normal_form(raw: bytes, kind: str) -> bytes:
+    """Return a whole state in its one form: equal states have equal bytes.
+
+    Native code cuts and joins blocks as edits come in, so its own bytes tell of their order.
+    """
+    update = decode_own(raw, kind)
+    blocks = {client: _merged(client, own) for client, own in update.blocks.items()}
+    deleted: dict[int, list[tuple[int, int]]] = {}
+    for client, ranges in update.deleted.items():
+        merged: list[tuple[int, int]] = []
+        deleted[client] = merged
+        for clock, length in ranges:
+            if merged and sum(merged[-1]) == clock:
+                clock, length = merged[-1][0], merged.pop()[1] + length
+            merged.append((clock, length))
+    return encode_update(Update(blocks, deleted), kind)
+
+
+def _merged(client: int, blocks: Sequence[Block]) -> list[Block]:
+    """Return blocks of which those are one that were written one after the other."""
+    merged: list[Block] = []
+    for block in blocks:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and last.ref == block.ref
+            and block.left == (client, block.clock - 1)
+            and block.right == last.right
+        ):
+            both = last.length + block.length
+            if block.ref == DELETED:
+                merged[-1] = last._replace(length=both)
+                continue
+            if isinstance(last.content, str) and isinstance(block.content, str):
+                merged[-1] = last._replace(length=both, content=last.content + block.content)
+                continue
+            if isinstance(last.content, tuple) and isinstance(block.content, tuple):
+                merged[-1] = last._replace(length=both, content=last.content + block.content)
+                continue
+        merged.append(block)
+    return merged

@@ -8,7 +8,7 @@ and cuts off what that has already. Only what passed both may reach native code.
     decode    minimal integers, no trailing bytes, known contents, the declared root alone, no gaps
               within a client, no client twice, bounded clients, blocks, clocks, depths
     fit       no gap and no straddling: what is known is cut away; every origin is known or comes
-              before; deletes of known clocks only
+              before; deletes of known clocks only; no character is cut in two
 
 All functions raise InvalidValue, and change nothing.
 """
@@ -32,6 +32,10 @@ from crdtstore.model.update_contents import (
 
 Clocks: TypeAlias = dict[int, int]
 """Client to the number of its clocks: a Yjs state vector."""
+
+Pairs: TypeAlias = dict[int, set[int]]
+"""Client to the clocks at which the second half of a character stands: an emoji has two clocks, and
+native code writes nonsense where something comes between them. Deleted characters do not count."""
 
 Place: TypeAlias = tuple[int, int]
 """Client and clock of one element."""
@@ -156,7 +160,7 @@ def _read_deleted(
     return deleted
 
 
-def fit(update: Update, clocks: Mapping[int, int]) -> Update:
+def fit(update: Update, clocks: Mapping[int, int], pairs: Pairs) -> Update:
     """Return what of an update is new to a document with these clocks; all of it must go in."""
     blocks: dict[int, list[Block]] = {}
     for client, given in update.blocks.items():
@@ -177,7 +181,55 @@ def fit(update: Update, clocks: Mapping[int, int]) -> Update:
     for client, ranges in update.deleted.items():
         if ranges[-1][0] + ranges[-1][1] > reached.get(client, 0):
             raise InvalidValue("an update deletes what nobody has written")
+    _check_whole_characters(fitted, pairs)
     return fitted
+
+
+def _check_whole_characters(update: Update, pairs: Pairs) -> None:
+    """Check that nothing comes between the two halves of a character, or deletes one of them."""
+    fresh: Pairs = {}
+    note_pairs(fresh, Update(update.blocks, {}))
+    if not (pairs or fresh):
+        return
+
+    def is_within(client: int, clock: int) -> bool:
+        return clock in pairs.get(client, ()) or clock in fresh.get(client, ())
+
+    for blocks in update.blocks.values():
+        for block in blocks:
+            left, right = block.left, block.right
+            if (left is not None and is_within(left[0], left[1] + 1)) or (
+                right is not None and is_within(*right)
+            ):
+                raise InvalidValue("an update writes within a character")
+    for client, ranges in update.deleted.items():
+        for clock, length in ranges:
+            if is_within(client, clock) or is_within(client, clock + length):
+                raise InvalidValue("an update deletes a part of a character")
+
+
+def note_pairs(pairs: Pairs, update: Update) -> None:
+    """Take note of the characters of two halves that an update brings and deletes."""
+    for client, blocks in update.blocks.items():
+        for block in blocks:
+            if block.ref == STRING and block.length != len(block.content or ""):
+                assert isinstance(block.content, str)
+                clock = block.clock
+                own = pairs.setdefault(client, set())
+                for character in block.content:
+                    clock += 1
+                    if character > "\uffff":
+                        own.add(clock)
+                        clock += 1
+    if pairs:
+        for client, ranges in update.deleted.items():
+            own = pairs.get(client, set())
+            for start, length in ranges:
+                own.difference_update(
+                    [c for c in own if start <= c < start + length]
+                    if length > len(own)
+                    else range(start, start + length)
+                )
 
 
 def _cut(client: int, block: Block, offset: int) -> Block:

@@ -19,6 +19,7 @@ from crdtstore.server import (
     profiles,
     status,
     stream,
+    texts,
     writes,
 )
 from crdtstore.server.auth import auth_middleware, check_secret
@@ -34,8 +35,10 @@ _ROUTES = (
     (hdrs.METH_DELETE, "/v1/profiles/{id:[^/]+}", profiles.delete_profile),
     (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/explain", profiles.explain_profile),
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
-    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/fields/{field:[^/]+}/delta", deltas.get_delta),
-    (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/fields/{field:[^/]+}/delta", deltas.post_delta),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}", texts.get_text),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/history", texts.get_history),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/delta", deltas.get_delta),
+    (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/delta", deltas.post_delta),
     (
         hdrs.METH_GET,
         "/v1/collaboration/{id:[^/]+}/{field:[^/]+}",

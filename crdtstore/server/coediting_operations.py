@@ -87,7 +87,7 @@ COMPONENTS.update(
 def coediting_paths() -> Schema:
     """Return the paths of those who edit a text together."""
     return {
-        "/v1/profiles/{id}/fields/{field}/delta": {
+        "/v1/profiles/{id}/texts/{field}/delta": {
             "parameters": [ID, _FIELD],
             "get": operation(
                 "get_delta",

@@ -8,7 +8,7 @@ from crdtstore.errors import InvalidInput
 from crdtstore.revisions import RevisedText, RevisionUnknown
 from crdtstore.server.bodies import answer, checked_map, read_document, type_name
 from crdtstore.server.negotiation import answer_form
-from crdtstore.server.parameters import field_in_path, profile_id_of, query_of
+from crdtstore.server.parameters import profile_id_of, query_of, text_field_of
 from crdtstore.server.problems import Problem
 from crdtstore.server.service import service_of
 from crdtstore.server.writes import bounded_wait
@@ -21,7 +21,7 @@ async def get_delta(request: web.Request) -> web.StreamResponse:
     query_of(request, frozenset())
     answer_form(request)
     profile_id = profile_id_of(request, segments_after=3)
-    field = field_in_path(request, segments_after=1)
+    field = text_field_of(request, segments_after=1)
     async with bounded_wait():
         text = await service_of(request).replica.revisions.read(profile_id, field)
     return answer(request, _text_document(text))
@@ -32,7 +32,7 @@ async def post_delta(request: web.Request) -> web.StreamResponse:
     query_of(request, frozenset())
     answer_form(request)
     profile_id = profile_id_of(request, segments_after=3)
-    field = field_in_path(request, segments_after=1)
+    field = text_field_of(request, segments_after=1)
     async with read_document(request) as (document, _):
         body = checked_map(document, "an edit", _EDIT_KEYS, frozenset())
         for name in ("source", "revision"):

@@ -26,6 +26,8 @@ from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, OCTETS
 from crdtstore.server.parameters import query_of
 from crdtstore.server.person_operations import person_paths
 from crdtstore.server.schemas import COMPONENTS, CURSOR, Schema, ref
+from crdtstore.server.text_operations import text_paths
+from crdtstore.server.text_schemas import TEXT_COMPONENTS
 
 _PATCH_EXAMPLE: Final[Schema] = {
     "source": "salesforce",
@@ -63,7 +65,7 @@ def document() -> Schema:
         "security": [{"token": []}, {}],
         "paths": _paths(),
         "components": {
-            "schemas": COMPONENTS,
+            "schemas": COMPONENTS | TEXT_COMPONENTS,
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -101,6 +103,7 @@ def _paths() -> Schema:
             "parameters": [ID],
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
+        **text_paths(),
         **person_paths(),
         **coediting_paths(),
         "/v1/writes": {"post": _post_writes()},

@@ -44,7 +44,7 @@ def place_of(request: web.Request) -> tuple[str, str]:
     return profile_id, field
 
 
-def field_in_path(request: web.Request, *, segments_after: int = 0) -> str:
+def text_field_of(request: web.Request, *, segments_after: int = 0) -> str:
     """Return the field's name in the path; raises InvalidName, or the 400 problem."""
     field = _segment_of(request, -1 - segments_after)
     check_field_name(field)

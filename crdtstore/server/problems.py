@@ -8,6 +8,8 @@ from aiohttp import hdrs, web
 
 from crdtstore import errors
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
+from crdtstore.model.shared import CollaborationMissing
+from crdtstore.text_trials import TrialsBusy
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:crdtstore:error:"
@@ -24,6 +26,8 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.ProfileErased: 410,
     errors.VersionMismatch: 412,
     errors.CursorExpired: 410,
+    TrialsBusy: 503,
+    CollaborationMissing: 501,
     errors.Refused: 409,
     errors.StorageFull: 507,
     errors.StorageError: 503,
@@ -55,6 +59,10 @@ _TITLES: Final[dict[str, str]] = {
     "storage-corrupt": "Stored data is damaged",
     "policy-failed": "A survivorship policy did not choose",
     "replica-closed": "The replica is closed",
+    "native-fault": "An edit cannot be made",
+    "update-refused": "An update of a Yjs client was refused",
+    "collaboration-busy": "Too many updates of Yjs clients wait",
+    "collaboration-missing": "Texts and lists need a library that is not installed",
 }
 
 

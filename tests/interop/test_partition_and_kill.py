@@ -15,7 +15,7 @@ from tests.processes.servers import Server, wait_for_equal_digests, wait_until
 
 SCHEMA = '[fields.note]\nkind = "text"\n'
 ROOM = "ann/note"
-DELTA = "/v1/profiles/ann/fields/note/delta"
+DELTA = "/v1/profiles/ann/texts/note/delta"
 ROUNDS = 12
 
 

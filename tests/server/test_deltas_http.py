@@ -8,7 +8,7 @@ from crdtstore.schema import Field, Schema
 from tests.server.conftest import Api
 
 SCHEMA = Schema(fields={"note": Field("text"), "name": Field("register")})
-PATH = "/v1/profiles/ann/fields/note/delta"
+PATH = "/v1/profiles/ann/texts/note/delta"
 
 
 async def edit(api: Api, revision: str, *delta: dict[str, Any]) -> Any:
@@ -55,7 +55,7 @@ def test_what_is_not_there_is_not_found(serve: Any) -> None:
         await api.problem(404, "profile-not-found", "GET", PATH)
         await api.write("ann", name="Ann")
         assert (await api.json("GET", PATH))["delta"] == []
-        await api.problem(409, "kind-conflict", "GET", "/v1/profiles/ann/fields/name/delta")
+        await api.problem(409, "kind-conflict", "GET", "/v1/profiles/ann/texts/name/delta")
         await api.json("DELETE", "/v1/profiles/ann")
         await api.problem(410, "profile-erased", "GET", PATH)
 

@@ -25,6 +25,7 @@ from crdtstore.store import Store
 from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.history import Entry, History, Slot
 from crdtstore.testing.simulation.machine import Ticket
+from crdtstore.testing.simulation.texts import EDITS, FORMAT, MOVE, draw_edit, elements_of
 
 SCHEMA: Final = Schema(
     fields={
@@ -42,6 +43,8 @@ SCHEMA: Final = Schema(
         "tags": Field(kind="set"),
         "mail": Field(kind="consent"),
         "calls": Field(kind="consent"),
+        "notes": Field(kind="text"),
+        "tasks": Field(kind="list"),
     },
     groups={"address": Group(fields=("street", "zip"))},
 )
@@ -69,6 +72,7 @@ class Workload:
             self._by_kind.setdefault(schema.kind_of(name) or "register", []).append(name)
         self._versions: dict[str, str] = {}
         self._read: dict[str, tuple[Store, int, Sequence[Entry]]] = {}
+        self._elements: dict[str, tuple[Any, ...]] = {}
 
     def profile(self) -> str:
         """Draw a profile: the first ones are written most often."""
@@ -116,7 +120,7 @@ class Workload:
             field = chance.choice(self._by_kind[chance.choice(list(self._by_kind))])
         names = [field] if field else chance.sample(self._fields, min(count, len(self._fields)))
         before = _claims(store, profile, names)
-        operations = {name: self._operation(name, before[name]) for name in names}
+        operations = {name: self._operation(store, profile, name, before[name]) for name in names}
         if_version = self._if_version(store, profile)
         now = _version(store, profile)
         try:
@@ -147,9 +151,17 @@ class Workload:
         known = self._versions.get(profile)
         return known if self._chance.random() < 0.5 else _version(store, profile) or known
 
-    def _operation(self, name: str, claims: Mapping[Slot, Any]) -> tuple[str, Any]:
+    def _operation(
+        self, store: Store, profile: str, name: str, claims: Mapping[Slot, Any]
+    ) -> tuple[str, Any]:
         chance = self._chance
-        match self._schema.kind_of(name):
+        kind = self._schema.kind_of(name)
+        match kind:
+            case "text" | "list":
+                present = elements_of(store, profile, name)
+                edit = draw_edit(chance, kind, present, len(self.history.entries))
+                self._elements[name] = edit.elements
+                return edit.what, edit.operation
             case "counter":
                 return "counter", increment(chance.choice([1, 1, 2, 5, -3]))
             case "set":
@@ -194,7 +206,10 @@ class Workload:
             "source": source, "stamp": stamp, "causes": self._causes(ticket.machine),
         }  # fmt: skip
         is_news = True
-        if what == "register":
+        if what in EDITS:
+            entry["value"] = self._elements[name]
+            is_news = is_changed or what not in (FORMAT, MOVE)
+        elif what == "register":
             slot = _register_slot(after, source)
             old = _register_slot(before, source)
             is_news = (old is None and operation is not None) or (
