@@ -5,14 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SECONDS ?= 60
+WORKERS ?= 2
 
 .PHONY: run test lint bench sim faults fuzz mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
 
-test: $(STAMP) lint  ## style, types, every test; the smoke benchmark is one of them
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) lint  ## style, types, every test, by WORKERS processes; with smoke benchmarks
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 faults: $(STAMP)  ## real processes, real faults, for about six minutes
 	$(BIN)/python -m tests.faults $(ARGS)

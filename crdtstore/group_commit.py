@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from crdtstore import limits
 from crdtstore.engine.commits import Commit
 from crdtstore.engine.verification import StoreDigest
+from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFull
 from crdtstore.exchange import Exchange
 from crdtstore.storage.contract import MapFull, StorageCopy
@@ -43,6 +45,23 @@ class GroupCommit:
     async def durable(self) -> None:
         """Wait until all that was written so far is durable; raises StorageError."""
         await self.next_commit()
+
+    async def erase(self, profile_id: str, if_version: str | None) -> WriteResult:
+        """Erase a profile, and return when that is durable.
+
+        A commit of others that is under way may find no room, and undo what was written after it:
+        the erasure is then tried again, for there is room for it. Raises what ``Store.erase`` and a
+        commit raise.
+        """
+        for _ in range(limits.ERASURE_ATTEMPTS_MAX - 1):
+            with suppress(StorageFull):
+                return await self._erase_once(profile_id, if_version)
+        return await self._erase_once(profile_id, if_version)
+
+    async def _erase_once(self, profile_id: str, if_version: str | None) -> WriteResult:
+        result = self._exchange.store.erase(profile_id, if_version=if_version)
+        await self.durable()
+        return result
 
     def next_commit(self) -> "asyncio.Future[None]":
         """Return a future that is done when all that was written so far is durable, or was undone.

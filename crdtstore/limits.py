@@ -252,6 +252,18 @@ MAP_BYTES_MAX_DEFAULT: Final = 256 * 1024 * MEBIBYTE
 BALLAST_BYTES: Final = 4 * MEBIBYTE
 """A file given up on a full disk, so that an erasure is still possible."""
 
+BALLAST_DIVISOR: Final = 4
+"""The ballast is at most this part of the room, so that a small disk is of use."""
+
+BALLAST_STEP_BYTES: Final = 64 * KIBIBYTE
+"""Less than that of a ballast is not worth taking back."""
+
+ERASURE_ATTEMPTS_MAX: Final = 4
+"""Commits that may undo an erasure, because those they were begun for found no room."""
+
+SHORT_DISK_BYTES: Final = 64 * MEBIBYTE
+"""With less than that free, a commit that erases brings no other documents to rest."""
+
 MAP_RESERVE_BYTES: Final = 8 * MEBIBYTE
 """Map that ordinary commits leave free: pages of two checkpoint slices wait to be used again."""
 

@@ -245,7 +245,7 @@ class Replica:
     async def erase(self, profile_id: str, *, if_version: str | None = None) -> str:
         """Erase a profile for good; return its version when that is durable."""
         self._check_open()
-        return await self._kept(self._store.erase(profile_id, if_version=if_version))
+        return (await self._commits.erase(profile_id, if_version)).version
 
     async def revive(self, profile_id: str, *, if_version: str | None = None) -> str:
         """Let an erased profile take writes again; return its version when that is durable."""

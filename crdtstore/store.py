@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.commits import Commit, Committing, persist_growing
 from crdtstore.engine.cursors import Cursors
@@ -31,6 +30,7 @@ from crdtstore.engine.persons import Persons
 from crdtstore.engine.recovery import recover
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
+from crdtstore.engine.room import Room
 from crdtstore.engine.stream_sessions import StreamSessions
 from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.verification import (
@@ -128,7 +128,7 @@ class Store:
         self.cursors = Cursors(storage, self._drafting)
         self.streams = StreamSessions(storage, self._drafting, now_ms())
         self._commits_failed = 0
-        self._full_until_ms = 0
+        self._room = Room(storage)
         self.failure: StorageError | None = None
         self._is_closed = False
 
@@ -235,7 +235,7 @@ class Store:
             return ReplicaFenced(self.replication.fence.reason)
         if self.replication.removal.is_own:
             return ReplicaRemoved(self.replication.identity.name)
-        if self._full_until_ms and self.now_ms() < self._full_until_ms:
+        if self._room.refuses(self.now_ms()):
             return StorageFull("the disk or the map is full; make room, and the store goes on")
         return None
 
@@ -270,11 +270,12 @@ class Store:
         """
         if self.failure is not None:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
-        commit = self.commits.begin(
-            self.now_ms(), whole=checkpoint, is_full=self._full_until_ms > 0
-        )
-        if commit is not None and self._full_until_ms and commit.draft.erasures:
-            self.storage.release_ballast()
+        room, now_ms = self._room, self.now_ms()
+        is_urgent = self._drafting.draft.erasures > 0 and room.is_short()
+        is_lean = is_urgent or (room.refuses(now_ms) and not checkpoint)
+        commit = self.commits.begin(now_ms, checkpoint, is_full=room.is_full, is_lean=is_lean)
+        if commit is not None and is_urgent and commit.draft.erasures:
+            room.open_reserve()
         return commit
 
     def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
@@ -284,18 +285,15 @@ class Store:
             self.cursors.committed(commit.draft)
             self.streams.committed(commit.draft)
             self.documents.texts.watches.tell(commit.draft.notices)
-            if self._full_until_ms:
-                self._full_until_ms = 0
-                self.storage.restore_ballast()
+            self._room.commit_ended(None, self.now_ms())
             return
         self.commits.abandon(commit)
         self.replication.commit_failed()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
         self._commits_failed += 1
-        if isinstance(error, StorageFull):
-            self._full_until_ms = self.now_ms() + limits.FULL_RETRY_MS
-        else:
+        self._room.commit_ended(error, self.now_ms())
+        if not isinstance(error, StorageFull):
             self.failure = error
 
     # --- reading ------------------------------------------------------------------------------

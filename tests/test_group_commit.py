@@ -1,11 +1,15 @@
 """Group commit: nobody is answered before what they wrote is durable."""
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
 
 from crdtstore import Replica, Settings, limits
 from crdtstore.errors import StorageFull
+from crdtstore.storage.contract import Batch
+from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import open_store, state
 
@@ -30,5 +34,57 @@ def test_a_commit_that_only_makes_room_answers_nobody(monkeypatch):
             durable = open_store(copy_storage(storage))
             assert state(durable) == {"ann": {"x": "kept"}}
             assert storage.journal_bounds()[0] > first, "it was trimmed to make room"
+
+    asyncio.run(run())
+
+
+class SlowStorage:
+    """A storage whose next commit waits, in its thread, until it is let go, and finds no room."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def commit(self, batch: Batch) -> None:
+        if not self.has_begun.is_set():
+            self.has_begun.set()
+            assert self.may_end.wait(10)
+            raise StorageFull("no room for others")
+        self._storage.commit(batch)
+
+
+@pytest.mark.parametrize("refuses_all", [False, True])
+def test_an_erasure_outlives_the_failure_of_a_commit_that_was_under_way(refuses_all):
+    store = open_store()
+    store.write("ann", {"x": 1}, source="crm")
+    store.commit()
+    memory = copy_storage(store.storage)
+    storage = SlowStorage(memory)
+
+    async def run() -> None:
+        storage.has_begun.set()
+        async with Replica.open(storage, name="eu") as replica:
+            storage.has_begun.clear()
+            writing = asyncio.create_task(replica.write("bob", {"x": 1}, source="crm"))
+            await asyncio.to_thread(storage.has_begun.wait, 10)
+            erasing = asyncio.create_task(replica.erase("ann"))
+            await asyncio.sleep(0)
+            if refuses_all:
+                memory.disk_bytes_max = 0
+            storage.may_end.set()
+            with pytest.raises(StorageFull):
+                await writing
+            if refuses_all:
+                with pytest.raises(StorageFull):
+                    await erasing
+                memory.disk_bytes_max = 10**9
+            else:
+                await erasing
+            kept = {"ann": {"x": 1}} if refuses_all else {}
+            assert state(open_store(copy_storage(memory))) == kept
 
     asyncio.run(run())

@@ -127,20 +127,24 @@ class Committing:
         self._next_mark: Mark | None = None
         self._started_ms = 0
 
-    def begin(self, now_ms: int, *, whole: bool = False, is_full: bool = False) -> Commit | None:
+    def begin(
+        self, now_ms: int, whole: bool = False, *, is_full: bool = False, is_lean: bool = False
+    ) -> Commit | None:
         """Return the next commit, None if there is none.
 
         ``whole`` brings documents to rest in large slices, to finish a checkpoint. ``is_full`` says
         that the last commit found no room: then the journal is trimmed first, by a commit that
-        does nothing else and so finds room in the reserve.
+        does nothing else and so finds room in the reserve. ``is_lean`` leaves a checkpoint alone,
+        so that what was written finds room where its documents might not.
         """
         assert self.under_way is None
-        starts = self._is_checkpoint_due(now_ms, whole)
+        starts = not is_lean and self._is_checkpoint_due(now_ms, whole)
         trim = self._retention.due_trim(now_ms, self.mark.position)
         if is_full and trim is not None:
             return self._begin_trim(trim)
         waypoint = self._retention.due_waypoint(now_ms, self._clock.latest)
-        is_idle = not (starts or self._next_mark or trim or waypoint)
+        goes_on = self._next_mark is not None and not is_lean
+        is_idle = not (starts or goes_on or trim or waypoint)
         if self._drafting.is_empty and is_idle:
             return None
         draft = self._drafting.take()
@@ -153,7 +157,7 @@ class Committing:
         commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
         if starts:
             self._start_checkpoint(batch, now_ms)
-        self._rest_documents(commit, whole)
+        self._rest_documents(commit, whole, goes_on or starts)
         if waypoint is not None:
             batch.waypoints.append((waypoint.position, waypoint.pack()))
         if trim is not None:
@@ -200,11 +204,11 @@ class Committing:
         )
         self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
 
-    def _rest_documents(self, commit: Commit, whole: bool) -> None:
+    def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool) -> None:
         commit.digest, commit.profiles = self.digest, self.profiles
         taken = set(commit.draft.resting)
         self._rest(commit, taken)
-        if self._next_mark is not None:
+        if goes_on and self._next_mark is not None:
             size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(self._documents.dirty) // 32)
             size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))

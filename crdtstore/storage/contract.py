@@ -187,7 +187,10 @@ class Storage(StorageReader, Protocol):
         ...
 
     def restore_ballast(self) -> bool:
-        """Take the reserves back; False when the disk has no room for its one."""
+        """Take the reserves back; False when the disk has no room for its whole one.
+
+        Of one that was given up it takes what there is, of another one up to a quarter of that.
+        """
         ...
 
     def pinned_copy(self) -> StorageCopy:

@@ -117,36 +117,37 @@ class DataDirectory:
         return room.f_bavail * room.f_frsize
 
     def release_ballast(self) -> bool:
-        """Give the ballast back to the file system; False when there was none."""
+        """Give the ballast back to the file system; False when there was none.
+
+        The empty file that stays says that what there is of it is to be taken back.
+        """
+        ballast = self.path / BALLAST_FILE
         try:
-            (self.path / BALLAST_FILE).unlink()
+            had_bytes = ballast.stat().st_size
+            os.truncate(ballast, 0)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise _unusable(self.path, error) from error
-        return True
+        return had_bytes > 0
 
     def restore_ballast(self) -> bool:
-        """Take room for the ballast; False when the disk cannot give twice as much."""
+        """Take room for the ballast; False when the disk cannot give all of it.
+
+        Of one that was given up it takes what there is, of another one up to a quarter of that.
+        """
         ballast = self.path / BALLAST_FILE
         try:
-            if ballast.exists() and ballast.stat().st_size == limits.BALLAST_BYTES:
+            is_there = ballast.exists()
+            had_bytes = ballast.stat().st_size if is_there else 0
+            if had_bytes == limits.BALLAST_BYTES:
                 return True
-            if self.disk_free_bytes() < 2 * limits.BALLAST_BYTES:
-                return False
-            descriptor = os.open(ballast, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, limits.BALLAST_BYTES)
-            except OSError:
-                ballast.unlink()
-                raise
-            finally:
-                os.close(descriptor)
+            room_bytes = had_bytes + self.disk_free_bytes()
+            share = 1 if is_there and not had_bytes else limits.BALLAST_DIVISOR
+            size_bytes = min(limits.BALLAST_BYTES, room_bytes // share)
+            return _reserve(ballast, size_bytes, had_bytes) == limits.BALLAST_BYTES
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EOPNOTSUPP):
-                return False
             raise _unusable(self.path, error) from error
-        return True
 
     def close(self) -> None:
         """Release the lock; a second call does nothing.
@@ -232,6 +233,25 @@ class DataDirectory:
         finally:
             os.close(descriptor)
         sync_directory(self.path)
+
+
+def _reserve(ballast: Path, size_bytes: int, had_bytes: int) -> int:
+    """Enlarge the ballast to so many bytes, or as far as there is room; return its size."""
+    descriptor = os.open(ballast, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while size_bytes - had_bytes >= limits.BALLAST_STEP_BYTES:
+            try:
+                os.posix_fallocate(descriptor, 0, size_bytes)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EOPNOTSUPP):
+                    raise
+                os.ftruncate(descriptor, had_bytes)
+                size_bytes -= max((size_bytes - had_bytes) // 4, limits.BALLAST_STEP_BYTES)
+            else:
+                return size_bytes
+    finally:
+        os.close(descriptor)
+    return had_bytes
 
 
 def _check_format(path: Path) -> None:

@@ -183,7 +183,7 @@ class LmdbStorage(LmdbReader):
         return self._directory.release_ballast()
 
     def restore_ballast(self) -> bool:
-        """Take the reserves back; False when the disk has no room for its one."""
+        """Take the reserves back; False when the disk has no room for its whole one."""
         self.check_open()
         self._is_reserve_open = False
         return self._directory.restore_ballast()
@@ -265,9 +265,15 @@ class LmdbStorage(LmdbReader):
                 is_there = bool(cursor.key())
 
     def has_room(self, size_bytes: int) -> bool:
-        """Say whether batches of so many bytes in all will surely fit into the map as it is."""
+        """Say whether batches of so many bytes in all will surely fit into map and disk."""
         pages = 4 * size_bytes // self._page_bytes + _SPARE_PAGES
-        return self._last_used_bytes + pages * self._page_bytes <= self._room_bytes()
+        needed_bytes = pages * self._page_bytes
+        if self._last_used_bytes + needed_bytes > self._room_bytes():
+            return False
+        try:
+            return self._directory.disk_free_bytes() >= needed_bytes
+        except OSError:
+            return False  # the commit to LMDB meets it again, and says what it is
 
     def _check_reserve(self, transaction: _Writer, is_relief: bool) -> None:
         """Raise MapFull, and so abort, when an ordinary batch would use up the reserve."""

@@ -143,7 +143,7 @@ class LoggedStorage(LoggedReader):
         return self._lmdb.release_ballast()
 
     def restore_ballast(self) -> bool:
-        """Take the reserves back; False when the disk has no room for its one."""
+        """Take the reserves back; False when the disk has no room for its whole one."""
         return self._lmdb.restore_ballast()
 
     def pinned_copy(self) -> LmdbCopy:

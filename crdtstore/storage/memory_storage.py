@@ -100,6 +100,7 @@ class MemoryStorage(MemoryReader):
         self._map_bytes_max = map_bytes_max
         self._ballast_bytes = ballast_bytes
         self._ballast_held_bytes = 0
+        self._is_ballast_given_up = False
         self._is_reserve_open = False
         self._is_failed = False
         self._next_failure: StorageError | None = None
@@ -146,19 +147,20 @@ class MemoryStorage(MemoryReader):
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits."""
         was_held = self._ballast_held_bytes > 0
+        self._is_ballast_given_up |= was_held
         self._ballast_held_bytes = 0
         self._is_reserve_open = True
         return was_held
 
     def restore_ballast(self) -> bool:
-        """Take the reserves back; False when the disk has no room for its one."""
+        """Take the reserves back; False when the disk has no room for its whole one."""
         self._is_reserve_open = False
-        if self._ballast_held_bytes == 0:
-            free_bytes = self.disk_bytes_max - self._open_tables().used_bytes
-            if free_bytes < 2 * self._ballast_bytes:
-                return False
-            self._ballast_held_bytes = self._ballast_bytes
-        return True
+        room_bytes = self.disk_bytes_max - self._open_tables().used_bytes
+        share = 1 if self._is_ballast_given_up else limits.BALLAST_DIVISOR
+        size_bytes = min(self._ballast_bytes, room_bytes // share)
+        self._ballast_held_bytes = max(self._ballast_held_bytes, size_bytes)
+        self._is_ballast_given_up &= self._ballast_held_bytes <= 0
+        return self._ballast_held_bytes == self._ballast_bytes
 
     def pinned_copy(self) -> MemoryCopy:
         """Return a copy of all that is committed now."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from crdtstore import increment
+from crdtstore import increment, limits
 from crdtstore.errors import KindConflict, MessageInvalid, StorageError, StorageFull, WritesRefused
 from crdtstore.stream.entries import pack_write
 from crdtstore.stream.messages import Results, Writes, decode, encode, encode_writes
@@ -84,7 +84,7 @@ class World:
             try:
                 self.stream = await self.streams.open(hello)
             except StorageFull:
-                self.store._full_until_ms = 0
+                self.store.now_ms.ms += limits.FULL_RETRY_MS
             else:
                 break
         self.outbox.welcome(decode(encode(self.streams.welcome(self.stream))))
@@ -118,7 +118,7 @@ class World:
         try:
             await self.do(name, *arguments)
         except StorageFull:
-            self.store._full_until_ms = 0
+            self.store.now_ms.ms += limits.FULL_RETRY_MS
             await self.connect()
 
     async def do(self, name: str, *arguments: int) -> None:
@@ -142,7 +142,7 @@ class World:
             case "full":
                 fail(self.store, StorageFull("full"))
                 self.commits.commit()
-                self.store._full_until_ms = 0  # as if a second had passed
+                self.store.now_ms.ms += limits.FULL_RETRY_MS
             case "tell":
                 await self.tell()
             case "hear":
