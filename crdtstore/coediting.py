@@ -28,7 +28,7 @@ from crdtstore.errors import (
     StorageCorrupt,
 )
 from crdtstore.group_commit import GroupCommit
-from crdtstore.model.updates import EMPTY_UPDATE, decode_update, fit
+from crdtstore.model.updates import EMPTY_UPDATE, UpdateAhead, decode_update, fit
 from crdtstore.presence_links import PresenceLinks
 from crdtstore.store import Store
 from crdtstore.sync.presence import Place
@@ -215,14 +215,12 @@ class Coediting:
         room = member.room
         text = self._store.texts.text(*room.place)
         try:
-            update = decode_update(raw, text.kind)
-        except InvalidValue as error:
-            raise MessageInvalid(str(error)) from error
-        try:
-            news = fit(update, text.clocks)
-        except InvalidValue:
+            news = fit(decode_update(raw, text.kind), text.clocks, text.pairs)
+        except UpdateAhead:
             self._ask_again(member)
             return
+        except InvalidValue as error:
+            raise MessageInvalid(str(error)) from error
         if not all(self._may_write_as(member, client) for client in news.blocks):
             self._ask_again(member)
         elif not news.is_empty:

@@ -45,6 +45,12 @@ EMPTY_UPDATE: Final = b"\x00\x00"
 _SMALL_BYTES: Final = 2 * limits.KIBIBYTE
 
 
+class UpdateAhead(InvalidValue):
+    """A sound update needs something that is not here: yet, or for ever."""
+
+    code = "update-ahead"
+
+
 class Block(NamedTuple):
     """Consecutive elements of one client: where they stand, and what they hold.
 
@@ -166,7 +172,7 @@ def fit(update: Update, clocks: Mapping[int, int], pairs: Pairs) -> Update:
     for client, given in update.blocks.items():
         known = clocks.get(client, 0)
         if given[0].clock > known:
-            raise InvalidValue("an update leaves a gap: it lacks what its client wrote before")
+            raise UpdateAhead("an update leaves a gap: it lacks what its client wrote before")
         fresh = [
             block if block.clock >= known else _cut(client, block, known - block.clock)
             for block in given
@@ -180,7 +186,7 @@ def fit(update: Update, clocks: Mapping[int, int], pairs: Pairs) -> Update:
         pass
     for client, ranges in update.deleted.items():
         if ranges[-1][0] + ranges[-1][1] > reached.get(client, 0):
-            raise InvalidValue("an update deletes what nobody has written")
+            raise UpdateAhead("an update deletes what nobody has written")
     _check_whole_characters(fitted, pairs)
     return fitted
 
@@ -302,7 +308,7 @@ def in_causal_order(update: Update, clocks: Clocks) -> Iterator[tuple[int, Block
         if has_moved:
             ready += waiting.pop(client, ())
     if waiting:
-        raise InvalidValue("an update stands beside what nobody has written")
+        raise UpdateAhead("an update stands beside what nobody has written")
 
 
 def encode_update(update: Update, kind: str) -> bytes:
