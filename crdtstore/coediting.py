@@ -28,7 +28,8 @@ from crdtstore.errors import (
     StorageCorrupt,
 )
 from crdtstore.group_commit import GroupCommit
-from crdtstore.model.updates import EMPTY_UPDATE, UpdateAhead, decode_update, fit
+from crdtstore.model.update_contents import UpdateAhead
+from crdtstore.model.updates import EMPTY_UPDATE, decode_update, fit
 from crdtstore.presence_links import PresenceLinks
 from crdtstore.store import Store
 from crdtstore.sync.presence import Place

@@ -45,6 +45,12 @@ _FLOAT64: Final = struct.Struct(">d")
 _CLOCK_MAX: Final = limits.UPDATE_CLOCK_MAX
 
 
+class UpdateAhead(InvalidValue):
+    """A sound update needs something that is not here: yet, or for ever."""
+
+    code = "update-ahead"
+
+
 def utf16_length(text: str) -> int:
     """Return the length of a text in UTF-16 code units, as Yjs and JavaScript count."""
     if text.isascii():

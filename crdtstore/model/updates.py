@@ -27,6 +27,7 @@ from crdtstore.model.update_contents import (
     STRING,
     ByteReader,
     Content,
+    UpdateAhead,
     read_content,
 )
 
@@ -43,12 +44,6 @@ Place: TypeAlias = tuple[int, int]
 EMPTY_UPDATE: Final = b"\x00\x00"
 
 _SMALL_BYTES: Final = 2 * limits.KIBIBYTE
-
-
-class UpdateAhead(InvalidValue):
-    """A sound update needs something that is not here: yet, or for ever."""
-
-    code = "update-ahead"
 
 
 class Block(NamedTuple):
