@@ -30,6 +30,7 @@ from crdtstore.errors import (
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.update_contents import UpdateAhead
 from crdtstore.model.updates import EMPTY_UPDATE, decode_update, fit
+from crdtstore.model.updates import Update as Decoded
 from crdtstore.presence_links import PresenceLinks
 from crdtstore.store import Store
 from crdtstore.sync.presence import Place
@@ -137,6 +138,7 @@ class Coediting:
         self._watches = store.documents.texts.watches
         self._rooms: dict[Place, Room] = {}
         self._presence_seen = 0
+        self._reading = asyncio.Lock()
         self._stirred = asyncio.Event()
 
     @property
@@ -216,7 +218,9 @@ class Coediting:
         room = member.room
         text = self._store.texts.text(*room.place)
         try:
-            news = fit(decode_update(raw, text.kind), text.clocks, text.pairs)
+            update = await self._decoded(raw, text.kind)
+            text = self._store.texts.text(*room.place)
+            news = fit(update, text.clocks, text.pairs)
         except UpdateAhead:
             self._ask_again(member)
             return
@@ -226,7 +230,7 @@ class Coediting:
             self._ask_again(member)
         elif not news.is_empty:
             joining = self._texts.apply_update(
-                *room.place, raw, source=member.source, epoch=room.epoch
+                *room.place, update, source=member.source, epoch=room.epoch
             )
             try:
                 await asyncio.shield(joining)  # a client that goes must not take the worker along
@@ -234,6 +238,16 @@ class Coediting:
                 self._ask_again(member)
                 return
             member.patience_s = limits.ASK_AGAIN_MIN_S
+
+    async def _decoded(self, raw: bytes, kind: str) -> Decoded:
+        """Return the parts of an update; large ones are read beside all else, one at a time.
+
+        Raises InvalidValue.
+        """
+        if len(raw) <= limits.SMALL_UPDATE_BYTES:
+            return decode_update(raw, kind)
+        async with self._reading:
+            return await asyncio.to_thread(decode_update, raw, kind)
 
     def _may_write_as(self, member: Member, client: int) -> bool:
         """Say whether a member may bring what was written under a Yjs client's id now."""

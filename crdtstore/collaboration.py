@@ -31,7 +31,7 @@ from crdtstore.errors import InvalidOperation, ProfileErased, ReplicaClosed
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.operations import JoinUpdate
 from crdtstore.model.texts import client_of
-from crdtstore.model.updates import decode_update, encode_update, fit
+from crdtstore.model.updates import Update, decode_update, encode_update, fit
 from crdtstore.store import Store
 from crdtstore.text_trials import TextTrials
 
@@ -83,9 +83,15 @@ class ReplicaTexts:
         return frozenset(fit(decode_update(update, text.kind), text.clocks, text.pairs).blocks)
 
     async def apply_update(
-        self, profile_id: str, field: str, update: bytes, *, source: str, epoch: int | None = None
+        self,
+        profile_id: str,
+        field: str,
+        update: bytes | Update,
+        *,
+        source: str,
+        epoch: int | None = None,
     ) -> None:
-        """Join a Yjs update from outside, and return when it is durable.
+        """Join a Yjs update from outside, decoded or not, and return when it is durable.
 
         ``epoch`` is that of the profile when its client began; nothing of another one comes in.
         Raises ProfileErased if it moved, InvalidInput for bytes that the scan refuses or that are
@@ -96,7 +102,8 @@ class ReplicaTexts:
         text = texts.text(profile_id, field)
         epoch = texts.epoch(profile_id) if epoch is None else epoch
         self._check_epoch(profile_id, epoch)
-        fitted = fit(decode_update(update, text.kind), text.clocks, text.pairs)
+        given = update if isinstance(update, Update) else decode_update(update, text.kind)
+        fitted = fit(given, text.clocks, text.pairs)
         self._check_clients(epoch, fitted.blocks.keys())
         if fitted.is_empty:
             return

@@ -579,6 +579,10 @@ what it lacks when it comes back."""
 COLLABORATOR_HEARTBEAT_S: Final = 15.0
 """A Yjs client is pinged this often, and gone if it does not answer within half of it."""
 
+SMALL_UPDATE_BYTES: Final = 16 * KIBIBYTE
+"""A larger update of a Yjs client is read in a thread: two mebibytes of single letters take two
+seconds, in which nobody else shall have to wait."""
+
 ANNOUNCED_MAX: Final = 4
 """Yjs client ids that one connection may announce: stock clients have one."""
 

@@ -184,6 +184,18 @@ def test_what_is_no_message_ends_the_membership(data: bytes) -> None:
     run(scenario)
 
 
+def test_large_updates_are_taken_too() -> None:
+    async def scenario(replica: Replica) -> None:
+        one, two = Client(replica.coediting, 7), Client(replica.coediting, 8)
+        text = "".join(map(str, range(9_000)))
+        await one.say(Update(one.write(0, text)))
+        await two.until_text(text)
+        with pytest.raises(MessageInvalid):
+            await one.say(Update(b"\x01" * 50_000))
+
+    run(scenario)
+
+
 def test_a_slow_client_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COLLABORATOR_QUEUE_BYTES", 3_000)
 
