@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run test lint bench sim faults fuzz mutants clean
+.PHONY: run test lint bench sim faults fuzz fuzz-updates mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -32,6 +32,9 @@ fuzz: $(STAMP)  ## fuzz every decoder, each for SECONDS, on all cores (Linux on 
 
 sim: $(STAMP)  ## search for a history that breaks a promise: SEEDS=2000, ARGS="--faults crash"
 	$(BIN)/python -m crdtstore.testing.simulation --seeds $(or $(SEEDS),500) $(ARGS)
+
+fuzz-updates: $(STAMP)  ## a million hostile updates of Yjs clients against a replica: CASES=1000000
+	$(BIN)/python -m tests.fuzzing.hostile_updates --cases $(or $(CASES),1000000) $(ARGS)
 
 mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
 	$(BIN)/python -m tests.mutants $(ARGS)
