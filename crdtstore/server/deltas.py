@@ -1,15 +1,13 @@
 """Handlers of rich texts for clients without a CRDT: read at a revision, edit by a delta."""
 
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from crdtstore.errors import InvalidInput
-from crdtstore.revisions import RevisedText, RevisionUnknown
 from crdtstore.server.bodies import answer, checked_map, read_document, type_name
 from crdtstore.server.negotiation import answer_form
 from crdtstore.server.parameters import profile_id_of, query_of, text_field_of
-from crdtstore.server.problems import Problem
 from crdtstore.server.service import service_of
 from crdtstore.server.writes import bounded_wait
 
@@ -24,7 +22,7 @@ async def get_delta(request: web.Request) -> web.StreamResponse:
     field = text_field_of(request, segments_after=1)
     async with bounded_wait():
         text = await service_of(request).replica.revisions.read(profile_id, field)
-    return answer(request, _text_document(text))
+    return answer(request, {"revision": text.revision, "delta": text.delta})
 
 
 async def post_delta(request: web.Request) -> web.StreamResponse:
@@ -38,28 +36,15 @@ async def post_delta(request: web.Request) -> web.StreamResponse:
         for name in ("source", "revision"):
             if type(body[name]) is not str:
                 raise InvalidInput(f"the {name} of an edit is text, not a {type_name(body[name])}")
-        try:
-            async with bounded_wait():
-                edit = await service_of(request).replica.revisions.edit(
-                    profile_id,
-                    field,
-                    body["delta"],
-                    revision=body["revision"],
-                    source=body["source"],
-                )
-        except RevisionUnknown as error:
-            raise Problem(
-                410,
-                error.code,
-                "The revision is not known any more",
-                str(error),
-                members=_text_document(error.text),
-            ) from error
+        async with bounded_wait():
+            edit = await service_of(request).replica.revisions.edit(
+                profile_id,
+                field,
+                body["delta"],
+                revision=body["revision"],
+                source=body["source"],
+            )
     return answer(
         request,
         {"version": edit.version, "revision": edit.revision, "meanwhile": edit.meanwhile},
     )
-
-
-def _text_document(text: RevisedText) -> dict[str, Any]:
-    return {"revision": text.revision, "delta": text.delta}

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from crdtstore import errors
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
 from crdtstore.model.shared import CollaborationMissing
+from crdtstore.revisions import RevisionUnknown
 from crdtstore.text_trials import TrialsBusy
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -28,6 +29,7 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.CursorExpired: 410,
     TrialsBusy: 503,
     CollaborationMissing: 501,
+    RevisionUnknown: 410,
     errors.Refused: 409,
     errors.StorageFull: 507,
     errors.StorageError: 503,
@@ -46,6 +48,7 @@ _TITLES: Final[dict[str, str]] = {
     "profile-not-found": "The profile is not known here",
     "profile-erased": "The profile was erased",
     "version-mismatch": "The profile has changed",
+    "revision-unknown": "What changed since this revision is not known here",
     "cursor-expired": "The change feed no longer reaches back to the cursor",
     "peer-not-linked": "No link leads to the peer",
     "person-not-found": "The identifier leads to no person",
@@ -165,6 +168,8 @@ def _members_of(error: CrdtstoreError) -> dict[str, Any]:
             "limit": error.limit,
             "unit": error.unit,
         }
+    if isinstance(error, RevisionUnknown):
+        return {"revision": error.text.revision, "delta": error.text.delta}
     if isinstance(error, VersionMismatch):
         return {"expected": error.expected, "actual": error.actual}
     return {}

@@ -23,7 +23,9 @@ from tests.docs import documents
 from tests.docs.documents import DOCUMENTS, ROOT
 
 OPERATIONS = "docs/operations.md"
-ERROR_MODULES = frozenset({"crdtstore.errors", "crdtstore.model.shared", "crdtstore.text_trials"})
+ERROR_MODULES = frozenset(
+    {"crdtstore.errors", "crdtstore.model.shared", "crdtstore.revisions", "crdtstore.text_trials"}
+)
 """Where errors are that callers see."""
 
 
