@@ -59,7 +59,7 @@ class Client:
     async def say(self, message: Message) -> None:
         await self.coediting.receive(self.member, encode(message))
 
-    async def listen(self, seconds: float = 0.3) -> list[Message]:
+    async def listen(self, seconds: float = 0.15) -> list[Message]:
         """Return what is said to the client within a while, and do what it says."""
         news: list[Message] = []
         try:
@@ -251,7 +251,7 @@ def test_nobody_writes_as_a_client_that_is_here_until_it_is_gone(
         await one.say(Awareness(((7, 1, "{}"),)))
         await two.say(Update(two.write(0, "mine")))
         assert replica.profiles() == []
-        assert any(isinstance(m, SyncStep1) for m in (await two.listen(1))[1:]), "asked again"
+        assert any(isinstance(m, SyncStep1) for m in (await two.listen(0.4))[1:]), "asked again"
         replica.coediting.leave(one.member)
         await two.say(SyncStep2(two.doc.get_update()))
         assert replica.read("ann")["note"] == "mine"
@@ -271,7 +271,7 @@ def test_an_update_that_needs_what_peers_have_is_asked_for_again(
         one.doc.apply_update(elsewhere.get_update())
         await one.say(Update(one.write(7, "after")))
         assert replica.profiles() == []
-        *_, asked = await one.listen(1)
+        *_, asked = await one.listen(0.4)
         assert isinstance(asked, SyncStep1)
         await one.say(SyncStep2(one.doc.get_update(asked.state_vector)))
         assert replica.read("ann")["note"] == "before after"

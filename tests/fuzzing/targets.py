@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzzing import http, links, logs, stored, texts, updates, wire
+from tests.fuzzing import editors, http, links, logs, stored, texts, updates, wire
 from tests.fuzzing.target import Target
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -13,7 +13,7 @@ TARGETS: dict[str, Target] = {
         wire.PACKED, wire.FRAME, wire.BODY, wire.DOCUMENTS, wire.MESSAGE, links.LINK,
         stored.RECORDS, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
         texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.CONFIGURATION,
-        texts.FIELDS, updates.UPDATE, http.HTTP, http.CALLER,
+        texts.FIELDS, updates.UPDATE, editors.YJS_MESSAGE, editors.DELTA, http.HTTP, http.CALLER,
     )
 }  # fmt: skip
 

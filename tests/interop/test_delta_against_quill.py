@@ -13,7 +13,7 @@ from tests.model.deltas import Operations, changes, forks
 
 Fork = tuple[Operations, Operations, Operations]
 
-many = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
