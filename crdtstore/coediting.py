@@ -12,7 +12,6 @@ have brought it.
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from typing import Final
 
 from crdtstore import limits
@@ -25,7 +24,6 @@ from crdtstore.errors import (
     ProfileErased,
     Refused,
     ReplicaClosed,
-    StorageCorrupt,
 )
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.update_contents import UpdateAhead
@@ -138,6 +136,7 @@ class Coediting:
         self._watches = store.documents.texts.watches
         self._rooms: dict[Place, Room] = {}
         self._presence_seen = 0
+        self._presence_told_s = 0.0
         self._reading = asyncio.Lock()
         self._stirred = asyncio.Event()
 
@@ -313,8 +312,11 @@ class Coediting:
                 _send_all(room, encode(Update(update)))
 
     def _tell_presence(self) -> None:
-        if self._presence.changes == self._presence_seen:
+        now_s = asyncio.get_running_loop().time()
+        is_early = now_s - self._presence_told_s < limits.PRESENCE_PAUSE_S
+        if is_early or self._presence.changes == self._presence_seen:
             return
+        self._presence_told_s = now_s
         self._presence_seen = self._presence.changes
         for room in self._rooms.values():
             present = self._presence.present(room.place)
@@ -334,9 +336,11 @@ class Coediting:
                     self._ask(member)
 
     def _ask(self, member: Member) -> None:
-        """Ask a client for all that we lack, if the field can be read."""
-        with suppress(ProfileErased, StorageCorrupt):
+        """Ask a client for all that we lack; its membership ends if the field cannot be read."""
+        try:
             member.send(encode(SyncStep1(self._texts.state_vector(*member.room.place))))
+        except CrdtstoreError as error:
+            member.end(error)
 
     def close(self) -> None:
         """End all memberships: the replica closes."""

@@ -590,5 +590,9 @@ ASK_AGAIN_MIN_S: Final = 0.5
 ASK_AGAIN_MAX_S: Final = 15.0
 """A Yjs client whose update cannot be taken yet is asked for it again after this, doubling."""
 
+PRESENCE_PAUSE_S: Final = 0.03
+"""Presence is told to Yjs clients no more often than this: whoever moves a cursor at a thousand
+times a second moves it thirty times for the others."""
+
 COEDITING_LOOK_S: Final = 0.1
 """How often presence from peers is told to Yjs clients: nobody sees a cursor move any sooner."""

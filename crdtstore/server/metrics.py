@@ -95,6 +95,11 @@ class ReplicaCollector:
             "Write streams that are open.",
             value=len(self._service.streams),
         )
+        yield core.GaugeMetricFamily(
+            "crdtstore_yjs_clients",
+            "Yjs clients that are connected.",
+            value=len(self._service.collaborators),
+        )
         yield from self._peer_families(core, status)
         yield from self._request_families(core)
 
