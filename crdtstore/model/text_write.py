@@ -32,7 +32,6 @@ def plan_edit(
     client = client_of(context.origin, context.document.epoch)
     raw = text.edit(steps, client)
     if raw != EMPTY_UPDATE:
-        decode_update(raw, kind)  # what peers would not take is refused here
         _check_size(text, raw, subject)
         _put(context, kind, field, raw, delta)
 
@@ -54,7 +53,6 @@ def plan_join(context: WriteContext, field: str, operation: JoinUpdate, delta: C
         return
     raw = text.join(encode_update(update, kind))
     if raw != EMPTY_UPDATE:
-        decode_update(raw, kind)
         _check_size(text, raw, f"field {field!r}")
         _put(context, kind, field, raw, delta)
 

@@ -258,7 +258,7 @@ class Text:
         """
         shared = self._decoded(client)
         try:
-            self._drafted = shared.edit(steps)
+            self._drafted = self._ordered(shared.edit(steps))
         except BaseException:
             self.drop_decoded()
             raise
@@ -271,11 +271,18 @@ class Text:
         """
         shared = self._decoded()
         try:
-            self._drafted = shared.join(update)
+            self._drafted = self._ordered(shared.join(update))
         except BaseException:
             self.drop_decoded()
             raise
         return self._drafted
+
+    def _ordered(self, raw: bytes) -> bytes:
+        """Return an update with its clients in order: native code has them in one by chance.
+
+        Raises InvalidValue if it is one that peers would not take.
+        """
+        return encode_update(decode_update(raw, self.kind), self.kind)
 
     def encode(self) -> bytes:
         """Return the whole state as one update. Raises StorageCorrupt."""
