@@ -61,7 +61,11 @@ class TextBegunAnew(Refused):
 
 
 class Member:
-    """One Yjs client at one field. ``number`` is the one by which presence knows its connection."""
+    """One Yjs client at one field.
+
+    ``number`` is the one by which presence knows its connection, ``announced`` are the ids under
+    which it is present. ``asks_at_s`` is when it is to be asked again, None if it need not be.
+    """
 
     def __init__(self, room: "Room", source: str, number: int) -> None:
         self.room = room
@@ -77,6 +81,8 @@ class Member:
 
     def send(self, data: bytes) -> None:
         """Queue a message; a client for which too much waits is given up."""
+        if self._error is not None:
+            return
         self._queue.append(data)
         self._queued_bytes += len(data)
         if self._queued_bytes > limits.COLLABORATOR_QUEUE_BYTES:

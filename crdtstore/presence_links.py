@@ -23,9 +23,6 @@ class PresenceLinks:
         self._connections = 0
         self._looked_ms = 0
 
-    def __len__(self) -> int:
-        return len(self._presences)
-
     @property
     def changes(self) -> int:
         """A number that grows whenever there is news."""

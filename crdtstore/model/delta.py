@@ -110,11 +110,6 @@ def normal(operations: "tuple[Operation, ...] | list[Operation]") -> Delta:
     return builder.delta()
 
 
-def length_before(delta: Delta) -> int:
-    """Return how many units a text must have at least for a delta to fit it."""
-    return sum(part.units for part in delta if not isinstance(part, Insert))
-
-
 def compose(first: Delta, second: Delta) -> Delta:
     """Return the delta that does what two do, one after the other."""
     builder = Builder()

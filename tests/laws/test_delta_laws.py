@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtstore.model.delta import Insert, compose, invert, length_before, normal, transform
+from crdtstore.model.delta import Insert, compose, invert, normal, transform
 from crdtstore.model.delta_forms import delta_of, operations_of
-from tests.model.deltas import Operations, changes, documents, forks, units_of
+from tests.model.deltas import Operations, changes, documents, forks, length_before, units_of
 
 Fork = tuple[Operations, Operations, Operations]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from crdtstore.model.delta import Delta, length_before
+from crdtstore.model.delta import Delta, Insert
 from crdtstore.model.delta_forms import delta_of
 
 Operations = list[dict[str, Any]]
@@ -63,6 +63,6 @@ def units_of(document: Operations) -> int:
     return sum(part.units for part in delta_of(document))
 
 
-def fits(delta: Delta, units: int) -> bool:
-    """Say whether a delta fits a text of so many units."""
-    return length_before(delta) <= units
+def length_before(delta: Delta) -> int:
+    """Return how many units a text must have at least for a delta to fit it."""
+    return sum(part.units for part in delta if not isinstance(part, Insert))
