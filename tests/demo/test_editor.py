@@ -92,7 +92,7 @@ async def _play(panes: Panes, url: str) -> None:
     await page.click("#line")
     await panes.until_both_show("Bob: Call on Monday, at ten")
     await panes.until(with_bob, "Bob to be back at eu")
-    if folder := os.environ.get("CRDTSTORE_SCREENSHOTS"):
+    if folder := os.environ.get("SCREENSHOTS"):
         await page.screenshot(Path(folder) / "editor.png")
 
 
