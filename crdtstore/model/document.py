@@ -193,7 +193,9 @@ def _take_edit(document: Document, key: str, cell: Cell, count: int, undo: UndoL
     update = decode_update(raw, kind)
     text.take(raw, update)
     if number > count:
-        text.note(Edit(timestamp, origin, parsed.source, *(tally or tally_of(update))))
+        text.note(
+            Edit(timestamp, origin, parsed.source, *(tally[0] if tally else tally_of(update)))
+        )
     return timestamp, origin, number
 
 
