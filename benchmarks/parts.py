@@ -6,7 +6,7 @@ Each part gives a table: a row per case, figures with names that carry their uni
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apply, fleet, growth, persons, stream
+from benchmarks import apply, fleet, growth, persons, stream, texts
 
 Table = dict[str, dict[str, float]]
 
@@ -40,6 +40,12 @@ PARTS = (
         "Persons: found by an e-mail address, and read by the id of a profile",
         lambda: persons.measure(20, 500, 5),
         lambda: persons.measure(2, 10, 1),
+    ),
+    Part(
+        "texts",
+        "Texts: an edit of 100 KB, and what it costs the fields beside it",
+        lambda: texts.measure(400, 5),
+        lambda: texts.measure(10, 1),
     ),
     Part(
         "growth",

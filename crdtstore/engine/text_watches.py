@@ -78,7 +78,7 @@ class TextWatches:
         if is_new_epoch:
             return [(profile_id, _EVERY_TEXT, None)]
         return [
-            (profile_id, text_name(key), cell[3]) for key, cell in cells.items() if len(cell) == 4
+            (profile_id, text_name(key), cell[3]) for key, cell in cells.items() if len(cell) > 3
         ]
 
     def tell(self, notices: list[TextNotice]) -> None:

@@ -39,6 +39,7 @@ from crdtstore.model.updates import (
     encode_update,
     fit,
     note_pairs,
+    tally_of,
 )
 from crdtstore.storage.contract import Storage, StorageReader
 
@@ -219,7 +220,9 @@ class _Fitting:
             raise FrameCorrupt("an edit was made as the Yjs client of this replica")
         advance(known[0], update)
         note_pairs(known[1], update)
-        return cell if update == given else (*cell[:3], encode_update(update, kind))
+        if update == given:
+            return cell
+        return (*cell[:3], encode_update(update, kind), tally_of(given))
 
     def _what_is_known(
         self, profile_id: str, document: Document, epoch: int, name: str

@@ -9,9 +9,10 @@ from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
-from crdtstore.model.cells import trail_key
+from crdtstore.model.cells import Cells, trail_key
 from crdtstore.model.document import Document
 from crdtstore.model.operations import COLLABORATIVE_OPERATIONS
+from crdtstore.model.texts import Text
 from crdtstore.model.update_parts import split_update
 from crdtstore.model.write import plan_write
 from crdtstore.model.write_context import WriteContext
@@ -51,13 +52,17 @@ class Writing:
             self._check_source(source)
         document = self._documents.get(profile_id)
         check_state(profile_id, document, if_version)
-        timestamp = self._clock.tick(now_ms)
+        brought: list[tuple[Text, Cells]] = []
         for field, given in fields.items():
             if type(given) in COLLABORATIVE_OPERATIONS:
-                timestamp = self._ready_text(profile_id, document, field, given, source, now_ms)
+                brought += self._ready_text(profile_id, document, field, given, source, now_ms)
+        timestamp = self._clock.tick(now_ms)
         context = WriteContext(document, self._schema, source, timestamp, self._drafting.origin)
         delta, changed = plan_write(context, fields)
         if delta:
+            for text, part in brought:
+                self._drafting.record(profile_id, document, document.epoch, part)
+                text.carries_all = False
             self._drafting.record(profile_id, document, document.epoch, delta)
         else:
             self.noops += 1
@@ -95,24 +100,25 @@ class Writing:
         operation: Any,
         source: str,
         now_ms: int,
-    ) -> int:
-        """Have a text at hand for an edit; return the timestamp for it.
+    ) -> list[tuple[Text, Cells]]:
+        """Have a text at hand for an edit; return what must go into frames before it.
 
-        If it has what came by no frame, that goes into frames first: whoever applies the edit
-        must have what it stands beside.
+        That is all of the text, if it has what came by no frame: whoever applies the edit must
+        have what it stands beside. It counts as no edit.
         """
         kind = COLLABORATIVE_OPERATIONS[type(operation)] or operation.kind
         check_field_name(field)
         text = self._documents.texts.get(profile_id, document, kind[0] + field)
-        if text.carries_all:
-            key = trail_key(kind, field, source, self._drafting.origin)
-            for part in split_update(text.encode(), kind, _PART_BYTES):
-                trail = document.cells.get(key)
-                number = 1 if trail is None else trail[2] + 1
-                cell = self._clock.tick(now_ms), self._drafting.origin, number, part
-                self._drafting.record(profile_id, document, document.epoch, {key: cell})
-            text.carries_all = False
-        return self._clock.tick(now_ms)
+        if not text.carries_all:
+            return []
+        origin = self._drafting.origin
+        key = trail_key(kind, field, source, origin)
+        trail = document.cells.get(key)
+        number = 0 if trail is None else trail[2]
+        return [
+            (text, {key: (self._clock.tick(now_ms), origin, number, part)})
+            for part in split_update(text.encode(), kind, _PART_BYTES)
+        ]
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

@@ -273,7 +273,7 @@ def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
     if parsed.letter == GRANT and value is not True:
         raise InvalidValue("a grant holds something else than true")
     if parsed.letter in COLLABORATIVE_KINDS and (
-        type(value) is not int or value < 1 or origin != parsed.origin
+        type(value) is not int or value < 0 or origin != parsed.origin
     ):
         raise InvalidValue("a trail does not count its origin's edits")
 

@@ -28,8 +28,8 @@ from crdtstore.model.cells import (
     texts_in,
 )
 from crdtstore.model.identity import identifiers_in
-from crdtstore.model.texts import Edit, Text, edit_of
-from crdtstore.model.updates import decode_update
+from crdtstore.model.texts import Edit, Text
+from crdtstore.model.updates import decode_update, tally_of
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 
@@ -128,8 +128,8 @@ def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: Undo
         undo.append((document, None, (*before, document.texts)))
         document.epoch, document.cells, document.stamp, document.texts = epoch, {}, 0, {}
         for key, cell in cells.items():
-            if len(cell) == 4:
-                cell = _take_edit(document, key, cell, undo)
+            if len(cell) > 3:
+                cell = _take_edit(document, key, cell, 0, undo)
             document.cells[key] = cell
             document.stamp += cell_stamp(key, cell)
         document.stamp &= _MASK
@@ -138,10 +138,10 @@ def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: Undo
     changed = False
     for key, cell in cells.items():
         old = mine.get(key)
-        if len(cell) == 4:
+        if len(cell) > 3:
             if old is not None and cell[0] <= old[0]:
                 continue
-            cell = _take_edit(document, key, cell, undo)
+            cell = _take_edit(document, key, cell, 0 if old is None else old[2], undo)
         if old is None:
             change = cell_stamp(key, cell)
         elif len(cell) == 3:
@@ -177,9 +177,12 @@ def absorb_texts(
     return changed
 
 
-def _take_edit(document: Document, key: str, cell: Cell, undo: UndoLog) -> Cell:
-    """Join an edit into the state of its text; return the trail that stands for it."""
-    timestamp, origin, number, raw = cell
+def _take_edit(document: Document, key: str, cell: Cell, count: int, undo: UndoLog) -> Cell:
+    """Join an edit into the state of its text, after ``count`` others; return its trail.
+
+    One that is not counted as a further one only brings what was written before.
+    """
+    timestamp, origin, number, raw, *tally = cell
     parsed = parse_key(key)
     name = text_name(key)
     kind = KIND_OF_LETTER[parsed.letter]
@@ -189,7 +192,10 @@ def _take_edit(document: Document, key: str, cell: Cell, undo: UndoLog) -> Cell:
     undo.append((document, _TEXT_MARK + name, text.snapshot()))
     update = decode_update(raw, kind)
     text.take(raw, update)
-    text.note(edit_of(cell, parsed.source, update))
+    if number > count:
+        text.note(
+            Edit(timestamp, origin, parsed.source, *(tally[0] if tally else tally_of(update)))
+        )
     return timestamp, origin, number
 
 

@@ -7,9 +7,11 @@ of a profile see a text by its timestamps: Yjs bytes are not canonical. The docu
 beside the profile, in a row of its own, and costs its other fields nothing.
 
 What a frame carries is an **edit**, a cell of four: ``(timestamp, origin, number, update)``, with
-the Yjs update of that write. Frames of an origin come in order and after their causes, so a trail
-says that all edits of its slot up to its timestamp are in the state. The state may be ahead of the
-trails (a repair brought more), never behind. Every join is idempotent, as Yjs merges are.
+the Yjs update of that write. If ``number`` is not above the trail's, it only repeats older ones.
+Frames of an origin come in order and after their causes, so a trail says that all edits of its slot
+up to its timestamp are in the state. The state may be ahead of the trails (a repair brought more),
+never behind. Every join is idempotent, as Yjs merges are. An edit of which a part was cut off,
+because it is known here, has a fifth part: how much it brought and deleted as it was written.
 
 Yjs identifies elements by (client, clock), so no two writers may share a client id. That of edits
 made here is derived from origin and epoch: a replica that takes a new origin writes as a new
@@ -41,7 +43,6 @@ from crdtstore.model.updates import (
     encode_update,
     fit,
     note_pairs,
-    tally_of,
 )
 
 _ROW_FORMAT: Final = 1
@@ -228,7 +229,11 @@ class Text:
 
     def note(self, edit: Edit) -> None:
         """Put an edit into the history."""
-        self.history = newest_edits((*self.history, edit))
+        history = self.history
+        if history and history[-1][:2] >= edit[:2]:
+            self.history = newest_edits((*history, edit))
+        else:
+            self.history = (*history[1 - limits.TEXT_HISTORY_MAX :], edit)
 
     def snapshot(self) -> _Snapshot:
         """Return what ``restore`` needs to bring the text back to how it is now."""
@@ -362,8 +367,3 @@ def newest_edits(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
         by_place = {edit[:3]: edit for edit in sorted(edits)}
         edits = tuple(sorted(by_place.values()))
     return edits[-limits.TEXT_HISTORY_MAX :]
-
-
-def edit_of(cell: tuple[Any, ...], source: str, update: Update) -> Edit:
-    """Return the entry in the history for an edit, as it was written."""
-    return Edit(cell[0], cell[1], source, *tally_of(update))

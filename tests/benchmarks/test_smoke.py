@@ -66,8 +66,9 @@ def test_the_machine_and_the_versions_are_recorded(result: dict[str, Any]) -> No
 
 def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     parts = result["parts"]
-    assert set(parts) == {"apply", "stream", "persons", "growth", "fleet"}
+    assert set(parts) == {"apply", "stream", "persons", "texts", "growth", "fleet"}
     assert parts["apply"]["store"]["edits_per_s"] > 0
+    assert 0 < parts["texts"]["100 KB of text"]["edit_p50_ms"] < 50
     assert all(row["read_ms"] > 0 and row["find_ms"] > 0 for row in parts["persons"].values())
     (growth,) = parts["growth"].values()
     assert growth["differing"] == 0

@@ -276,8 +276,10 @@ def test_who_writes_on_what_a_repair_brought_sends_that_along():
     us.commit()
     assert send(us, jp) == 1
     assert jp.texts.read("ann", "notes") == "only at eu and us"
+    assert [edit.inserted for edit in jp.texts.history("ann", "notes")] == [7]
     send(eu, jp)
     assert jp.texts.read("ann", "notes") == "only at eu and us"
+    assert [edit.inserted for edit in jp.texts.history("ann", "notes")] == [7, 10]
 
 
 def test_a_damaged_text_is_not_read_and_is_healed_by_a_peer():

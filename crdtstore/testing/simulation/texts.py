@@ -8,7 +8,7 @@ list's item was moved by two at once; and nothing else is there.
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from crdtstore.errors import ProfileErased, ProfileNotFound
 from crdtstore.model.operations import (
@@ -22,6 +22,26 @@ from crdtstore.model.operations import (
 )
 from crdtstore.store import Store
 from crdtstore.testing.simulation.history import MUST, Entry
+
+GARBAGE: Final = tuple(
+    bytes.fromhex(digits)
+    for digits in (
+        "",
+        "000000",
+        "01010a01000000",
+        "01014dfeffffff0f000500",
+        "01010302a107030000",
+        "0101010104010004f09f988000",
+        "010102000401016104f09f988000",
+        "010107feffffff0f88ffffffffffffff0f01037f7f7901ffffffff0f00",
+        "00014d0100ffffffff0f",
+        "0101090584090401780001",
+        "01010900840900017800",
+        "010109000401047465787402",
+        "010109000801046c69737401757575757575757575757e00",
+    )
+)
+"""What hostile Yjs clients send: bytes that harm pycrdt, gaps, strangers, cut short."""
 
 INSERT = "insert"
 CUT = "cut"

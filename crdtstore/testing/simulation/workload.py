@@ -7,8 +7,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt, VersionMismatch
-from crdtstore.model.operations import add, grant, increment, remove, revoke
+from crdtstore.errors import (
+    InvalidInput,
+    ProfileErased,
+    ProfileNotFound,
+    StorageCorrupt,
+    VersionMismatch,
+)
+from crdtstore.model.operations import JoinUpdate, add, grant, increment, remove, revoke
 from crdtstore.policy import (
     Trust,
     fill_only,
@@ -25,7 +31,14 @@ from crdtstore.store import Store
 from crdtstore.testing.simulation.expectations import Broken
 from crdtstore.testing.simulation.history import Entry, History, Slot
 from crdtstore.testing.simulation.machine import Ticket
-from crdtstore.testing.simulation.texts import EDITS, FORMAT, MOVE, draw_edit, elements_of
+from crdtstore.testing.simulation.texts import (
+    EDITS,
+    FORMAT,
+    GARBAGE,
+    MOVE,
+    draw_edit,
+    elements_of,
+)
 
 SCHEMA: Final = Schema(
     fields={
@@ -90,6 +103,8 @@ class Workload:
                 return self._move(store, ticket, profile, "erase")
             if field is None and chance < 0.06:
                 return self._move(store, ticket, profile, "revive")
+            if field is None and chance < 0.08:
+                return self._intrude(store, profile)
             return self._write(store, ticket, profile, field)
         except ProfileErased:
             if not store.documents.get(profile).is_erased:
@@ -109,6 +124,22 @@ class Workload:
                 ticket=ticket, what=verb, profile=profile, epoch=epoch, stamp=_stamp(store)
             )
         return f"{verb} {profile}"
+
+    def _intrude(self, store: Store, profile: str) -> str:
+        """Be a hostile client of a text, which changes nothing."""
+        kind = self._chance.choice(["text", "list"])
+        names = self._by_kind.get(kind)
+        if not names:
+            return "nobody intrudes: there are no texts"
+        name = self._chance.choice(names)
+        before = _version(store, profile)
+        garbage = JoinUpdate(kind, self._chance.choice(GARBAGE))
+        try:
+            store.write(profile, {name: garbage}, source=self._sources[0])
+        except InvalidInput:
+            _check(_version(store, profile) == before, f"{profile}.{name}: garbage changed it")
+            return f"hostile update to {profile}.{name}: refused"
+        raise Broken(f"{profile}.{name} took {garbage.update.hex()}")
 
     # --- one write ----------------------------------------------------------------------------
 
