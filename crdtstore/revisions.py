@@ -17,6 +17,7 @@ from crdtstore.group_commit import GroupCommit
 from crdtstore.model.delta import Delta, compose, invert, transform
 from crdtstore.model.delta_forms import delta_of, operations_of
 from crdtstore.model.operations import EditText
+from crdtstore.model.shared import NativeFault
 from crdtstore.model.texts import Text
 from crdtstore.model.update_contents import TEXT
 from crdtstore.names import check_field_name, check_profile_id
@@ -126,7 +127,11 @@ class Revisions:
         revision = revision_of(epoch, text.clocks, text.missing(text.clocks))
         if followed.revision == revision:
             return ()
-        return followed.advance(text.missing(followed.clocks), text.clocks, revision)
+        try:
+            return followed.advance(text.missing(followed.clocks), text.clocks, revision)
+        except NativeFault:
+            self._followed.pop((profile_id, field), None)
+            raise
 
     def _text(self, profile_id: str, field: str) -> tuple[int, Text]:
         check_profile_id(profile_id)

@@ -18,6 +18,7 @@ from crdtstore.errors import (
 from crdtstore.model.delta import Delta, compose
 from crdtstore.model.delta_forms import delta_of
 from crdtstore.model.operations import edit_text
+from crdtstore.model.shared import NativeFault, Shared
 from crdtstore.revisions import Revisions, RevisionUnknown
 from crdtstore.schema import Field, Schema
 from crdtstore.store import Store
@@ -224,3 +225,44 @@ def test_a_commit_that_failed_takes_its_revision_along() -> None:
     assert revisions.read("ann", "note") == kept
     with pytest.raises(RevisionUnknown):
         revisions.edit("ann", "note", [{"insert": "x"}], revision=lost.revision, source="one")
+
+
+@pytest.mark.parametrize("told", [[], [{"retain": 10**6}], [{"retain": 2}, {"insert": "?"}]])
+def test_an_account_of_a_change_that_is_none_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
+) -> None:
+    """Should native code tell of another change than it made, the text counts as replaced."""
+    revisions = Revisions(new_store())
+    one, two = Editor(revisions, "one"), Editor(revisions, "two")
+    one.edit([{"insert": "é text"}])
+    two.edit([])
+    whole = Shared.apply_told
+
+    def apply_told(shared: Shared, update: bytes) -> list[dict[str, Any]]:
+        whole(shared, update)
+        return told
+
+    monkeypatch.setattr(Shared, "apply_told", apply_told)
+    one.edit([{"retain": 1}, {"insert": "!"}])
+    assert revisions.native_faults == 1
+    assert one.document == present(revisions)
+    two.edit([{"retain": 6}, {"insert": "?"}])
+    assert two.document == present(revisions)
+    assert "!" in str(two.document)
+    assert "?" in str(two.document)
+
+
+def test_a_native_fault_costs_the_copy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    revisions = Revisions(new_store())
+    one = Editor(revisions, "one")
+    one.edit([{"insert": "text"}])
+    whole = Shared.apply_told
+
+    def fails(shared: Shared, update: bytes) -> list[dict[str, Any]]:
+        raise NativeFault("panicked")
+
+    monkeypatch.setattr(Shared, "apply_told", fails)
+    with pytest.raises(NativeFault):
+        one.edit([{"insert": "more "}])
+    monkeypatch.setattr(Shared, "apply_told", whole)
+    assert present(revisions) == delta_of([{"insert": "more text"}])
