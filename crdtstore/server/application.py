@@ -9,6 +9,7 @@ from crdtstore.replica import Replica
 from crdtstore.server import (
     backup,
     changes,
+    conflicts,
     link,
     membership,
     metrics,
@@ -47,6 +48,9 @@ _ROUTES = (
     (hdrs.METH_POST, "/v1/writes", writes.post_writes),
     (hdrs.METH_GET, "/v1/stream", stream.get_stream),
     (hdrs.METH_GET, "/v1/changes", changes.get_changes),
+    (hdrs.METH_GET, "/v1/conflicts", conflicts.list_conflicts),
+    (hdrs.METH_GET, "/v1/conflicts/{id:[^/]+}", conflicts.get_conflict),
+    (hdrs.METH_POST, "/v1/conflicts/{id:[^/]+}/choose", conflicts.choose_value),
     (hdrs.METH_GET, "/v1/digest", status.get_digest),
     (hdrs.METH_GET, "/v1/peers", status.get_peers),
     (hdrs.METH_GET, "/v1/status", status.get_status),

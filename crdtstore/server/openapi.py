@@ -6,6 +6,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.server.bodies import answer
+from crdtstore.server.conflict_operations import conflict_paths
 from crdtstore.server.describing import (
     ETAG,
     ID,
@@ -104,6 +105,7 @@ def _paths() -> Schema:
         },
         **text_paths(),
         **person_paths(),
+        **conflict_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},
@@ -242,6 +244,7 @@ def _changes() -> Schema:
             query("since", CURSOR, 'A cursor; empty for the start, "end" for later changes only.'),
             limit(limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX),
             query("follow", {"type": "boolean", "default": False}, "Go on with later changes."),
+            query("persons", {"type": "boolean", "default": False}, "Name the persons touched."),
             {
                 "name": "Last-Event-ID",
                 "in": "header",
