@@ -23,6 +23,7 @@ from crdtstore.model.operations import (
     insert_text,
     move_item,
 )
+from crdtstore.model.updates import Update, decode_update, encode_update
 from crdtstore.model.values import pack
 from crdtstore.schema import Field, Schema
 from crdtstore.sync.frame import NO_HASH, seal, space_tag
@@ -328,7 +329,9 @@ def test_edits_of_a_peer_that_do_not_fit_are_refused_whole():
     write(us, notes=insert_text(0, "ours"))
     us.commit()
     own = us.documents.get("ann").texts["tnotes"].parts[0]
-    forged = own.replace(b"ours", b"OURS and more")
+    ((client, (block,)),) = decode_update(own, "text").blocks.items()
+    longer = block._replace(length=5, content="ours!")
+    forged = encode_update(Update({client: [longer]}, {}), "text")
     for update, reason in (
         (parts[1], "gap"),
         (b"\x00\x01\x07\x01\x00\x01", "nobody has written"),
