@@ -1,7 +1,8 @@
 """crdtstore: a collaborative customer-profile store that converges without a central arbiter."""
 
 from crdtstore.client import Client, SyncClient
-from crdtstore.engine.feed import Change
+from crdtstore.engine.conflicts import Conflict, WriteStamp
+from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.text_fields import TextEdit
 from crdtstore.engine.verification import StoreDigest, VerifyReport
@@ -40,6 +41,7 @@ __all__ = [
     "Candidate",
     "Change",
     "Client",
+    "Conflict",
     "CrdtstoreError",
     "Field",
     "Group",
@@ -56,10 +58,12 @@ __all__ = [
     "StoreDigest",
     "SyncClient",
     "TextEdit",
+    "TouchedPerson",
     "TypeRules",
     "VerifyReport",
     "Write",
     "WriteResult",
+    "WriteStamp",
     "add",
     "decrement",
     "delete_items",

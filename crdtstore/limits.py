@@ -100,6 +100,28 @@ LINK_ATTEMPTS_MAX: Final = 32
 DROPPED_LINKS_MAX: Final = 1_000
 """Dropped links in the report of one person, the first by identifier."""
 
+# --- conflicts ---------------------------------------------------------------------------------
+CONFLICTS_MAX: Final = 10_000
+"""Entries of the conflict log of a replica, the newest ones: about 10 MB of memory, and what a
+steward looks through in a week."""
+
+CONFLICTS_BYTES_MAX: Final = 16 * MEBIBYTE
+"""Packed bytes of all entries of the conflict log: each holds two values."""
+
+PAGE_CONFLICTS_MAX: Final = 1_000
+"""Conflicts in one page of a listing."""
+
+PAGE_CONFLICTS_DEFAULT: Final = 100
+"""Conflicts in one page of a listing when the caller names no number."""
+
+CAUSES_MAX: Final = 100_000
+"""What so many pairs of origins saw of each other is remembered, about 100 bytes each: all pairs of
+300 origins. Beyond it a replica begins anew, and does not judge what was written before."""
+
+RECENT_FRAMES: Final = 256
+"""Of each origin the timestamps of so many frames are at hand, about 40 bytes each; those of
+earlier ones are read from the journal."""
+
 # --- writes, frames, messages ------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 256 * KIBIBYTE
 """Bytes of a frame: what a link buffers, what a relay holds, what one hash covers."""
@@ -386,6 +408,10 @@ DIFFERING_PROFILES_MAX: Final = 1_000
 
 PAGE_CHANGES_MAX: Final = 10_000
 """Changes in one page of the change feed."""
+
+FEED_PERSON_PROFILES: Final = 2_000
+"""Profiles that are looked at for the persons in one page of the change feed: some 50 ms of work.
+A page has one change at the least."""
 
 PAGE_PROFILES_DEFAULT: Final = 100
 """Profiles in one page of a listing when the caller names no number."""

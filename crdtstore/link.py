@@ -94,3 +94,15 @@ class Link:
         if raw is not None:
             with contextlib.suppress(OSError):
                 raw.shutdown(socket.SHUT_RDWR)
+
+
+async def end_links(links: set[Link], exchange: Exchange) -> None:
+    """Tell every peer that the replica closes, and give the links a while to end."""
+    for link in list(links):
+        state = exchange.links.get(link.number)
+        if state is not None:
+            state.session.refuse("closing", "the replica is closing")
+        link.wake.set()
+    deadline = asyncio.get_running_loop().time() + limits.CLOSE_TIMEOUT_S
+    while links and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.01)

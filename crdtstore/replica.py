@@ -34,7 +34,7 @@ from crdtstore.errors import (
 )
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
-from crdtstore.link import Link, Websocket
+from crdtstore.link import Link, Websocket, end_links
 from crdtstore.loop_delay import LoopDelay
 from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
@@ -45,7 +45,7 @@ from crdtstore.revisions import ReplicaRevisions
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
-from crdtstore.stewardship import ReplicaPersons
+from crdtstore.stewardship import ReplicaConflicts, ReplicaPersons
 from crdtstore.storage.contract import Storage
 from crdtstore.store import Store
 from crdtstore.streams import Streams
@@ -208,6 +208,12 @@ class Replica:
         self._check_open()
         return self._texts
 
+    @property
+    def conflicts(self) -> ReplicaConflicts:
+        """What lost against a write of the same source that had not seen it, and choosing."""
+        self._check_open()
+        return ReplicaConflicts(self._store, self._commits)
+
     # --- writing ------------------------------------------------------------------------------
 
     async def write(
@@ -271,18 +277,19 @@ class Replica:
         return self._store.profiles(after=after, limit=limit)
 
     async def changes(
-        self, *, since: str = "", follow: bool = True
+        self, *, since: str = "", follow: bool = True, persons: bool = False
     ) -> AsyncGenerator[Change, None]:
         """Yield changes after a cursor in local commit order; go on with new ones if ``follow``.
 
-        ``since`` is "" for the start of the journal, "end" for new ones only. Raises CursorExpired
-        or InvalidInput. Ends when the replica closes.
+        ``since`` is "" for the start of the journal, "end" for new ones only. With ``persons`` each
+        names those that it touched. Raises CursorExpired or InvalidInput. Ends when the replica
+        closes.
         """
         if since == "end":
             since = end_cursor(self._store.ledger)
         while not self._is_closing:
             committed = self._commits.committed
-            page = self._store.changes(since=since, limit=_FEED_PAGE)
+            page = self._store.changes(since=since, limit=_FEED_PAGE, persons=persons)
             for change in page:
                 yield change
             if page:
@@ -376,14 +383,7 @@ class Replica:
             return
         for task in self._tasks[1:]:
             task.cancel()
-        for link in list(self._links):
-            state = self._exchange.links.get(link.number)
-            if state is not None:
-                state.session.refuse("closing", "the replica is closing")
-            link.wake.set()
-        deadline = asyncio.get_running_loop().time() + limits.CLOSE_TIMEOUT_S
-        while self._links and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        await end_links(self._links, self._exchange)
         self._commits.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:

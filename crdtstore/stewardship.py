@@ -1,8 +1,10 @@
-"""Stewardship: the persons of a running replica; a decision is answered when it is durable."""
+"""Stewardship of a running replica, its persons and conflicts: what is answered is durable."""
 
 from collections.abc import Callable
 from typing import Any
 
+from crdtstore import limits
+from crdtstore.engine.conflicts import Conflict
 from crdtstore.engine.persons import STEWARD, Person
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.candidates import Candidate
@@ -71,3 +73,35 @@ class ReplicaPersons:
         person = decide(*words, source=source)
         await self._commits.durable()
         return person
+
+
+class ReplicaConflicts:
+    """What ``Store.conflicts`` does, on a replica: ``await replica.conflicts.choose(id)``."""
+
+    def __init__(self, store: Store, commits: GroupCommit) -> None:
+        self._store = store
+        self._commits = commits
+
+    def present(
+        self,
+        profile_id: str | None = None,
+        *,
+        state: str = "open",
+        after: str = "",
+        limit: int = limits.PAGE_CONFLICTS_DEFAULT,
+    ) -> list[Conflict]:
+        """Return a page of conflicts, the oldest first; raises InvalidInput."""
+        return self._store.conflicts.present(profile_id, state=state, after=after, limit=limit)
+
+    def get(self, conflict_id: str) -> Conflict:
+        """Return one conflict; raises ConflictNotFound."""
+        return self._store.conflicts.get(conflict_id)
+
+    async def choose(self, conflict_id: str, choice: str = "lost") -> Conflict:
+        """Write the value that lost, or the one that is "kept", anew: that settles the conflict.
+
+        Raises ConflictNotFound, ConflictSettled, or what a write raises.
+        """
+        conflict = self._store.conflicts.choose(conflict_id, choice)
+        await self._commits.durable()
+        return conflict

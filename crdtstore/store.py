@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from crdtstore.clock import HybridClock
+from crdtstore.engine.causes import Causes
 from crdtstore.engine.commits import Commit, Committing, persist_growing
+from crdtstore.engine.conflict_log import ConflictLog
+from crdtstore.engine.conflicts import Conflicts
 from crdtstore.engine.cursors import Cursors
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
-from crdtstore.engine.feed import Change, end_cursor, read_changes
+from crdtstore.engine.feed import Change, read_changes
 from crdtstore.engine.identifiers import ensure_index
 from crdtstore.engine.identity import settle_identity
 from crdtstore.engine.ledger import Ledger
@@ -67,7 +70,7 @@ class Store:
 
     Writes are applied at once, and durable after ``commit``. ``replication`` is the side that faces
     the peers, ``commits`` the one that faces the disk; a program that only reads and writes needs
-    neither.
+    neither. ``texts`` reads collaborative fields.
     """
 
     def __init__(
@@ -92,11 +95,15 @@ class Store:
         self._clock = HybridClock()
         self.documents = Documents(storage, settings.cache_bytes)
         self.ledger = Ledger(storage, tag)
-        recover(storage, self.documents, self.ledger, self._clock, tag)
+        causes = Causes(self.ledger)
+        recover(storage, self.documents, self.ledger, causes, self._clock, tag)
+        self.conflict_log = ConflictLog(storage, causes)
         self._drafting = Drafting(
             self.documents,
             self.ledger,
             self._clock,
+            causes,
+            self.conflict_log,
             origin=identity.origin,
             tag=tag,
             clock_skew_ms_max=settings.clock_skew_ms_max,
@@ -110,19 +117,14 @@ class Store:
             journal_bytes_max=settings.journal_bytes_max,
         )
         self.commits = Committing(
-            storage,
-            self.documents,
-            self.ledger,
-            self._drafting,
-            self._clock,
-            self.retention,
+            storage, self.documents, self.ledger, self._drafting, self._clock, self.retention
         )
         self.replication = Replication(
             storage, self.documents, self.ledger, self._drafting, self.commits, identity, now_ms()
         )
-        self._texts = TextFields(self.documents, self.replication.origins, schema)
+        self.texts = TextFields(self.documents, self.replication.origins, schema)
         self._persons = Persons(
-            self, storage, self.documents, schema, self.replication, self._texts, has_index
+            self, storage, self.documents, schema, self.replication, self.texts, has_index
         )
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self.cursors = Cursors(storage, self._drafting)
@@ -217,12 +219,12 @@ class Store:
         It refuses writes until it is revived. Erasing it again changes nothing.
         """
         self._check_open()
-        return self.writing.erase(profile_id, if_version, self.now_ms())
+        return self.writing.move_epoch(profile_id, if_version, self.now_ms(), to_erased=True)
 
     def revive(self, profile_id: str, *, if_version: str | None = None) -> WriteResult:
         """Let an erased profile take writes again, from nothing; a living one is left as it is."""
         self._check_open()
-        return self.writing.revive(profile_id, if_version, self.now_ms())
+        return self.writing.move_epoch(profile_id, if_version, self.now_ms(), to_erased=False)
 
     @property
     def refusal(self) -> CrdtstoreError | None:
@@ -289,6 +291,7 @@ class Store:
             return
         self.commits.abandon(commit)
         self.replication.commit_failed()
+        self.conflict_log.reload()
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
         self._commits_failed += 1
@@ -300,7 +303,7 @@ class Store:
 
     def read(self, profile_id: str) -> Profile:
         """Return the golden record; raises ProfileNotFound or ProfileErased."""
-        return resolve(profile_id, self._living(profile_id), self.schema, self._texts)
+        return resolve(profile_id, self._living(profile_id), self.schema, self.texts)
 
     def explain(self, profile_id: str, field: str | None = None) -> list[Candidate]:
         """Return every candidate of every field (or of one), with the rule that chose."""
@@ -319,19 +322,21 @@ class Store:
         check_page(after, limit)
         living = living_documents(self.storage, self.documents, after, limit)
         return [
-            resolve(profile_id, document, self.schema, self._texts)
+            resolve(profile_id, document, self.schema, self.texts)
             for profile_id, document in islice(living, limit)
         ]
 
-    def changes(self, *, since: str = "", limit: int = 1_000) -> list[Change]:
+    def changes(
+        self, *, since: str = "", limit: int = 1_000, persons: bool = False
+    ) -> list[Change]:
         """Return durable changes after a cursor ("" from the journal's start, "end" none so far).
 
-        Raises CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
+        With ``persons`` each names those that it touched, and pages may end early. Raises
+        CursorExpired if the journal no longer reaches back, InvalidInput for no cursor.
         """
         self.retention.feed_read(self.now_ms())
-        if since == "end":
-            since = end_cursor(self.ledger)
-        return read_changes(self.ledger, self.replication.names, since, limit)
+        found = read_changes(self.ledger, self.replication.names, self.conflict_log, since, limit)
+        return self.persons.in_feed(found) if persons else found
 
     def digest(self) -> StoreDigest:
         """Return number of profiles, digest and vector: equal on converged replicas."""
@@ -339,10 +344,7 @@ class Store:
 
     def verify(self) -> VerifyReport:
         """Read every record at rest and check it; reports what is damaged."""
-        verification = Verification(self.storage, self.commits)
-        while not verification.step():
-            pass
-        return verification.report()
+        return Verification(self.storage, self.commits).whole()
 
     def cursor(self, name: str) -> str | None:
         """Return a durable cursor that a write moved, None if it never did."""
@@ -356,11 +358,11 @@ class Store:
         return self._persons
 
     @property
-    def texts(self) -> TextFields:
-        """The collaborative fields: texts and lists, to be read."""
+    def conflicts(self) -> Conflicts:
+        """What lost against a write of the same source that had not seen it."""
         if self._is_closed:
             raise ReplicaClosed("the store was closed")
-        return self._texts
+        return Conflicts(self, self.conflict_log, self.documents, self.replication)
 
     @property
     def profile_count(self) -> int:
@@ -374,6 +376,7 @@ class Store:
             "noops": self.writing.noops,
             "commits_failed": self._commits_failed,
             **self._drafting.counters,
+            **self.conflict_log.counters,
             **self.commits.counters,
             **self.replication.counters,
         }

@@ -1,4 +1,4 @@
-"""The persons of a running replica: reads at once, decisions when they are durable."""
+"""The persons and conflicts of a running replica: decisions are answered when they are durable."""
 
 import asyncio
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from crdtstore import Replica, add
 from crdtstore.errors import ReplicaClosed
 from crdtstore.store import Store
+from tests.engine.stores import open_store, send
 
 
 def test_decisions_are_on_the_disk_when_they_are_answered(tmp_path: Path) -> None:
@@ -37,3 +38,28 @@ def test_decisions_are_on_the_disk_when_they_are_answered(tmp_path: Path) -> Non
         person = store.persons.find("email", "ann@example.com")[0]
         assert person.profiles == (person.id,)
         assert [c.field for c in store.persons.explain("b")].count("identity.not_match") == 1
+
+
+def test_a_choice_is_on_the_disk_when_it_is_answered(tmp_path: Path) -> None:
+    us = open_store(name="us", now_ms=None)
+    us.write("ann", {"name": "Anna"}, source="crm")
+    us.commit()
+    with Store.open(tmp_path / "eu", name="eu") as eu:
+        eu.write("ann", {"name": "Ann"}, source="crm")
+        send(us, eu)
+
+    async def main() -> None:
+        async with Replica.open(tmp_path / "eu", name="eu") as replica:
+            (conflict,) = replica.conflicts.present()
+            committed = replica.status().counters["commits"]
+            chosen = await replica.conflicts.choose(conflict.id)
+            assert replica.status().counters["commits"] > committed
+            assert replica.conflicts.get(conflict.id) == chosen
+            assert replica.conflicts.present("ann", state="settled") == [chosen]
+            assert replica.read("ann")["name"] == conflict.lost
+        with pytest.raises(ReplicaClosed):
+            _ = replica.conflicts
+
+    asyncio.run(main())
+    with Store.open(tmp_path / "eu", name="eu") as eu:
+        assert eu.conflicts.present() == []

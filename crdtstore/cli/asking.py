@@ -120,16 +120,22 @@ def run_changes(arguments: argparse.Namespace) -> int:
         who = ", ".join(change["sources"]) or "-"
         where = change["replica"] or change["origin"] or "-"
         print_line(f"{change['cursor']}  {when:23}  {change['id']}  {who}@{where}: {what}")
+        for name in ("conflicts", "settled"):
+            if change[name]:
+                print_line(f"  {name}: {', '.join(change[name])}")
+        for person in change.get("persons", ()):
+            print_line(f"  person {person['id']}: {', '.join(person['profiles'])}")
     return 0
 
 
 def _changes(client: Client, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield changes page by page, or from one answer that goes on, at most --limit of them."""
     follow = "true" if arguments.follow else None
+    persons = "true" if arguments.persons else None
     since, count = arguments.since, 0
     while True:
         is_last = True
-        for change in client.lines("/v1/changes", since=since, follow=follow):
+        for change in client.lines("/v1/changes", since=since, follow=follow, persons=persons):
             is_last, since = False, change["cursor"]
             yield change
             count += 1

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from crdtstore.cli import asking, backing, membership, serve, stewarding, texting
+from crdtstore.cli import asking, backing, conflicts, membership, serve, stewarding, texting
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
 from crdtstore.errors import CrdtstoreError
@@ -21,6 +21,7 @@ examples:
   crdtstore explain ann --field email
   crdtstore text ann notes --insert 0 "Hello" --source crm
   crdtstore person find email:ann@example.com
+  crdtstore conflicts                                what lost without having been seen
   crdtstore changes --follow
   crdtstore verify --peer http://127.0.0.1:8402
   crdtstore verify --repair us                       heal what differs from replica us
@@ -96,6 +97,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     _add_put(commands)
     _add_text(commands)
     _add_person(commands)
+    _add_conflicts(commands)
     _add_watching(commands)
     _add_membership(commands)
     _add_backing(commands)
@@ -175,11 +177,23 @@ def _add_person(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.set_defaults(run=stewarding.run_person)
 
 
+def _add_conflicts(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "show what lost without having been seen, or choose"
+    command = _asking(commands, "conflicts", text, conflicts.EPILOG)
+    command.add_argument("--limit", type=_positive, help="how many (100)")
+    conflicts.add_list_arguments(command)
+    actions = command.add_subparsers(title="actions", metavar="ACTION")
+    choose = _command(actions, "choose", "settle a conflict by writing one of its values anew")
+    _add_asking_flags(choose, default=argparse.SUPPRESS)  # those before the action stand
+    conflicts.add_choose_arguments(choose)
+
+
 def _add_watching(commands: "Commands[argparse.ArgumentParser]") -> None:
     command = _asking(commands, "changes", "show what changed, in order")
     command.add_argument("--since", metavar="CURSOR", help='a cursor, or "end" for later changes')
     command.add_argument("--limit", type=_positive, help="how many (1,000)")
     command.add_argument("--follow", action="store_true", help="go on with later changes")
+    command.add_argument("--persons", action="store_true", help="name the persons touched, too")
     command.set_defaults(run=asking.run_changes)
     command = _asking(commands, "status", "show what a replica holds, and its peers")
     command.set_defaults(run=asking.run_status)

@@ -14,8 +14,10 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
+from crdtstore.engine.causes import CAUSES
 from crdtstore.engine.documents import HIDDEN, Documents
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.identity import RESTORED
 from crdtstore.engine.ledger import Ledger, Waypoint
@@ -125,6 +127,7 @@ class Committing:
         self.is_indexed = is_current(storage)
         self._pending: list[str] = []
         self._next_mark: Mark | None = None
+        self._next_causes = b""
         self._started_ms = 0
 
     def begin(
@@ -202,6 +205,7 @@ class Committing:
             timestamp=self._clock.latest,
             heads=dict(self._ledger.heads),
         )
+        self._next_causes = self._drafting.causes.pack()
         self._pending = sorted(self._documents.dirty, key=str.encode, reverse=True)
 
     def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool) -> None:
@@ -220,6 +224,7 @@ class Committing:
             if not self._pending:
                 commit.completed = self._next_mark
                 commit.batch.meta["checkpoint"] = self._next_mark.pack()
+                commit.batch.meta[CAUSES] = self._next_causes
                 commit.batch.meta.update(self._documents.hidden())
         if commit.draft.healed:
             self.is_indexed = False  # nobody knows what the index had of a damaged document

@@ -6,7 +6,8 @@ nobody, and of more than ``COMPONENT_PROFILES_MAX`` profiles that hang together 
 its own.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from crdtstore import limits
@@ -38,6 +39,14 @@ class Component(NamedTuple):
     def person(self, profile_id: str, rules: IdentityRules) -> PersonGroup:
         """Return the person of one of these profiles."""
         return next(group for group in self.persons(rules) if profile_id in group.profiles)
+
+
+def person_version(documents: Documents, profile_ids: Collection[str]) -> str:
+    """Return the version of a person of these profiles: it changes with each of theirs."""
+    state = hashlib.blake2b(digest_size=8, person=b"crdtstore.person")
+    for profile_id in profile_ids:
+        state.update(f"{profile_id}\x1f{documents.get(profile_id).version}\x1f".encode())
+    return f"{len(profile_ids):x}-{state.hexdigest()}"
 
 
 class Exploration:

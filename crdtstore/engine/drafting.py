@@ -5,16 +5,17 @@ refused writes had never been made.
 """
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
+from crdtstore.engine.causes import Causes
+from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.documents import Documents
+from crdtstore.engine.draft import Draft
 from crdtstore.engine.entries import WholeTexts, check_document_size, check_entry, whole_texts
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
-from crdtstore.engine.text_watches import TextNotice
 from crdtstore.errors import (
     ClockSkew,
     FrameCorrupt,
@@ -24,7 +25,13 @@ from crdtstore.errors import (
     StorageCorrupt,
 )
 from crdtstore.model.cells import Cells
-from crdtstore.model.document import Document, UndoLog, absorb, absorb_texts, undo_all
+from crdtstore.model.document import (
+    Document,
+    Meetings,
+    absorb,
+    absorb_texts,
+    undo_all,
+)
 from crdtstore.model.values import pack
 from crdtstore.sync.frame import Frame, seal
 from crdtstore.sync.vector import Head, Vector
@@ -34,36 +41,11 @@ _FRAME_BODY_BYTES = limits.FRAME_BYTES_MAX - 1 * limits.KIBIBYTE
 _DEPENDENCY_BYTES = 18
 
 
-@dataclass(slots=True)
-class Draft:
-    """What the next commit makes durable.
-
-    ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``,
-    ``heads_before`` and ``rested_before`` what it takes to go back, the latter for origins that
-    came to rest or woke up. ``resting`` are the ids of documents that must rest with this commit,
-    ``healed`` those of them that were damaged, ``meta`` named records, ``notices`` is what watches
-    of texts are told then, ``writes`` is the number of local writes and ``erasures`` how many of
-    them erase. ``has_woken`` says that an origin did.
-    """
-
-    records: list[bytes] = field(default_factory=list)
-    reached: Vector = field(default_factory=dict)
-    undo: UndoLog = field(default_factory=list)
-    heads_before: dict[int, Head] = field(default_factory=dict)
-    rested_before: dict[int, Head | None] = field(default_factory=dict)
-    resting: list[str] = field(default_factory=list)
-    healed: list[str] = field(default_factory=list)
-    meta: dict[str, bytes | None] = field(default_factory=dict)
-    notices: list[TextNotice] = field(default_factory=list)
-    writes: int = 0
-    erasures: int = 0
-    has_woken: bool = False
-
-
 class Drafting:
     """The one place where documents change.
 
     ``origin`` signs the frames made here. ``counters`` counts what happened, for the metrics.
+    ``causes`` and ``conflicts`` take note of what was written without having been seen.
     """
 
     def __init__(
@@ -71,13 +53,18 @@ class Drafting:
         documents: Documents,
         ledger: Ledger,
         clock: HybridClock,
+        causes: Causes,
+        conflicts: ConflictLog,
         *,
         origin: int,
         tag: bytes,
         clock_skew_ms_max: int,
     ) -> None:
         self.origin = origin
-        self.draft = Draft()
+        self.causes = causes
+        self.conflicts = conflicts
+        self._logged = conflicts.logged
+        self.draft = Draft(meta=dict(conflicts.unreadable))
         self.counters = dict.fromkeys(
             ("writes", "frames_sealed", "frames_applied", "snapshot_documents"), 0
         )
@@ -88,6 +75,7 @@ class Drafting:
         self._clock_skew_ms_max = clock_skew_ms_max
         self._entries: list[bytes] = []
         self._entries_bytes = 0
+        self._sealed_timestamp = clock.latest
         # Which causes the last frame before a restart named is not noted: the next names all.
         self._dependencies = self._durable_causes()
 
@@ -126,6 +114,8 @@ class Drafting:
         self._notice(profile_id, document, epoch, delta)
         absorb(document, epoch, delta, self.draft.undo)
         self._documents.note_change(profile_id, document, delta)
+        if profile_id in self._logged:
+            self.conflicts.written(profile_id, document, delta, self.draft.meta)
         self._entries.append(entry)
         self._entries_bytes += len(entry)
         self.draft.writes += 1
@@ -160,13 +150,19 @@ class Drafting:
             entries=entries,
             tag=self._tag,
         )
-        self._advance(frame)
+        if dependencies:
+            undo, latest = self.draft.causes_before, self._clock.latest
+            self.causes.learn(self.origin, dependencies, undo, latest)
+        self._sealed_timestamp = frame.timestamp
+        self._advance(frame, bool(entries))
         self.counters["frames_sealed"] += 1
 
     # --- from elsewhere -----------------------------------------------------------------------
 
-    def apply_frame(self, frame: Frame, writes: Sequence[Any], now_ms: int) -> None:
-        """Apply the next frame of another origin, whole or not at all; ``writes`` is its body's.
+    def apply_frame(
+        self, frame: Frame, dependencies: Vector, writes: Sequence[Any], now_ms: int
+    ) -> None:
+        """Apply the next frame of another origin, whole or not at all, with what its body holds.
 
         Raises FrameForked, FrameCorrupt or ClockSkew.
         """
@@ -181,10 +177,17 @@ class Drafting:
         for write in writes:
             check_entry(write, frame.timestamp, frame.origin)
         documents = self._documents
-        self._absorb_all(documents.texts.fitted(writes, documents.get_to_join, self.origin))
+        writes = documents.texts.fitted(writes, documents.get_to_join, self.origin)
+        if frame.origin not in self._ledger.heads and head[0]:
+            self.causes.documents_came(self._clock.latest)  # what it had seen was forgotten
+        if dependencies:
+            undo, latest = self.draft.causes_before, self._clock.latest
+            self.causes.learn(frame.origin, dependencies, undo, latest)
+        if self._absorb_frame(frame.origin, writes):
+            self.seal_frame()  # or it would depend on a frame that its writes had not seen
         self._clock.observe(frame.timestamp)
         self._dependencies[frame.origin] = frame.sequence
-        self._advance(frame)
+        self._advance(frame, bool(writes))
         self.counters["frames_applied"] += 1
 
     def apply_documents(
@@ -210,14 +213,13 @@ class Drafting:
         start = len(undo)
         try:
             for profile_id, epoch, cells, *texts in entries:
-                if texts:
-                    self._absorb_texts(profile_id, epoch, whole_texts(texts[0]))
-                self._absorb_all([(profile_id, epoch, cells)])
+                self._absorb_document(profile_id, epoch, cells, whole_texts(*texts))
         except (InvalidValue, StorageCorrupt) as error:
             taken_back = undo[start:]
             del undo[start:]
             undo_all(taken_back)
             raise FrameCorrupt(f"a text cannot be accepted: {error}") from error
+        self.causes.documents_came(timestamp)
         for profile_id in profile_ids:
             if self._documents.make_whole(profile_id):
                 self.draft.healed.append(profile_id)
@@ -237,6 +239,7 @@ class Drafting:
 
     def adopt(self, origin: int, head: Head) -> None:
         """Take over a snapshot's head of an origin."""
+        self.causes.jumped(origin, self._clock.latest)
         self._set_head(origin, head)
         self._dependencies[origin] = head[0]
 
@@ -252,6 +255,7 @@ class Drafting:
         self.draft.rested_before.setdefault(origin, ledger.resting.get(origin))
         ledger.resting.put(origin, head)
         ledger.floor.pop(origin, None)
+        self.causes.rested(origin)
 
     def _wake(self, origin: int, head: Head) -> None:
         """Have an origin at rest back among the heads, for there is more of it."""
@@ -262,26 +266,48 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_all(self, writes: Iterable[tuple[str, int, Cells]]) -> None:
-        documents = self._documents
-        undo = self.draft.undo
+    def _absorb_frame(self, origin: int, writes: Iterable[tuple[str, int, Cells]]) -> bool:
+        """Join a frame's writes; say whether one met a write of the frame that is being filled."""
+        documents, logged, draft = self._documents, self._logged, self.draft
+        undo = draft.undo
+        seen = self.causes.rows.get(origin, {})
+        met: Meetings = []
+        meets_open = False
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
             self._notice(profile_id, document, epoch, cells)
-            if absorb(document, epoch, cells, undo):
+            if absorb(document, epoch, cells, undo, seen, met):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
+            if met or profile_id in logged:
+                meets_open = meets_open or (bool(self._entries) and self._meets_open(met))
+                self.conflicts.applied(profile_id, document, epoch, cells, met, draft.meta)
+                met.clear()
+        return meets_open
 
-    def _absorb_texts(self, profile_id: str, epoch: int, texts: WholeTexts) -> None:
-        """Join (parts of) the texts of one document; its trails are joined after them."""
-        document = self._documents.get_to_join(profile_id)
-        self._absorb_all([(profile_id, epoch, {})])
-        if epoch == document.epoch:
+    def _meets_open(self, met: Meetings) -> bool:
+        sealed = self._sealed_timestamp
+        return any(old[1] == self.origin and old[0] > sealed for _, old, _ in met)
+
+    def _absorb_document(
+        self, profile_id: str, epoch: int, cells: Cells, texts: WholeTexts
+    ) -> None:
+        """Join (a part of) a document: whole texts, or parts of them, before their trails."""
+        documents, undo = self._documents, self.draft.undo
+        document = documents.get_to_join(profile_id)
+        self._notice(profile_id, document, epoch, {})
+        changed = False
+        if texts and epoch >= document.epoch:
+            changed = absorb(document, epoch, {}, undo)
             for name in texts:
-                self._documents.texts.get(profile_id, document, name)
+                documents.texts.get(profile_id, document, name)
             self.draft.notices += [(profile_id, name, None) for name in texts]
-            if absorb_texts(document, texts, self.draft.undo):
-                self._documents.note_change(profile_id, document, {})
+            changed |= absorb_texts(document, texts, undo)
+        if absorb(document, epoch, cells, undo) or changed:
+            document.size_bytes += 64 * len(cells)
+            documents.note_change(profile_id, document, cells)
+            if profile_id in self._logged:
+                self.conflicts.joined(profile_id, document, self.draft.meta)
 
     def _notice(self, profile_id: str, document: Document, epoch: int, cells: Cells) -> None:
         """Note what those who watch texts are told of a change, when it is durable."""
@@ -289,8 +315,9 @@ class Drafting:
         if watches.is_watched(profile_id) and epoch >= document.epoch:
             self.draft.notices += watches.notices(profile_id, cells, epoch > document.epoch)
 
-    def _advance(self, frame: Frame) -> None:
+    def _advance(self, frame: Frame, has_writes: bool) -> None:
         self._set_head(frame.origin, frame.head)
+        self.causes.advanced(frame.origin, frame.timestamp, has_writes)
         self.draft.records.append(frame.raw)
 
     def _set_head(self, origin: int, head: Head) -> None:
@@ -323,7 +350,11 @@ class Drafting:
             undo_all(draft.undo)
             for profile_id in draft.healed:
                 self._documents.unmake_whole(profile_id)
+            self.causes.restore(draft.causes_before)
+            if draft.rested_before:
+                self.causes.documents_came(self._clock.latest)
             for origin, head in draft.heads_before.items():
+                self.causes.went_back(origin, self._ledger.head(origin)[0] - head[0])
                 if head == NO_HEAD:
                     self._ledger.heads.pop(origin, None)
                 else:

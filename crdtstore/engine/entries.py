@@ -10,6 +10,7 @@ What is too large for one entry comes as several, texts before the trails that s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from crdtstore import limits
@@ -91,8 +92,8 @@ def _is_history(history: object, timestamp_max: int) -> bool:
     )
 
 
-def whole_texts(texts: dict[str, Any]) -> WholeTexts:
-    """Return the texts of a checked entry."""
+def whole_texts(texts: Mapping[str, Any] = MappingProxyType({})) -> WholeTexts:
+    """Return the texts of a checked entry; none if it has no such part."""
     return {
         name: (raw, tuple(Edit(*edit) for edit in history))
         for name, (raw, history) in texts.items()

@@ -6,12 +6,13 @@ last change that it has handled.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import datetime_of
+from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.ledger import SNAPSHOT_MAGIC, Ledger, frame_header, read_snapshot_note
 from crdtstore.errors import CursorExpired, InvalidInput
 from crdtstore.model.cells import parse_key
@@ -21,12 +22,27 @@ _PAGE_BYTES = 4 * limits.MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
+class TouchedPerson:
+    """A person as it is when the feed is read: its id, the ids of its profiles, its version."""
+
+    id: str
+    profiles: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One write as it arrived in this store.
 
     ``fields`` and ``sources`` say what was written and by whom (both empty for an erasure, a
     revival, and a document that came by snapshot). ``origin`` and ``replica`` say where; they are
-    0 and empty for a snapshot. ``erased`` is true if the write erased the profile.
+    0 and empty for a snapshot. ``erased`` is true if the write erased the profile. ``conflicts``
+    are the ids of the conflicts that were found by it, ``settled`` of those that it settled, as far
+    as the conflict log reaches back.
+
+    ``persons`` are those whose members or records it may have changed, if they were asked for; a
+    change of a profile that is gone names none. ``persons_complete`` is false if they are too many
+    to be told.
     """
 
     cursor: str
@@ -37,6 +53,10 @@ class Change:
     replica: str
     timestamp: int
     erased: bool
+    conflicts: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    persons: tuple[TouchedPerson, ...] = ()
+    persons_complete: bool = True
 
     @property
     def at(self) -> datetime | None:
@@ -44,14 +64,17 @@ class Change:
         return datetime_of(self.timestamp) if self.timestamp else None
 
 
-def read_changes(ledger: Ledger, names: Mapping[int, str], since: str, limit: int) -> list[Change]:
-    """Return up to ``limit`` changes after a cursor ("" for the start of the journal).
+def read_changes(
+    ledger: Ledger, names: Mapping[int, str], log: ConflictLog, since: str, limit: int
+) -> list[Change]:
+    """Return up to ``limit`` changes after a cursor.
 
-    Raises InvalidInput for what is no cursor, CursorExpired for one that was trimmed.
+    "" is the start of the journal, "end" its end. Raises InvalidInput for what is no cursor,
+    CursorExpired for one that was trimmed.
     """
     if not 0 < limit <= limits.PAGE_CHANGES_MAX:
         raise InvalidInput(f"limit is a number from 1 to {limits.PAGE_CHANGES_MAX:,}")
-    position, index = _parse_cursor(since)
+    position, index = _parse_cursor(end_cursor(ledger) if since == "end" else since)
     first = max(ledger.first_position, 1)
     is_whole = position == first - 1 and index >= limits.WRITES_PER_FRAME_MAX
     if since and position < first and first > 1 and not is_whole:
@@ -69,7 +92,7 @@ def read_changes(ledger: Ledger, names: Mapping[int, str], since: str, limit: in
             break
         for after, record in records:
             skip = index + 1 if after == position else 0
-            changes.extend(_changes_of(after, record, skip, names))
+            changes.extend(_changes_of(after, record, skip, names, log))
             if len(changes) >= limit:
                 break
     return changes[:limit]
@@ -91,7 +114,7 @@ def _parse_cursor(cursor: str) -> tuple[int, int]:
 
 
 def _changes_of(
-    position: int, record: bytes, skip: int, names: Mapping[int, str]
+    position: int, record: bytes, skip: int, names: Mapping[int, str], log: ConflictLog
 ) -> Iterator[Change]:
     header = frame_header(record)
     if header is None:
@@ -106,7 +129,11 @@ def _changes_of(
     for index, (profile_id, epoch, cells) in enumerate(writes):
         if index < skip:
             continue
-        yield _change(f"{position}.{index}", profile_id, epoch, cells, header, replica)
+        change = _change(f"{position}.{index}", profile_id, epoch, cells, header, replica)
+        if profile_id in log.logged:
+            found, settled = log.told_by(profile_id, cells)
+            change = replace(change, conflicts=found, settled=settled)
+        yield change
 
 
 def _change(

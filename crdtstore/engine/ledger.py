@@ -256,20 +256,33 @@ class Ledger:
         """Return the hash of an origin's frame, None if the journal no longer has it."""
         if self.head(origin)[0] == sequence:
             return self.head(origin)[1]
-        position = self.position_before({origin: sequence})
+        for at, header in self._headers_after(self.position_before({origin: sequence})):
+            if header.origin == origin and header.sequence == sequence + 1:
+                self._read(at - 1, 1, 1)
+                return header.previous_hash
+        return None
+
+    def timestamp_at(self, origin: int, sequence: int) -> int | None:
+        """Return the timestamp of an origin's frame, None if the journal does not have it."""
+        for at, header in self._headers_after(self.position_before({origin: sequence - 1})):
+            if header.origin == origin and header.sequence == sequence:
+                self._read(at - 1, 1, 1)
+                return header.timestamp
+        return None
+
+    def _headers_after(self, position: int | None) -> Iterator[tuple[int, FrameHeader]]:
+        """Yield the headers of durable frames after a position, none after None."""
         while position is not None:
             records = self._storage.journal_headers(
                 position, limit=_SCAN_RECORDS, header_bytes=HEADER_BYTES
             )
             if not records:
-                return None
+                return
             for at, header_bytes in records:
                 header = self._header_at(at, header_bytes)
-                if header and header.origin == origin and header.sequence == sequence + 1:
-                    self._read(at - 1, 1, 1)
-                    return header.previous_hash
+                if header:
+                    yield at, header
             position = records[-1][0]
-        return None
 
     @staticmethod
     def _header_at(position: int, header_bytes: bytes) -> FrameHeader | None:

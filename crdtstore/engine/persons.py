@@ -5,13 +5,12 @@ the same documents and rules finds the same persons, and what a steward takes ba
 never been.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from crdtstore import limits
-from crdtstore.engine.components import Component, Exploration
+from crdtstore.engine.components import Component, Exploration, person_version
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.edges import (
     Edge,
@@ -21,7 +20,9 @@ from crdtstore.engine.edges import (
     planned_parting,
     planned_unmerge,
 )
+from crdtstore.engine.feed import Change
 from crdtstore.engine.listing import living_document
+from crdtstore.engine.person_feed import PersonFeed
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.writes import WriteResult
@@ -145,6 +146,11 @@ class Persons:
     def profile_id_for(self, *identifiers: str) -> str:
         """Return the id for a new profile with these identifiers: the same on every replica."""
         return profile_id_for(self._replication.identity.space, identifiers, self._rules)
+
+    def in_feed(self, changes: Iterable[Change]) -> list[Change]:
+        """Return changes with the persons that they touched; only the first, if these are many."""
+        feed = PersonFeed(self._exploration(), self._documents, self._rules)
+        return list(feed.page(changes))
 
     # --- which profiles are one person --------------------------------------------------------
 
@@ -285,11 +291,7 @@ class Persons:
         return [(profile_id, self._documents.get(profile_id).cells) for profile_id in profile_ids]
 
     def _person(self, group: PersonGroup) -> Person:
-        state = hashlib.blake2b(digest_size=8, person=b"crdtstore.person")
-        for profile_id in group.profiles:
-            state.update(f"{profile_id}\x1f{self._documents.get(profile_id).version}\x1f".encode())
-        version = f"{len(group.profiles):x}-{state.hexdigest()}"
-        record = resolve_all(
-            group.id, version, self._cells(group.profiles), self._schema, self._texts
-        )
+        version = person_version(self._documents, group.profiles)
+        cells = self._cells(group.profiles)
+        record = resolve_all(group.id, version, cells, self._schema, self._texts)
         return Person(group.id, group.profiles, record, group.dropped)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
+from crdtstore.engine.causes import CAUSES, Causes
 from crdtstore.engine.commits import Mark
 from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.ledger import (
@@ -27,9 +28,14 @@ from crdtstore.sync.vector import vector_of
 
 
 def recover(
-    storage: Storage, documents: Documents, ledger: Ledger, clock: HybridClock, tag: bytes
+    storage: Storage,
+    documents: Documents,
+    ledger: Ledger,
+    causes: Causes,
+    clock: HybridClock,
+    tag: bytes,
 ) -> None:
-    """Bring ledger, clock and documents up to the end of the journal.
+    """Bring ledger, causes, clock and documents up to the end of the journal.
 
     Raises StorageCorrupt if a journal record is damaged.
     """
@@ -40,6 +46,7 @@ def recover(
         ledger.bytes_trimmed = waypoint.bytes_total
     ledger.load_floor()
     ledger.heads = dict(mark.heads)
+    causes.load(storage.meta(CAUSES), mark.timestamp)
     ledger.bytes_total = mark.bytes_total
     clock.observe(mark.timestamp)
     _bring_hidden(storage, documents)
@@ -49,7 +56,7 @@ def recover(
         if not records:
             break
         for position, record in records:
-            _replay(position, record, documents, ledger, clock, tag)
+            _replay(position, record, documents, ledger, causes, clock, tag)
             ledger.bytes_total += len(record)
     for origin, head in ledger.resting.items():
         # The mark is older than its rest; were there more of it, it would have woken up.
@@ -77,18 +84,24 @@ def _replay(
     record: bytes,
     documents: Documents,
     ledger: Ledger,
+    causes: Causes,
     clock: HybridClock,
     tag: bytes,
 ) -> None:
     frame = checked_record(position, record, tag)
     if record[:2] == SNAPSHOT_MAGIC:
-        clock.observe(read_snapshot_note(record)[0])
+        timestamp = read_snapshot_note(record)[0]
+        clock.observe(timestamp)
+        causes.documents_came(timestamp)
         return
     if record[:2] == ADOPTION_MAGIC:
-        ledger.heads.update(read_adoption_note(record))
+        adopted = read_adoption_note(record)
+        for origin in adopted:
+            causes.jumped(origin, clock.latest)
+        ledger.heads.update(adopted)
         return
     assert frame is not None
-    _, writes = decode_body(frame)
+    dependencies, writes = decode_body(frame)
     undo: UndoLog = []
     fitted = documents.texts.fitted(writes, documents.get_to_join, None)
     for profile_id, epoch, cells in fitted:
@@ -96,5 +109,8 @@ def _replay(
         if absorb(document, epoch, cells, undo):
             document.size_bytes += 64 * len(cells)
             documents.note_change(profile_id, document, cells)
+    if dependencies:
+        causes.learn(frame.origin, dependencies, [], clock.latest)
     ledger.heads[frame.origin] = frame.head
+    causes.advanced(frame.origin, frame.timestamp, bool(writes))
     clock.observe(frame.timestamp)

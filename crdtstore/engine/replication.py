@@ -11,7 +11,8 @@ from crdtstore import limits
 from crdtstore.clock import wall_ms_of
 from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.fence import Fence
 from crdtstore.engine.healing import Healing
 from crdtstore.engine.identity import Identity, draw_origin
@@ -188,14 +189,14 @@ class Replication:
         dependencies, writes = decode_body(frame)
         applied = 0
         if frame.sequence == head[0] + 1 and is_covered(dependencies, vector):
-            self._drafting.apply_frame(frame, writes, now_ms)
+            self._drafting.apply_frame(frame, dependencies, writes, now_ms)
             self._inbox.applied(frame)
             applied = 1
         elif not self._inbox.offer(frame, dependencies, vector):
             return 0
         while (ready := self._inbox.next_ready(vector)) is not None:
             try:
-                self._drafting.apply_frame(ready, decode_body(ready)[1], now_ms)
+                self._drafting.apply_frame(ready, *decode_body(ready), now_ms)
             except ProtocolError as error:
                 self._inbox.forget(ready.origin)
                 self._quarantine(ready.raw, error)

@@ -151,6 +151,12 @@ class Verification:
             self._committing.doubt_index()
         return not keys
 
+    def whole(self) -> VerifyReport:
+        """Take all steps at one time, and return what was found."""
+        while not self.step():
+            pass
+        return self.report()
+
     def report(self) -> VerifyReport:
         """Return what was found. Totals are compared only if nothing was committed meanwhile.
 

@@ -14,6 +14,7 @@ from crdtstore.model.document import Document
 from crdtstore.model.operations import COLLABORATIVE_OPERATIONS
 from crdtstore.model.texts import Text
 from crdtstore.model.update_parts import split_update
+from crdtstore.model.values import CellValue
 from crdtstore.model.write import plan_write
 from crdtstore.model.write_context import WriteContext
 from crdtstore.names import check_field_name, check_profile_id, check_source_name
@@ -68,17 +69,13 @@ class Writing:
             self.noops += 1
         return document, changed
 
-    def erase(self, profile_id: str, if_version: str | None, now_ms: int) -> WriteResult:
-        """Erase a profile, known or not; one that is erased stays as it is."""
-        return self._move_epoch(profile_id, if_version, now_ms, to_erased=True)
-
-    def revive(self, profile_id: str, if_version: str | None, now_ms: int) -> WriteResult:
-        """Let an erased profile take writes again; a living one stays as it is."""
-        return self._move_epoch(profile_id, if_version, now_ms, to_erased=False)
-
-    def _move_epoch(
-        self, profile_id: str, if_version: str | None, now_ms: int, to_erased: bool
+    def move_epoch(
+        self, profile_id: str, if_version: str | None, now_ms: int, *, to_erased: bool
     ) -> WriteResult:
+        """Erase or revive a profile; one that is so already is left as it is.
+
+        Raises InvalidName, VersionMismatch, LimitExceeded or StorageCorrupt.
+        """
         check_profile_id(profile_id)
         document = self._documents.get(profile_id)
         if if_version is not None and document.version != if_version:
@@ -91,6 +88,16 @@ class Writing:
         self._clock.tick(now_ms)
         self._drafting.record(profile_id, document, document.epoch + 1, {})
         return WriteResult(profile_id, document.version, ())
+
+    def restate(self, profile_id: str, key: str, value: CellValue, now_ms: int) -> None:
+        """Write a register anew, even if it repeats what is there.
+
+        Raises ProfileErased, LimitExceeded or StorageCorrupt with nothing changed.
+        """
+        document = self._documents.get(profile_id)
+        check_state(profile_id, document, None)
+        cell = (self._clock.tick(now_ms), self._drafting.origin, value)
+        self._drafting.record(profile_id, document, document.epoch, {key: cell})
 
     def _ready_text(
         self,

@@ -50,6 +50,9 @@ UndoLog: TypeAlias = list[tuple["Document", str | None, object]]
 (document, None, (epoch, cells, stamp, size, texts)), and for a text, whose name is marked,
 (document, mark and name, snapshot). Undone from the end to the start."""
 
+Meetings: TypeAlias = list[tuple[str, Cell, Cell]]
+"""Where a newest cell met one that its author had not seen: (key, cell there, cell that came)."""
+
 
 class Document:
     """The cells of one profile in one epoch.
@@ -116,10 +119,19 @@ def join(one: Document, other: Document) -> Document:
     return Document(one.epoch, cells)
 
 
-def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: UndoLog) -> bool:
+def absorb(
+    document: Document,
+    epoch: int,
+    cells: Mapping[str, Cell],
+    undo: UndoLog,
+    seen: Mapping[int, int] | None = None,
+    met: Meetings | None = None,
+) -> bool:
     """Join a delta into a document in place, note in ``undo`` how it was, and say if it changed.
 
-    Texts that it edits are in ``document.texts``, unless they begin with it, and the edits fit.
+    With ``seen``, the timestamps up to which the delta's author had seen the writes of other
+    origins, ``met`` gains the newest cells that met one beyond them, whichever won. Texts that the
+    delta edits are in ``document.texts``, unless they begin with it, and the edits fit.
     """
     if epoch != document.epoch:
         if epoch < document.epoch:
@@ -145,6 +157,9 @@ def absorb(document: Document, epoch: int, cells: Mapping[str, Cell], undo: Undo
         if old is None:
             change = cell_stamp(key, cell)
         elif len(cell) == 3:
+            if cell[1] != old[1] and seen is not None and old[0] > seen.get(old[1], 0):
+                assert met is not None
+                met.append((key, old, cell))
             if cell[0] < old[0] or not supersedes(cell, old):
                 continue
             change = cell_stamp(key, cell) - cell_stamp(key, old)

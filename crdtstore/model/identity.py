@@ -46,6 +46,18 @@ def identity_of(profile_id: str, cells: Cells) -> ProfileIdentity:
     )
 
 
+def mentioned_in(cells: Cells) -> tuple[frozenset[str], frozenset[str]]:
+    """Return all identifiers, and ids of profiles, that some cells name or have ever named."""
+    identifiers: set[str] = set()
+    others: set[str] = set()
+    for key in cells:
+        if key.startswith(_PREFIXES):
+            field, _, _, element = key[1:].split(SEPARATOR, 3)
+            if element[:1] == TEXT_ELEMENT:
+                (identifiers if field == IDENTIFIERS else others).add(element[1:])
+    return frozenset(identifiers), frozenset(others)
+
+
 def identifiers_in(cells: Cells) -> frozenset[str]:
     """Return the identifiers that stand in some cells: the keys of ``identity_of``'s."""
     found = [

@@ -19,7 +19,7 @@ from crdtstore.server.problems import Problem, document_of
 from crdtstore.server.sending import send
 from crdtstore.server.service import Service, service_of
 
-_PARAMETERS: Final = frozenset({"since", "limit", "follow"})
+_PARAMETERS: Final = frozenset({"since", "limit", "follow", "persons"})
 _GREETING: Final = {EVENT_STREAM: b": connected\n\n", JSON_LINES: b""}
 _QUIET: Final = {EVENT_STREAM: b": keep-alive\n\n", JSON_LINES: b"\n"}
 
@@ -29,11 +29,12 @@ async def get_changes(request: web.Request) -> web.StreamResponse:
     query = query_of(request, _PARAMETERS)
     limit = limit_of(query, limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX)
     since = cursor_of(request, query)
+    persons = flag_of(query, "persons")
     media_type = accepted(request, (JSON_LINES, EVENT_STREAM))
     service = service_of(request)
     if media_type == EVENT_STREAM or flag_of(query, "follow"):
-        return await _follow(request, service, since, media_type)
-    lines = await _page(service.replica, since, limit)
+        return await _follow(request, service, since, media_type, persons)
+    lines = await _page(service.replica, since, limit, persons)
     return web.Response(
         body=b"".join(lines),
         headers={
@@ -44,9 +45,9 @@ async def get_changes(request: web.Request) -> web.StreamResponse:
     )
 
 
-def change_document(change: Change) -> dict[str, Any]:
-    """Return one change as the API answers it."""
-    return {
+def change_document(change: Change, *, persons: bool = False) -> dict[str, Any]:
+    """Return one change as the API answers it, with its persons if these were asked for."""
+    document = {
         "cursor": change.cursor,
         "id": change.id,
         "fields": change.fields,
@@ -56,19 +57,28 @@ def change_document(change: Change) -> dict[str, Any]:
         "timestamp": change.timestamp,
         "origin": f"{change.origin:016x}" if change.origin else "",
         "replica": change.replica,
+        "conflicts": change.conflicts,
+        "settled": change.settled,
     }
+    if persons:
+        document["persons"] = [
+            {"id": person.id, "profiles": person.profiles, "version": person.version}
+            for person in change.persons
+        ]
+        document["persons_complete"] = change.persons_complete
+    return document
 
 
-async def _page(replica: Replica, since: str, limit: int) -> list[bytes]:
+async def _page(replica: Replica, since: str, limit: int, persons: bool) -> list[bytes]:
     """Return the lines of up to ``limit`` changes that are there already; none is the end.
 
     Raises InvalidInput or CursorExpired.
     """
     lines: list[bytes] = []
     size = 0
-    async with aclosing(replica.changes(since=since, follow=False)) as changes:
+    async with aclosing(replica.changes(since=since, follow=False, persons=persons)) as changes:
         async for change in changes:
-            line = _line_of(change)
+            line = _line_of(change, persons)
             lines.append(line)
             size += len(line)
             if len(lines) == limit or size >= limits.PAGE_BYTES_MAX:
@@ -77,7 +87,7 @@ async def _page(replica: Replica, since: str, limit: int) -> list[bytes]:
 
 
 async def _follow(
-    request: web.Request, service: Service, since: str, media_type: str
+    request: web.Request, service: Service, since: str, media_type: str, persons: bool
 ) -> web.StreamResponse:
     """Stream changes until the caller leaves or the server closes."""
     if service.followers >= limits.FOLLOWERS_MAX:
@@ -90,7 +100,8 @@ async def _follow(
         )
     service.followers += 1
     try:
-        await _page(service.replica, since, 1)  # a bad cursor shows before the answer begins
+        # A bad cursor shows before the answer begins.
+        await _page(service.replica, since, 1, persons)
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: media_type,
@@ -100,7 +111,7 @@ async def _follow(
             }
         )
         encode = _event_of if media_type == EVENT_STREAM else _line_of
-        async with aclosing(_chunks(service, since, encode)) as chunks:
+        async with aclosing(_chunks(service, since, encode, persons)) as chunks:
             await anext(chunks)  # nothing to send yet; from here on no change is missed
             await response.prepare(request)
             with suppress(ConnectionError):
@@ -114,13 +125,13 @@ async def _follow(
 
 
 async def _chunks(
-    service: Service, since: str, encode: Callable[[Change], bytes]
+    service: Service, since: str, encode: Callable[[Change, bool], bytes], persons: bool
 ) -> AsyncGenerator[bytes, None]:
     """Yield what to send: changes gathered, nothing when there are none, a last error.
 
     The first yield is empty, and says that the feed is being followed.
     """
-    changes = service.replica.changes(since=since, follow=True)
+    changes = service.replica.changes(since=since, follow=True, persons=persons)
     closing: asyncio.Future[Any] = asyncio.ensure_future(service.closing.wait())
     coming: asyncio.Future[Any] = asyncio.ensure_future(anext(changes))
     gathered: list[bytes] = []
@@ -135,7 +146,7 @@ async def _chunks(
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if coming.done():
-                piece = encode(coming.result())
+                piece = encode(coming.result(), persons)
                 gathered.append(piece)
                 size += len(piece)
                 coming = asyncio.ensure_future(anext(changes))
@@ -155,18 +166,18 @@ async def _chunks(
         await changes.aclose()
 
 
-def _line_of(change: Change) -> bytes:
-    return encode_json(change_document(change)) + b"\n"
+def _line_of(change: Change, persons: bool) -> bytes:
+    return encode_json(change_document(change, persons=persons)) + b"\n"
 
 
-def _event_of(change: Change) -> bytes:
+def _event_of(change: Change, persons: bool) -> bytes:
     return b"id: %b\nevent: change\ndata: %b\n\n" % (
         change.cursor.encode(),
-        encode_json(change_document(change)),
+        encode_json(change_document(change, persons=persons)),
     )
 
 
-def _last_words(error: CrdtstoreError, encode: Callable[[Change], bytes]) -> bytes:
+def _last_words(error: CrdtstoreError, encode: Callable[[Change, bool], bytes]) -> bytes:
     """Return how a stream that must end says why."""
     problem = json.dumps(document_of(error)).encode()
     if encode is _event_of:

@@ -12,7 +12,7 @@ PROBLEM_TEXTS: Final[dict[int, str]] = {
     400: "The request cannot be understood: body, path or header is malformed.",
     401: "The token is missing or wrong.",
     403: "No token is configured, and the caller is not on this machine or is a foreign web page.",
-    404: "The profile, person, peer or replica is not known here.",
+    404: "The profile, person, conflict, peer or replica is not known here.",
     406: "None of the media types asked for is on offer.",
     408: "The body did not arrive in time.",
     409: "It does not fit the field, a rule forbids it, a repair runs, or we were removed.",

@@ -7,6 +7,7 @@ from aiohttp import web
 from crdtstore import limits
 from crdtstore.server.bodies import answer
 from crdtstore.server.coediting_operations import coediting_paths
+from crdtstore.server.conflict_operations import conflict_paths
 from crdtstore.server.describing import (
     ETAG,
     ID,
@@ -106,6 +107,7 @@ def _paths() -> Schema:
         **text_paths(),
         **person_paths(),
         **coediting_paths(),
+        **conflict_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},
         "/v1/changes": {"get": _changes()},
@@ -244,6 +246,7 @@ def _changes() -> Schema:
             query("since", CURSOR, 'A cursor; empty for the start, "end" for later changes only.'),
             limit(limits.PAGE_CHANGES_DEFAULT, limits.PAGE_CHANGES_MAX),
             query("follow", {"type": "boolean", "default": False}, "Go on with later changes."),
+            query("persons", {"type": "boolean", "default": False}, "Name the persons touched."),
             {
                 "name": "Last-Event-ID",
                 "in": "header",

@@ -51,6 +51,11 @@ def text_field_of(request: web.Request, *, segments_after: int = 0) -> str:
     return field
 
 
+def conflict_id_of(request: web.Request, *, segments_after: int = 0) -> str:
+    """Return the id of a conflict in the path, whatever it looks like; raises the 400 problem."""
+    return _segment_of(request, -1 - segments_after)
+
+
 def _segment_of(request: web.Request, place: int) -> str:
     segment = request.raw_path.partition("?")[0].split("/")[place]
     if _BAD_ESCAPE.search(segment):

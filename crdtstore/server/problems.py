@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 from crdtstore import errors
+from crdtstore.engine.conflict_errors import ConflictNotFound
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
 from crdtstore.model.shared import CollaborationMissing
 from crdtstore.revisions import RevisionUnknown
@@ -24,6 +25,7 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.PeerNotLinked: 404,
     errors.ReplicaUnknown: 404,
     errors.PersonNotFound: 404,
+    ConflictNotFound: 404,
     errors.ProfileErased: 410,
     errors.VersionMismatch: 412,
     errors.CursorExpired: 410,
@@ -52,6 +54,8 @@ _TITLES: Final[dict[str, str]] = {
     "cursor-expired": "The change feed no longer reaches back to the cursor",
     "peer-not-linked": "No link leads to the peer",
     "person-not-found": "The identifier leads to no person",
+    "conflict-not-found": "The conflict is not in the log",
+    "conflict-settled": "The conflict is settled",
     "merge-refused": "The rules keep the profiles apart",
     "repair-under-way": "A repair runs already",
     "replica-unknown": "The replica is not known here",

@@ -220,7 +220,17 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "timestamp": {"type": "integer", "format": "int64"},
             "origin": ORIGIN,
             "replica": _TEXT,
-        }
+            "conflicts": {**listed(_TEXT), "description": "Ids of conflicts found by the write."},
+            "settled": {**listed(_TEXT), "description": "Ids of those that it settled."},
+            "persons": {
+                **listed(
+                    closed({"id": PROFILE_ID, "profiles": listed(PROFILE_ID), "version": VERSION})
+                ),
+                "description": "Persons that it may have touched, as they are now; if asked for.",
+            },
+            "persons_complete": {**_FLAG, "description": "False if they are too many to be told."},
+        },
+        optional=("persons", "persons_complete"),
     ),
     "Digest": closed(
         {

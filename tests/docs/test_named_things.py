@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from crdtstore import Replica, Schema, Settings, errors, limits
 from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
+from crdtstore.engine import conflict_errors
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
 from crdtstore.policy import POLICY_OPTIONS
 from crdtstore.server import application as build_application
@@ -146,9 +147,13 @@ def test_numbers_of_operations_are_the_limits() -> None:
 # --- errors --------------------------------------------------------------------------------------
 
 
+ERRORS = (errors.__name__, conflict_errors.__name__)
+"""The modules of errors that callers meet."""
+
+
 def classes_of(kind: type[CrdtstoreError]) -> dict[str, type[CrdtstoreError]]:
     """Return the errors below a kind by code; one that has kinds of its own is none itself."""
-    below = [each for each in kind.__subclasses__() if each.__module__ in ERROR_MODULES]
+    below = [each for each in kind.__subclasses__() if each.__module__ in ERRORS]
     found: dict[str, type[CrdtstoreError]] = {}
     for each in below:
         found |= classes_of(each)
@@ -173,7 +178,7 @@ def problem_codes() -> set[str]:
 def refusal_codes() -> set[str]:
     """Return the codes with which a link can be refused."""
     literals = set()
-    for name in ("exchange.py", "replica.py"):
+    for name in ("exchange.py", "link.py", "replica.py"):
         for node in ast.walk(ast.parse((ROOT / "crdtstore" / name).read_text("utf-8"))):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             if is_call and node.func.attr in ("_refuse", "refuse"):

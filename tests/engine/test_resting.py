@@ -269,8 +269,9 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def begin(self):
         if self.under_way is None:
-            self.promised = dict(self.present)
             self.under_way = self.store.begin_commit(checkpoint=True)
+            only_trims = self.under_way is not None and self.under_way.makes_room
+            self.promised = dict(self.durable if only_trims else self.present)
 
     @rule(fails=st.booleans())
     def finish(self, fails):

@@ -23,7 +23,10 @@ from crdtstore.model.operations import (
     insert_text,
     move_item,
 )
+from crdtstore.model.updates import Update, decode_update, encode_update
+from crdtstore.model.values import pack
 from crdtstore.schema import Field, Schema
+from crdtstore.sync.frame import NO_HASH, seal, space_tag
 from tests.engine.stores import fail, open_store, reopened, send
 
 SCHEMA = Schema(fields={"notes": Field("text"), "tasks": Field("list"), "visits": Field("counter")})
@@ -321,21 +324,40 @@ def damage(target, prefix):
 def test_edits_of_a_peer_that_do_not_fit_are_refused_whole():
     eu, us = store(), store("us")
     write(eu, notes=insert_text(0, "first"))
-    write(eu, email="ann@example.com")
-    eu.commit()
     write(eu, notes=insert_text(5, " second"))
-    text = eu.documents.get("ann").texts["tnotes"]
-    gap = text.parts[1]
-    with pytest.raises(FrameCorrupt, match=r"gap|nobody"):
-        us._drafting._absorb_all(
-            us.documents.texts.fitted(
-                [("ann", 0, {trail(eu): (1, eu.replication.identity.origin, 1, gap)})],
-                us.documents.get_to_join,
-                us.replication.identity.origin,
-            )
-        )
-    assert us.documents.get("ann").is_absent
+    parts = list(eu.documents.get("ann").texts["tnotes"].parts)
+    write(us, notes=insert_text(0, "ours"))
+    us.commit()
+    own = us.documents.get("ann").texts["tnotes"].parts[0]
+    ((client, (block,)),) = decode_update(own, "text").blocks.items()
+    longer = block._replace(length=5, content="ours!")
+    forged = encode_update(Update({client: [longer]}, {}), "text")
+    for update, reason in (
+        (parts[1], "gap"),
+        (b"\x00\x01\x07\x01\x00\x01", "nobody has written"),
+        (parts[0] + b"\x00", "trailing"),
+        (forged, "this replica"),
+    ):
+        before = us.digest()
+        with pytest.raises(FrameCorrupt, match=reason):
+            us.replication.receive_frames([frame_with(update)], us.now_ms())
+        assert us.digest() == before
+    assert us.replication.receive_frames([frame_with(parts[0])], us.now_ms()) == 1
+    assert sorted(us.texts.read("ann", "notes")) == sorted("ours" + "first")
 
 
-def trail(source):
-    return f"tnotes\x1fcrm\x1f{source.replication.identity.origin:016x}"
+def frame_with(update, origin=77):
+    """Return the first frame of an origin, with one edit of a text, after another field's."""
+    timestamp = 1_700_000_000_000 << 16
+    cells = {
+        "rname\x1fcrm": (timestamp, origin, "Ann"),
+        f"tnotes\x1fcrm\x1f{origin:016x}": (timestamp, origin, 1, update),
+    }
+    return seal(
+        origin=origin,
+        previous=(0, NO_HASH),
+        timestamp=timestamp,
+        dependencies={},
+        entries=[pack(("ann", 0, cells))],
+        tag=space_tag("default"),
+    ).raw

@@ -200,8 +200,8 @@ BUGS: Final = (
         "clock forgets what it saw",
         "a write after an applied frame is stamped below it, and loses to its own past",
         "engine/drafting.py",
-        "        self._absorb_all(writes)\n        self._clock.observe(frame.timestamp)\n",
-        "        self._absorb_all(writes)\n",
+        "had not seen\n        self._clock.observe(frame.timestamp)\n",
+        "had not seen\n",
     ),
 )
 """Every bug. The names are what is shown; none may survive."""

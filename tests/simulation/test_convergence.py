@@ -16,6 +16,8 @@ def test_a_few_dozen_seeds_with_all_faults_keep_every_promise():
     campaign = run_campaign(Plan(seed=0), range(1, 49))
     assert [(failed.seed, failed.failure) for failed in campaign.failed] == []
     assert campaign.writes > 10_000
+    assert campaign.counts["conflict log: whole"] > 40
+    assert campaign.counts["conflict log: entries"] > 400
     assert len([name for name in FAULTS if campaign.counts[f"fault: {name}"]]) >= len(FAULTS) - 2
 
 

@@ -12,6 +12,7 @@ from crdtstore.testing.simulation.disk import new_disk
 from crdtstore.testing.simulation.expectations import Broken, check_profile
 from crdtstore.testing.simulation.journal_order import check_journal_order
 from crdtstore.testing.simulation.machine import COMMIT_MS
+from crdtstore.testing.simulation.unseen import check_conflict_log
 
 if TYPE_CHECKING:
     from crdtstore.testing.simulation.run import Simulation
@@ -132,6 +133,9 @@ def _check_all(simulation: "Simulation") -> None:
     network, history = simulation.network, simulation.workload.history
     for name in network.running():
         check_journal_order(name, network.store(name))
+        if check_conflict_log(name, network.store(name)):
+            simulation.counts["conflict log: whole"] += 1
+        simulation.counts["conflict log: entries"] += len(network.store(name).conflict_log)
     documents = [_canonical(network.store(name)) for name in network.running()]
     if any(other != documents[0] for other in documents):
         raise Broken(f"equal digests, other documents:\n{network.describe()}")

@@ -105,6 +105,10 @@ class Workload:
                 return self._move(store, ticket, profile, "revive")
             if field is None and chance < 0.08:
                 return self._intrude(store, profile)
+            if field is None and chance < 0.12:
+                chosen = self._choose(store, ticket, profile)
+                if chosen:
+                    return chosen
             return self._write(store, ticket, profile, field)
         except ProfileErased:
             if not store.documents.get(profile).is_erased:
@@ -140,6 +144,24 @@ class Workload:
             _check(_version(store, profile) == before, f"{profile}.{name}: garbage changed it")
             return f"hostile update to {profile}.{name}: refused"
         raise Broken(f"{profile}.{name} took {garbage.update.hex()}")
+
+    def _choose(self, store: Store, ticket: Ticket, profile: str) -> str:
+        """Settle a conflict of a profile; return "" if there is none."""
+        for conflict in store.conflicts.present(profile, limit=1):
+            choice = self._chance.choice(["lost", "kept"])
+            store.conflicts.choose(conflict.id, choice)
+            claims = _claims(store, profile, [conflict.field])[conflict.field]
+            slot = _register_slot(claims, conflict.source)
+            _check(slot is not None and (choice == "kept" or _is_same(slot.value, conflict.lost)),
+                   f"{profile}.{conflict.field}: chose {conflict}, reads {slot}")  # fmt: skip
+            self.history.add(
+                ticket=ticket, what="register", profile=profile, field=conflict.field,
+                epoch=store.documents.get(profile).epoch, source=conflict.source,
+                stamp=_stamp(store), causes=self._causes(ticket.machine),
+                value=slot.value, timestamp=slot.timestamp,
+            )  # fmt: skip
+            return f"choose what {choice} {profile}.{conflict.field}"
+        return ""
 
     # --- one write ----------------------------------------------------------------------------
 
