@@ -144,6 +144,7 @@ class Coediting:
         self._presence_seen = 0
         self._presence_told_s = 0.0
         self._reading = asyncio.Lock()
+        self._joining: set[asyncio.Task[None]] = set()
         self._stirred = asyncio.Event()
 
     @property
@@ -234,15 +235,24 @@ class Coediting:
         if not all(self._may_write_as(member, client) for client in news.blocks):
             self._ask_again(member)
         elif not news.is_empty:
-            joining = self._texts.apply_update(
+            taking = self._texts.apply_update(
                 *room.place, update, source=member.source, epoch=room.epoch
             )
+            joining = asyncio.create_task(taking, name="crdtstore-yjs-update")
+            self._joining.add(joining)
+            joining.add_done_callback(self._joined)
             try:
                 await asyncio.shield(joining)  # a client that goes must not take the worker along
             except TrialsBusy:
                 self._ask_again(member)
                 return
             member.patience_s = limits.ASK_AGAIN_MIN_S
+
+    def _joined(self, joining: "asyncio.Task[None]") -> None:
+        """Take note that an update was joined or refused; its client may have gone meanwhile."""
+        self._joining.discard(joining)
+        if not joining.cancelled():
+            joining.exception()
 
     async def _decoded(self, raw: bytes, kind: str) -> Decoded:
         """Return the parts of an update; large ones are read beside all else, one at a time.

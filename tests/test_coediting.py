@@ -317,3 +317,23 @@ def test_other_fields_have_no_rooms() -> None:
             replica.coediting.enter("ann", "unknown", source="web")
 
     run(scenario)
+
+
+def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario(replica: Replica) -> None:
+        for number in range(3):
+            one = Client(replica.coediting, 7 + number)
+            saying = asyncio.create_task(one.say(Update(one.write(0, "x"))))
+            await asyncio.sleep(0.001 * number)
+            saying.cancel()
+            await asyncio.gather(saying, return_exceptions=True)
+            replica.coediting.leave(one.member)
+        two = Client(replica.coediting, 20)
+        await two.say(Update(two.write(0, "y")))
+        assert "y" in replica.texts.read("ann", "note")
+        assert replica.texts.trials.counters["deaths"] == 0
+
+    run(scenario)
+    assert "never retrieved" not in caplog.text
