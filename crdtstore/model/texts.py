@@ -200,8 +200,10 @@ class Text:
     def take_whole(self, raw: bytes, update: Update, history: tuple[Edit, ...]) -> None:
         """Join what a peer gave as (a part of) the whole; what was parked goes in if it fits now.
 
-        Raises InvalidValue if it does not fit, StorageCorrupt if the text cannot be decoded.
+        It is written to storage anew in any case: what rests there may be damaged. Raises
+        InvalidValue if it does not fit, StorageCorrupt if the text cannot be decoded.
         """
+        self.changes += 1
         parked, self.parked = self.parked, ()
         if not self.is_whole:
             self.is_whole = True

@@ -261,7 +261,8 @@ def check_json(value: object, depth: int, bytes_max: int) -> None:
                 check_json(item, depth + 1, bytes_max)
         case dict():
             for name, item in value.items():
-                check_json(name, depth + 1, bytes_max)
+                if type(name) is not str or not _is_short(name, bytes_max):
+                    raise InvalidValue("an embed or attribute has a key that is no (short) text")
                 check_json(item, depth + 1, bytes_max)
         case _:
             raise InvalidValue(

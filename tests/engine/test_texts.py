@@ -361,3 +361,20 @@ def frame_with(update, origin=77):
         entries=[pack(("ann", 0, cells))],
         tag=space_tag("default"),
     ).raw
+
+
+def test_a_row_that_was_damaged_under_a_text_in_memory_is_written_anew():
+    eu, us = store(), store("us")
+    write(eu, notes=insert_text(0, "whole"))
+    exchange(eu, us)
+    us.commit(checkpoint=True)
+    eu.commit(checkpoint=True)
+    assert us.texts.read("ann", "notes") == "whole"
+    damage(us, "texts/")
+    assert us.verify().damaged == ("ann",)
+    entries = eu.replication.healing.entries_at_rest("ann")
+    packed = bytes([0x90 + len(entries)]) + b"".join(entries)
+    us.replication.healing.join(packed, eu.replication.healing.latest_timestamp, us.now_ms(), None)
+    us.commit()
+    assert us.verify().is_sound
+    assert reopened(us, schema=SCHEMA).texts.read("ann", "notes") == "whole"
