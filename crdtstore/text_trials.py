@@ -53,6 +53,12 @@ class TextTrials:
         self._pause_s = limits.TRIAL_PAUSE_S_MIN
         self._is_closed = False
 
+    def outcomes(self) -> dict[str, int]:
+        """Return how many trials ended how: taken, refused, or with the worker dead or hanging."""
+        counts = self.counters
+        ends = {name: counts[name] for name in ("refused", "deaths", "hangs")}
+        return {"taken": counts["trials"] - sum(ends.values()), **ends}
+
     async def try_update(self, name: str, text: Text, update: bytes) -> None:
         """Return if native code takes an update to a text, which ``name`` stands for.
 

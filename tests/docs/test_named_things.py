@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from crdtstore import Replica, Schema, Settings, errors, limits
+from crdtstore import Replica, Schema, Settings, errors, limits, revisions, text_trials
 from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
 from crdtstore.engine import conflict_errors
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
+from crdtstore.model import shared
 from crdtstore.policy import POLICY_OPTIONS
 from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
@@ -146,9 +147,9 @@ def test_numbers_of_operations_are_the_limits() -> None:
 ERRORS = (
     errors.__name__,
     conflict_errors.__name__,
-    "crdtstore.model.shared",
-    "crdtstore.revisions",
-    "crdtstore.text_trials",
+    revisions.__name__,
+    shared.__name__,
+    text_trials.__name__,
 )
 """The modules of errors that callers meet."""
 
