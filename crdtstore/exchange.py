@@ -19,6 +19,7 @@ from crdtstore.errors import (
 )
 from crdtstore.fetching import SnapshotFetch
 from crdtstore.greeting import check_membership, hello_of, note_heard, note_returned
+from crdtstore.presence_links import PresenceLinks
 from crdtstore.repairing import Answering, Repair
 from crdtstore.retiring import hear_resting, is_rolled_back, rest_origins, tell_rested
 from crdtstore.serving import (
@@ -49,6 +50,7 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
+from crdtstore.sync.presence import Presence
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import covers
@@ -68,6 +70,7 @@ class Exchange:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.links: dict[int, LinkState] = {}
+        self.presence = PresenceLinks(self.links)
         self.nonce = store.random_bits(63)
         self._interest = Interest()
         self._next_link = 1
@@ -100,6 +103,7 @@ class Exchange:
             return
         link.session.state = "closed"
         link.end_repair(link.reason or "the link was lost")
+        self.presence.leave(number, self.store.now_ms())
         self._interest.forget_link(number)
         self._fetch.forget(number)
         self._evaluate()
@@ -162,7 +166,8 @@ class Exchange:
                     if link.session.awaits_resting and link.session.state == "open":
                         tell_resting(link, replication, replication.resting)
             case Frames(frames):
-                self._receive_frames(number, link, frames, size)
+                applied = replication.receive_frames(frames, self.store.now_ms())
+                self._owe(number, link, size, is_held=applied > 0)
             case Gossip(vector, _, names, removed):
                 replication.origins.learn(names)
                 self.remove_replicas(removed)
@@ -196,6 +201,8 @@ class Exchange:
             case Differences() | Documents():
                 if held_bytes := receive_repair(link, message, size, self.store.now_ms()):
                     self._unreleased.append((number, held_bytes))
+            case Presence():
+                self.presence.announce(message.place, message.clients, number, self.store.now_ms())
             case Refuse(code, reason):
                 link.reason, link.reason_code = f"the peer refused: {reason}", code
                 level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
@@ -212,6 +219,7 @@ class Exchange:
         if not self._keep_one_link(number, link, peer):
             return
         _log.info("linked to %s (origin %016x)", peer.name, peer.origin)
+        self.presence.greet(link.session)
         is_fresh = not any(replication.vector.values())
         if (
             replication.progress is not None
@@ -301,12 +309,6 @@ class Exchange:
 
     # --- frames -------------------------------------------------------------------------------
 
-    def _receive_frames(
-        self, number: int, link: LinkState, frames: tuple[bytes, ...], size: int
-    ) -> None:
-        applied = self.store.replication.receive_frames(frames, self.store.now_ms())
-        self._owe(number, link, size, is_held=applied > 0)
-
     def _owe(self, number: int, link: LinkState, size: int, *, is_held: bool) -> None:
         """Give credit back when what it brought is durable, at once if nothing of it is held."""
         if is_held:
@@ -344,6 +346,7 @@ class Exchange:
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
             if is_repair_overdue(link, now_ms):
                 self._refuse(number, link, "idle", "the peer does not answer a repair")
+        self.presence.tick(now_ms)
         if now_ms - self._rested_ms >= limits.RESTING_LOOK_MS:
             self._rested_ms = now_ms
             rest_origins(self.store, list(self.links.values()))

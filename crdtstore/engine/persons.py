@@ -28,6 +28,7 @@ from crdtstore.engine.feed import Change
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.person_feed import PersonFeed
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import (
     CrdtstoreError,
@@ -111,6 +112,7 @@ class Persons:
         schema: Schema,
         replication: Replication,
         erasures: Erasures,
+        texts: TextFields,
         has_index: bool,
     ) -> None:
         self._store = store
@@ -120,6 +122,7 @@ class Persons:
         self._schema = schema
         self._rules = schema.identity
         self._replication = replication
+        self._texts = texts
         self._has_index = has_index
         self.counters = {"persons_read": 0, "persons_capped": 0}
 
@@ -391,7 +394,8 @@ class Persons:
         self.counters["persons_read"] += 1
         self.counters["persons_capped"] += any(link.is_capped for link in group.dropped)
         version = person_version(self._documents, group.profiles)
-        record = resolve_all(group.id, version, self._cells(group.profiles), self._schema)
+        cells = self._cells(group.profiles)
+        record = resolve_all(group.id, version, cells, self._schema, self._texts)
         return Person(group.id, group.profiles, record, group.dropped)
 
 
