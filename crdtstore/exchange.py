@@ -18,7 +18,13 @@ from crdtstore.errors import (
     StorageError,
 )
 from crdtstore.fetching import SnapshotFetch
-from crdtstore.greeting import check_membership, hello_of, note_heard, note_returned
+from crdtstore.greeting import (
+    check_membership,
+    hello_of,
+    note_heard,
+    note_returned,
+    superfluous_links,
+)
 from crdtstore.presence_links import PresenceLinks
 from crdtstore.repairing import Answering, Repair
 from crdtstore.retiring import hear_resting, is_rolled_back, rest_origins, tell_rested
@@ -216,7 +222,7 @@ class Exchange:
         if is_rolled_back(replication, peer.name, peer.heads):
             self._renew_incarnation(peer)
             return
-        if not self._keep_one_link(number, link, peer):
+        if not self._keep_one_link(number, peer):
             return
         _log.info("linked to %s (origin %016x)", peer.name, peer.origin)
         self.presence.greet(link.session)
@@ -240,29 +246,12 @@ class Exchange:
             self._fetch.ask(number, link)
         self._evaluate()
 
-    def _keep_one_link(self, number: int, link: LinkState, peer: Hello) -> bool:
-        """Close all but one link to the same peer: the one that the lower origin opened."""
+    def _keep_one_link(self, number: int, peer: Hello) -> bool:
+        """Close all but one link to the same peer; return whether this one is left."""
         own = self.store.replication.identity.origin
-        for other_number, other in list(self.links.items()):
-            is_same_peer = (
-                other_number != number
-                and other.session.state == "open"
-                and other.session.peer is not None
-                and other.session.peer.origin == peer.origin
-            )
-            if not is_same_peer:
-                continue
-            if link.outbound == other.outbound:
-                self._refuse(
-                    other_number, other, "duplicate-link", "a newer link replaces this one"
-                )
-                continue
-            keeps_outbound = own < peer.origin
-            loser_number, loser = (
-                (other_number, other) if link.outbound == keeps_outbound else (number, link)
-            )
-            self._refuse(loser_number, loser, "duplicate-link", "another link leads here already")
-            if loser is link:
+        for loser, reason in superfluous_links(self.links, number, peer, own):
+            self._refuse(loser, self.links[loser], "duplicate-link", reason)
+            if loser == number:
                 return False
         return True
 

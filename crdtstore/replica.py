@@ -17,7 +17,6 @@ from typing import Any
 
 import aiohttp
 
-from crdtstore import limits
 from crdtstore.backups import Backups
 from crdtstore.coediting import Coediting
 from crdtstore.collaboration import ReplicaTexts
@@ -28,7 +27,6 @@ from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult, apply_each
 from crdtstore.errors import (
     CrdtstoreError,
-    LimitExceeded,
     PeerNotLinked,
     ReplicaClosed,
 )
@@ -262,10 +260,7 @@ class Replica:
         One that is refused does not stop the others. Raises StorageError if none could be kept.
         """
         self._check_open()
-        batch = writes if isinstance(writes, Sequence) else list(writes)
-        if len(batch) > limits.WRITES_PER_BATCH_MAX:
-            raise LimitExceeded("the batch", len(batch), limits.WRITES_PER_BATCH_MAX, "writes")
-        results = apply_each(self._store.write, batch)
+        results = apply_each(self._store.write, writes)
         await self._commits.durable()
         return results
 

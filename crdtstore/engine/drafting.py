@@ -14,7 +14,7 @@ from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.document_size import check_document_size
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.draft import Draft
-from crdtstore.engine.entries import Entry, WholeTexts, check_entry, whole_texts
+from crdtstore.engine.entries import Entry, WholeTexts, check_chunk, check_entry, whole_texts
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.engine.suppression import Suppression
@@ -83,7 +83,7 @@ class Drafting:
         self._entries_bytes = 0
         self._sealed_timestamp = clock.latest
         # Which causes the last frame before a restart named is not noted: the next names all.
-        self._dependencies = self._durable_causes()
+        self._dependencies = self._ledger.durable_of_others(self.origin)
 
     @property
     def is_empty(self) -> bool:
@@ -205,15 +205,7 @@ class Drafting:
         any may come. Raises FrameCorrupt or ClockSkew with nothing changed.
         """
         self.check_clock(timestamp, now_ms)
-        if type(entries) is not tuple:
-            raise FrameCorrupt("a chunk is not an array of documents")
-        for write in entries:
-            check_entry(write, timestamp, None)
-        profile_ids = list(dict.fromkeys([write[0] for write in entries]))
-        if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
-            raise FrameCorrupt(f"a chunk has {len(profile_ids):,} documents")
-        if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
-            raise FrameCorrupt("documents came that were not asked for")
+        profile_ids = check_chunk(entries, timestamp, allowed)
         self.seal_frame()
         with_texts = {entry[0] for entry in entries if len(entry) > 3}
         unknown = self._documents.unknown([each for each in profile_ids if each not in with_texts])
@@ -396,14 +388,7 @@ class Drafting:
         self.draft = Draft()
         self._entries = []
         self._entries_bytes = 0
-        self._dependencies = self._durable_causes()
-
-    def _durable_causes(self) -> Vector:
-        """Return all that is durable of other origins."""
-        ledger = self._ledger
-        causes = {origin: head[0] for origin, head in ledger.resting.items()} | ledger.durable
-        causes.pop(self.origin, None)
-        return causes
+        self._dependencies = self._ledger.durable_of_others(self.origin)
 
     def rename(self, origin: int) -> None:
         """Write under a new origin from now on; what was written so far must be sealed."""

@@ -9,7 +9,7 @@
 What is too large for one entry comes as several, texts before the trails that stand for them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -60,6 +60,25 @@ def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
             raise FrameCorrupt("a text comes as an edit in a frame, and whole in a document")
         if origin is not None and cell[1] != origin and not _is_of_origin(key, cell, origin):
             raise FrameCorrupt("a frame writes in the name of another origin")
+
+
+def check_chunk(
+    entries: Any, timestamp_max: int, allowed: Container[str] | None = None
+) -> list[str]:
+    """Check the entries of a chunk, and return the ids of their profiles; raises FrameCorrupt.
+
+    ``allowed`` are the ids that were asked for, None if any may come.
+    """
+    if type(entries) is not tuple:
+        raise FrameCorrupt("a chunk is not an array of documents")
+    for entry in entries:
+        check_entry(entry, timestamp_max, None)
+    profile_ids = list(dict.fromkeys([entry[0] for entry in entries]))
+    if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
+        raise FrameCorrupt(f"a chunk has {len(profile_ids):,} documents")
+    if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
+        raise FrameCorrupt("documents came that were not asked for")
+    return profile_ids
 
 
 def _check_with_texts(write: tuple[Any, ...], timestamp_max: int) -> None:

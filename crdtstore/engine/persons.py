@@ -23,7 +23,7 @@ from crdtstore.engine.edges import (
     planned_unmerge,
 )
 from crdtstore.engine.erasures import ErasureReport, Erasures
-from crdtstore.engine.export import export_of
+from crdtstore.engine.export import Held, export_of
 from crdtstore.engine.feed import Change
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.person_feed import PersonFeed
@@ -161,22 +161,16 @@ class Persons:
     def export(self, profile_id: str) -> dict[str, Any]:
         """Return everything held on the person of a profile, as a document that JSON can hold.
 
-        Every value of every source, elements that were removed, values that lost unseen, and what
-        stewards decided.
+        Every value of every source, elements that were removed, texts with their histories, values
+        that lost unseen, and what stewards decided.
         """
-        person = self.read(profile_id)
+        person, log = self.read(profile_id), self._store.conflict_log
         held = [
-            (member, self._documents.get(member).version, self._documents.get(member).cells)
-            for member in person.profiles
+            Held(each, self._documents.get(each), self._texts.states(each), [*log.entries(each)])
+            for each in person.profiles
         ]
         candidates = self.explain(person.id)
-        lost = [
-            entry
-            for member in person.profiles
-            for entry in self._store.conflict_log.entries(member)
-        ]
-        names = self._replication.names
-        return export_of(person.record, held, candidates, person.dropped, lost, names)
+        return export_of(person.record, held, candidates, person.dropped, self._replication.names)
 
     # --- forgetting ---------------------------------------------------------------------------
 

@@ -114,6 +114,12 @@ class TextFields:
         value = self._documents.texts.get(place.profile_id, document, place.name).value
         return list(value) if isinstance(value, list) else value
 
+    def states(self, profile_id: str) -> list[tuple[str, Text]]:
+        """Return the states of all fields of a profile, by letter and field, not to be changed."""
+        document = self._documents.get(profile_id)
+        names = sorted(texts_in(document.cells))
+        return [(name, self._documents.texts.get(profile_id, document, name)) for name in names]
+
     def text(self, profile_id: str, field: str) -> Text:
         """Return the state of a field, not to be changed.
 
