@@ -61,17 +61,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "presence_links": _GROUND | {"serving", "sync"},
     "retiring": _GROUND | {"engine", "serving", "store", "sync"},
     "exchange": _GROUND
-    | {
-        "engine",
-        "fetching",
-        "greeting",
-        "presence_links",
-        "repairing",
-        "retiring",
-        "serving",
-        "store",
-        "sync",
-    },
+    | {"engine", "fetching", "greeting", "presence_links", "repairing", "retiring", "serving"}
+    | {"store", "sync"},
     "coediting": _ENGINE
     | {"collaboration", "group_commit", "presence_links", "store", "text_trials", "y_protocol"},
     "revisions": _GROUND | {"engine", "group_commit", "model", "names", "store"},

@@ -14,12 +14,18 @@ from typing import Final, TypeAlias
 import lmdb
 
 from crdtstore import limits
-from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed, StorageFull
+from crdtstore.errors import StorageError, StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
 from crdtstore.storage.directory import DATA_FILE, DataDirectory
 from crdtstore.storage.lmdb_copy import LmdbCopy
+from crdtstore.storage.lmdb_opening import (
+    MAP_STEP_BYTES,
+    TABLE_NAMES,
+    first_map_bytes,
+    open_environment,
+    open_failure,
+)
 from crdtstore.storage.lmdb_reader import (
-    DAMAGE,
     LmdbReader,
     Table,
     key_of,
@@ -32,8 +38,6 @@ from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
 _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
-_TABLE_NAMES: Final = (b"documents", b"journal", b"waypoints", b"meta", b"index")
-_MAP_STEP_BYTES: Final = 64 * limits.KIBIBYTE
 _META_PAGES: Final = 2
 _SPARE_PAGES: Final = 256
 
@@ -54,7 +58,7 @@ class LmdbStorage(LmdbReader):
         first: Batch | None = None,
     ) -> None:
         self._directory = directory
-        self._map_bytes_max = max(map_bytes_max // _MAP_STEP_BYTES, 1) * _MAP_STEP_BYTES
+        self._map_bytes_max = max(map_bytes_max // MAP_STEP_BYTES, 1) * MAP_STEP_BYTES
         self._is_closed = False
         self._is_failed = False
         self._is_reserve_open = False
@@ -62,8 +66,8 @@ class LmdbStorage(LmdbReader):
         self._copies: list[LmdbCopy | LmdbView] = []
         self._has_ended_copies = False
         self._scrub: LmdbScrub | None = None
-        map_bytes = _first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
-        self._environment = _open_environment(directory, map_bytes)
+        map_bytes = first_map_bytes(map_bytes_initial, self._map_bytes_max, directory.data_bytes)
+        self._environment = open_environment(directory, map_bytes)
         try:
             self._take_tables()
             if first is not None:
@@ -80,7 +84,7 @@ class LmdbStorage(LmdbReader):
     def _take_tables(self) -> None:
         with self._environment.begin(write=True) as transaction:
             self._tables = [
-                self._environment.open_db(name, txn=transaction) for name in _TABLE_NAMES
+                self._environment.open_db(name, txn=transaction) for name in TABLE_NAMES
             ]
         self._documents, self._journal, self._waypoints, self._meta, self._index = self._tables
         self._environment.reader_check()
@@ -109,7 +113,7 @@ class LmdbStorage(LmdbReader):
             )
         except (lmdb.Error, OSError) as error:
             data_directory.close()
-            raise _open_failure(data_directory, error) from error
+            raise open_failure(data_directory, error) from error
         except BaseException:
             data_directory.close()
             raise
@@ -211,11 +215,11 @@ class LmdbStorage(LmdbReader):
         self._end_scrub()
         try:
             self._environment.close()
-            self._environment = _open_environment(self._directory, self._map_bytes)
+            self._environment = open_environment(self._directory, self._map_bytes)
             self._take_tables()
         except (lmdb.Error, OSError) as error:
             self._is_failed = True
-            raise _open_failure(self._directory, error) from error
+            raise open_failure(self._directory, error) from error
         self._scrub = LmdbScrub(self._directory.path / DATA_FILE, self._environment)
         return self._scrub
 
@@ -360,20 +364,6 @@ class LmdbStorage(LmdbReader):
         return StorageFailed(f"a commit to {self._directory.path} failed: {error}")
 
 
-def _open_environment(directory: DataDirectory, map_bytes: int) -> lmdb.Environment:
-    return lmdb.open(
-        str(directory.path),
-        map_size=map_bytes,
-        mode=0o600,
-        sync=True,
-        metasync=True,
-        writemap=False,
-        readahead=True,
-        max_readers=limits.READERS_MAX,
-        max_dbs=len(_TABLE_NAMES),
-    )
-
-
 def _change(transaction: _Writer, table: Table, key: bytes, value: bytes | None) -> None:
     if value is None:
         transaction.delete(key, db=table)
@@ -386,23 +376,3 @@ def _check_batch(batch: Batch) -> None:
     for key, _ in (*batch.documents, *batch.index):
         assert 0 < len(key) <= limits.DOCUMENT_KEY_BYTES_MAX, f"a key has {len(key)} bytes"
     assert all(batch.meta), "a meta record needs a name"
-
-
-def _first_map_bytes(map_bytes_initial: int, map_bytes_max: int, data_bytes: int) -> int:
-    """Return the smallest doubling of the initial map that holds the data and its reserve.
-
-    LMDB itself enlarges a map that is smaller than the data.
-    """
-    map_bytes = max(map_bytes_initial // _MAP_STEP_BYTES, 1) * _MAP_STEP_BYTES
-    while map_bytes - map_reserve_bytes(map_bytes) < data_bytes:
-        map_bytes *= 2
-    return min(map_bytes, map_bytes_max)
-
-
-def _open_failure(directory: DataDirectory, error: lmdb.Error | OSError) -> StorageError:
-    code = error.code if isinstance(error, lmdb.Error) else error.errno
-    if isinstance(error, DAMAGE):
-        return StorageCorrupt(f"{directory.path} is damaged: {error}")
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFull(f"the disk of {directory.path} is full")
-    return StorageError(f"{directory.path} cannot be opened: {error}")

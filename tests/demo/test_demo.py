@@ -221,7 +221,7 @@ def test_the_commands_work_as_printed_and_control_c_ends_it(
     assert {candidate["field"] for candidate in explained["candidates"]} == {"email"}
     assert patched["changed"] == ["email"]
     assert answers[3][0]["id"] == report["golden_records"][-1]["profile_id"]
-    assert len(answers[4]) == 3
+    assert 1 <= len(answers[4]) <= 3, "an erasure drops what came before it"
     assert {len(answer[0]["digest"]) for answer in answers[5:]} == {32}
     os.killpg(demo.pid, signal.SIGINT)
     _, told = finish(demo)

@@ -15,8 +15,8 @@ def filled(count):
 
 def afresh(store):
     """The digest as a store computes it that remembers nothing."""
-    names = store.replication.names
-    return Digests(store.documents, store.commits, store.ledger, lambda: names).whole()
+    parts = (store.documents, store.commits, store.ledger, store.replication, store.erasures)
+    return Digests(*parts).whole()
 
 
 def test_what_was_computed_ahead_is_what_it_would_have_been(monkeypatch):

@@ -164,7 +164,7 @@ def test_a_backup_brings_its_indexes_along(tmp_path: Path, caplog: Any) -> None:
 
 def test_a_snapshot_is_indexed_as_it_comes() -> None:
     source, target = filled(), open_store(name="us", schema=SCHEMA)
-    chunks, _ = read_chunks(source.storage, "", source.replication.healing.latest_timestamp)
+    chunks = read_chunks(source.storage, "", None, source.replication.healing.latest_timestamp)
     for chunk in chunks:
         target.replication.healing.join(chunk.entries, chunk.timestamp, target.now_ms(), None)
     assert answered(target, 'tags eq "t1"', "", 3) == wanted(source, 'tags eq "t1"')
@@ -186,7 +186,7 @@ def test_a_damaged_record_that_is_healed_leaves_no_wrong_answer() -> None:
         damaged.queries.page("age ge 0 and name pr", order="street")
     peer.write("p03", {"age": 60, "name": "Zoe"}, source="crm")
     peer.commit(checkpoint=True)
-    chunks, _ = read_chunks(peer.storage, "", peer.replication.healing.latest_timestamp)
+    chunks = read_chunks(peer.storage, "", None, peer.replication.healing.latest_timestamp)
     for chunk in chunks:
         damaged.replication.healing.join(chunk.entries, chunk.timestamp, damaged.now_ms(), None)
     damaged.commit()

@@ -239,9 +239,8 @@ def snapshot(source, target):
     source.commit(checkpoint=True)
     resting, begin = source.replication.snapshot_begin()
     target.replication.snapshot_begun(resting, begin)
-    after, ended = "", False
-    while not ended:
-        chunks, ended = source.replication.snapshot_chunks(after)
+    after = ""
+    while chunks := source.replication.snapshot_chunks(after):
         for chunk in chunks:
             target.replication.snapshot_chunk(chunk, target.now_ms())
             after = chunk.last_id

@@ -211,8 +211,8 @@ BUGS: Final = (
         "identifiers left at rest",
         "the index forgets what a document got when it is brought to rest",
         "engine/identifiers.py",
-        "    return gone + [(index_key(text, profile_id), True) for text in after - before]\n",
-        "    return gone\n",
+        "True) for text in after - before]\n",
+        "True) for text in after & before]\n",
     ),
     Bug(
         "a merge that parts others",

@@ -54,7 +54,9 @@ def test_other_documents_are_found(store: Store) -> None:
 
 
 def test_an_index_that_forgot_a_holder_is_found(store: Store) -> None:
-    store.storage.commit(Batch(index=[(index_key("user_id:1", "p03"), False)]))
+    store.storage.commit(
+        Batch(index=[(index_key(store.commits.traces, "user_id:1", "p03"), False)])
+    )
     with pytest.raises(Broken, match="the index does not lead from user_id:1"):
         checked(store)
 
