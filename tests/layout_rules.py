@@ -14,9 +14,7 @@ FUNCTION_LINES_MAX: Final = 70
 PUBLIC_METHODS_MAX: Final = 15
 
 _GROUND: Final = frozenset({"limits", "errors", "person_errors"})
-_MODEL_GROUND: Final = _GROUND | {
-    "clock", "names", "packing", "identity_rules", "policy", "schema",
-}  # fmt: skip
+_MODEL_GROUND: Final = _GROUND | {"clock", "names", "packing", "identity_rules", "policy", "schema"}
 _ENGINE: Final = _GROUND | {
     "clock", "names", "packing", "identity_rules", "schema", "model", "query", "sync", "storage",
     "engine",
