@@ -363,6 +363,7 @@ class Replica:
         while True:
             await asyncio.sleep(_TICK_S)
             self._exchange.tick()
+            self._revisions.forget_erased()
             self._commits.work.set()
             self._wake_links()
 

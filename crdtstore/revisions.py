@@ -61,6 +61,7 @@ class Revisions:
         self._store = store
         self._followed: OrderedDict[tuple[str, str], tuple[int, FollowedText]] = OrderedDict()
         self._commits_failed = 0
+        self._forgotten = 0
 
     def __len__(self) -> int:
         return len(self._followed)
@@ -102,6 +103,15 @@ class Revisions:
         if compose(before, mine) != followed.document:
             meanwhile = compose(meanwhile, compose(invert(mine, before), made))
         return RevisedEdit(result.version, followed.revision, operations_of(meanwhile))
+
+    def forget_erased(self) -> None:
+        """Drop the texts of profiles that were erased, once the store has dropped them too."""
+        documents = self._store.documents
+        if self._forgotten != documents.texts.forgotten:
+            self._forgotten = documents.texts.forgotten
+            for place, (epoch, _) in list(self._followed.items()):
+                if documents.get_to_join(place[0]).epoch != epoch:
+                    del self._followed[place]
 
     def _up_to_date(self, profile_id: str, field: str) -> FollowedText:
         """Return a text as it is now, with what led there from earlier revisions if possible."""
@@ -158,6 +168,10 @@ class ReplicaRevisions:
     def __init__(self, store: Store, commits: GroupCommit) -> None:
         self._revisions = Revisions(store)
         self._commits = commits
+
+    def forget_erased(self) -> None:
+        """Drop the texts of profiles that were erased; to be called now and then."""
+        self._revisions.forget_erased()
 
     async def read(self, profile_id: str, field: str) -> RevisedText:
         """Return a text and its revision when that is durable.

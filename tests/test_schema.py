@@ -390,6 +390,8 @@ def test_a_field_may_be_indexed_which_no_other_replica_needs_to_know() -> None:
         Schema.from_toml("[fields.age]\nindexed = 1\n")
     with pytest.raises(SchemaError, match="golden record"):
         Schema(fields={"identity.match": Field("set", indexed=True)})
+    with pytest.raises(SchemaError, match="no index"):
+        Schema.from_toml('[fields.notes]\nkind = "text"\nindexed = true\n')
     most = limits.INDEXED_FIELDS_MAX
     Schema(fields={f"f{number}": Field(indexed=True) for number in range(most)})
     with pytest.raises(SchemaError, match=str(most)):

@@ -218,6 +218,7 @@ class Drafting:
             taken_back = undo[start:]
             del undo[start:]
             undo_all(taken_back)
+            self._documents.note_undone()
             raise FrameCorrupt(f"a text cannot be accepted: {error}") from error
         self.causes.documents_came(timestamp)
         for profile_id in profile_ids:

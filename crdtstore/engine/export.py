@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from crdtstore.clock import datetime_of
 from crdtstore.engine.conflict_log import Entry
+from crdtstore.engine.text_fields import delta_form
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.cells import (
     COLLABORATIVE_KINDS,
@@ -122,11 +123,11 @@ def _held(key: str, cell: Cell, names: Mapping[int, str]) -> dict[str, Any]:
 
 def _text(name: str, text: Text, names: Mapping[int, str]) -> dict[str, Any]:
     """Return a collaborative field: what it says, formatted as it is, and its newest edits."""
-    parts = text.runs if text.kind == TEXT else text.value
+    said = {"delta": delta_form(text)} if text.kind == TEXT else {"items": text.value}
     return {
         "field": name[1:],
         "kind": text.kind,
-        "parts": json_value(parts),
+        **json_value(said),
         "edits": [
             {"source": edit.source, "inserted": edit.inserted, "deleted": edit.deleted,
              "at": _told(edit.timestamp), "replica": names.get(edit.origin, "")}

@@ -70,11 +70,7 @@ class TextFields:
 
     def delta(self, profile_id: str, field: str) -> list[dict[str, Any]]:
         """Return a text as a rich-text (Quill) delta: inserts alone."""
-        text = self._text(profile_id, field, TEXT)
-        return [
-            {"insert": run, "attributes": attributes} if attributes else {"insert": run}
-            for run, attributes in text.runs
-        ]
+        return delta_form(self._text(profile_id, field, TEXT))
 
     def history(self, profile_id: str, field: str) -> list[TextEdit]:
         """Return the newest edits (at most 200), newest first."""
@@ -154,3 +150,11 @@ class TextFields:
                 else f"field {field!r} is a {declared}, not a {kind or 'text or list'}"
             )
         return declared[0] + field
+
+
+def delta_form(text: Text) -> list[dict[str, Any]]:
+    """Return a text as the delta that makes it."""
+    return [
+        {"insert": run, "attributes": attributes} if attributes else {"insert": run}
+        for run, attributes in text.runs
+    ]

@@ -9,7 +9,7 @@ and those that are not at rest yet are kept as bytes.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
 from crdtstore import limits
@@ -88,13 +88,17 @@ def check_texts_at_rest(storage: StorageReader, profile_id: str, record: bytes) 
 
 
 class Texts:
-    """The texts of one store, as far as they are in memory, and who watches them."""
+    """The texts of one store, as far as they are in memory, and who watches them.
+
+    ``forgotten`` counts how often those of erased profiles were dropped from memory.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._recent: OrderedDict[tuple[str, str], tuple[Document, Text, int]] = OrderedDict()
         self._recent_bytes = 0
         self.watches = TextWatches()
+        self.forgotten = 0
 
     def get(self, profile_id: str, document: Document, name: str) -> Text:
         """Return a text of a document, by its letter and field; an empty one if there is none."""
@@ -133,6 +137,20 @@ class Texts:
             old.drop_decoded()
             if old.changes == old.rested and old_document.texts.get(old_name) is old:
                 del old_document.texts[old_name]
+
+    def forget(self, profile_ids: Container[str]) -> None:
+        """Drop what memory has of the texts of erased profiles."""
+        for place in [place for place in self._recent if place[0] in profile_ids]:
+            document, text, size = self._recent.pop(place)
+            self._recent_bytes -= size
+            if document.is_erased or text.changes == text.rested:
+                document.texts.pop(place[1], None)
+        self.forgotten += 1
+
+    def names_at_rest(self, profile_id: str) -> frozenset[str]:
+        """Return the names of all texts of a profile that storage has, whatever its record says."""
+        beginning = row_name(profile_id, "")
+        return frozenset(name.removeprefix(beginning) for name in self._storage.metas(beginning))
 
     # --- checking what comes from peers -------------------------------------------------------
 
