@@ -1,6 +1,5 @@
 """Erasures: who is erased, what is suppressed, and when a replica confirms."""
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,11 @@ from crdtstore.errors import (
     StorageFull,
 )
 from crdtstore.identity_rules import IdentityRules
-from crdtstore.model.operations import add, insert_items, insert_text, remove
-from crdtstore.model.texts import Text
+from crdtstore.model.operations import add, remove
 from crdtstore.names import OWN_IDS
 from crdtstore.person_errors import ErasureNotFound, IdentifierSuppressed, PersonAmbiguous
-from crdtstore.revisions import Revisions
-from crdtstore.schema import Field, Schema
+from crdtstore.schema import Schema
 from crdtstore.settings import Settings
-from crdtstore.storage.contract import Batch
-from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.store import Store
 from tests.engine.stores import Clock, exchange, fail, frames, open_store, reopened
 
@@ -387,62 +382,3 @@ def test_a_replica_with_another_key_does_not_confirm() -> None:
     exchange(eu, us)
     assert us.documents.get("crm-17").is_erased
     assert states(eu, erasure.id) == {"eu": "confirmed", "us": "cleaning"}
-
-
-NOTES = Schema(fields={"notes": Field("text"), "tasks": Field("list")})
-SECRETS = (b"Quast", b"Heligoland")
-
-
-def files_with_secrets(directory: Path) -> set[str]:
-    contents = {path.name: path.read_bytes() for path in directory.iterdir()}
-    return {name for name, raw in contents.items() if any(secret in raw for secret in SECRETS)}
-
-
-def write_texts(store: Store, times: int) -> None:
-    for number in range(times):
-        notes = insert_text(0, f"Quast {number}, ")
-        store.write("ann", {"notes": notes, "tasks": insert_items(0, "Heligoland")}, source="crm")
-        store.write("bob", {"notes": insert_text(0, f"Bob {number}, ")}, source="crm")
-        store.commit(checkpoint=number % 3 == 0)
-
-
-@pytest.mark.parametrize("is_damaged", [False, True])
-def test_no_file_holds_the_texts_of_who_was_erased(tmp_path: Path, is_damaged: bool) -> None:
-    directory = tmp_path / "eu"
-    with open_store(directory, schema=NOTES, settings=AT_ONCE) as store:
-        write_texts(store, 10)
-        text = store.texts.read("bob", "notes")
-    if is_damaged:
-        storage = LoggedStorage.open(directory)
-        record = bytearray(storage.document(b"ann") or b"")
-        record[-1] ^= 1
-        storage.commit(Batch(documents=[(b"ann", bytes(record))]))
-        storage.close()
-    assert files_with_secrets(directory)  # or this test would prove nothing
-    with open_store(directory, schema=NOTES, settings=AT_ONCE) as store:
-        erasure = store.persons.erase("ann", alone=True)
-        store.commit()
-        assert states(store, erasure.id) == {"eu": "confirmed"}
-        assert store.storage.metas("texts/ann") == {}
-        assert files_with_secrets(directory) == set()
-        assert store.texts.read("bob", "notes") == text
-        store.revive("ann")
-        store.write("ann", {"notes": insert_text(0, "anew")}, source="crm")
-        assert store.texts.read("ann", "notes") == "anew"
-        assert store.verify().is_sound
-
-
-def test_an_erasure_leaves_nothing_of_texts_in_memory() -> None:
-    store = open_store(schema=NOTES, settings=AT_ONCE)
-    write_texts(store, 4)
-    revisions = Revisions(store)
-    for profile_id in ("ann", "bob"):
-        revisions.read(profile_id, "notes")
-    store.persons.erase("ann", alone=True)
-    store.commit()
-    revisions.forget_erased()
-    assert len(revisions) == 1
-    gc.collect()
-    held = [text for text in gc.get_objects() if isinstance(text, Text)]
-    assert any(b"Bob" in part for text in held for part in text.parts)
-    assert not any(b"Quast" in part for text in held for part in text.parts)

@@ -1,7 +1,6 @@
 """Collaborative fields in stores: they replicate, rest, recover, and are erased like all others."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -10,13 +9,11 @@ from crdtstore.errors import (
     InvalidOperation,
     KindConflict,
     LimitExceeded,
-    PersonNotFound,
     ProfileErased,
     StorageCorrupt,
     StorageFull,
 )
 from crdtstore.model.operations import (
-    add,
     delete_items,
     delete_text,
     edit_text,
@@ -26,7 +23,7 @@ from crdtstore.model.operations import (
     insert_text,
     move_item,
 )
-from crdtstore.model.updates import Update, decode_clocks, decode_update, encode_update
+from crdtstore.model.updates import Update, decode_update, encode_update
 from crdtstore.model.values import pack
 from crdtstore.schema import Field, Schema
 from crdtstore.sync.frame import NO_HASH, seal, space_tag
@@ -380,55 +377,3 @@ def test_a_row_that_was_damaged_under_a_text_in_memory_is_written_anew():
     us.commit()
     assert us.verify().is_sound
     assert reopened(us, schema=SCHEMA).texts.read("ann", "notes") == "whole"
-
-
-def test_what_queries_and_exports_of_a_person_have_of_texts():
-    eu = store()
-    write(eu, notes=insert_text(0, "Hello"), tasks=insert_items(0, "call", {"mail": 2}))
-    write(eu, notes=format_text(0, 2, {"bold": True}))
-    eu.write("bob", {"notes": insert_text(0, "Goodbye")}, source="crm")
-    page = eu.queries.page('notes co "ell" and tasks eq "call"')
-    assert [(each.id, each["notes"]) for each in page.profiles] == [("ann", "Hello")]
-    assert [each.id for each in eu.queries.all(order="notes")] == ["bob", "ann"]
-    (held,) = eu.persons.export("ann")["profiles"]
-    tasks, notes = held["texts"]
-    assert (tasks["field"], tasks["items"]) == ("tasks", ["call", {"mail": 2}])
-    assert notes["delta"] == eu.texts.delta("ann", "notes")
-    assert [(each["inserted"], each["source"]) for each in notes["edits"]] == [
-        (5, "crm"), (0, "crm"),
-    ]  # fmt: skip
-    (trail,) = [cell for cell in held["held"] if cell["field"] == "notes"]
-    assert (trail["kind"], trail["edits"]) == ("text", 2)
-
-
-def test_documents_of_which_a_text_cannot_be_accepted_are_refused_whole():
-    schema = Schema(fields={**SCHEMA.fields, "email": Field(indexed=True)})
-    eu, us = store(), open_store(name="us", schema=schema)
-    write(eu, notes=insert_text(0, "first"))
-    first = decode_clocks(eu.texts.state_vector("ann", "notes"))
-    write(eu, notes=insert_text(5, " second"))
-    ann = eu.documents.get("ann")
-    gap = ann.texts["tnotes"].missing(first)
-    abe = {"email": "abe@example.com", "identifiers": add("email:abe@example.com")}
-    eu.write("abe", abe, source="crm")
-    eu.commit(checkpoint=True)
-    resting, begin = eu.replication.snapshot_begin()
-    us.replication.snapshot_begun(resting, begin)
-    (whole,) = eu.replication.snapshot_chunks("")
-    entries = pack(
-        (("abe", 0, eu.documents.get("abe").cells), ("ann", 0, ann.cells, {"tnotes": (gap, ())}))
-    )
-    before = us.digest()
-    with pytest.raises(FrameCorrupt, match="a text cannot be accepted"):
-        us.replication.snapshot_chunk(replace(whole, entries=entries), us.now_ms())
-    for _ in range(2):
-        assert us.digest() == before
-        assert us.profile_count == us.queries.count('email sw "abe"').count == 0
-        with pytest.raises(PersonNotFound):
-            us.persons.find("email", "abe@example.com")
-        us.commit(checkpoint=True)
-    us.replication.snapshot_chunk(whole, us.now_ms())
-    us.commit(checkpoint=True)
-    assert us.texts.read("ann", "notes") == "first second"
-    assert us.queries.count('email sw "abe"').count == 1
-    assert us.verify().is_sound
