@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run crm test lint bench sim laws faults fuzz mutants clean
+.PHONY: run crm test lint bench sim laws faults fuzz fuzz-updates mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -38,6 +38,9 @@ sim: $(STAMP)  ## search for a history that breaks a promise: SEEDS=2000, ARGS="
 
 laws: $(STAMP)  ## the laws of cells, documents, policies and persons, 2,000 examples each
 	$(BIN)/python -m pytest tests/laws --hypothesis-profile=long $(ARGS)
+
+fuzz-updates: $(STAMP)  ## a million hostile updates of Yjs clients against a replica: CASES=1000000
+	$(BIN)/python -m tests.fuzzing.hostile_updates --cases $(or $(CASES),1000000) $(ARGS)
 
 mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -6,7 +6,7 @@ Each part gives a table: a row per case, figures with names that carry their uni
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apply, fleet, growth, identifiers, load, persons, stream
+from benchmarks import apply, fleet, growth, identifiers, load, persons, stream, texts
 
 Table = dict[str, dict[str, float]]
 
@@ -53,6 +53,12 @@ PARTS = (
         lambda: identifiers.measure(identifiers.STEPS),
         lambda: identifiers.measure(identifiers.STEPS_SMOKE),
         lambda: identifiers.measure(identifiers.STEPS_WITH_MILLIONS),
+    ),
+    Part(
+        "texts",
+        "Texts: an edit of 100 KB, and what it costs the fields beside it",
+        lambda: texts.measure(400, 5),
+        lambda: texts.measure(10, 1),
     ),
     Part(
         "growth",

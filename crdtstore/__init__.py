@@ -6,6 +6,7 @@ from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.querying import QueryCount, QueryPage, QueryPlan
+from crdtstore.engine.text_fields import TextEdit
 from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
@@ -16,9 +17,17 @@ from crdtstore.model.identifiers import identifier
 from crdtstore.model.operations import (
     add,
     decrement,
+    delete_items,
+    delete_text,
+    edit_list,
     edit_set,
+    edit_text,
+    format_text,
     grant,
     increment,
+    insert_items,
+    insert_text,
+    move_item,
     remove,
     revoke,
     set_value,
@@ -58,6 +67,7 @@ __all__ = [
     "Store",
     "StoreDigest",
     "SyncClient",
+    "TextEdit",
     "TouchedPerson",
     "TypeRules",
     "VerifyReport",
@@ -66,11 +76,19 @@ __all__ = [
     "WriteStamp",
     "add",
     "decrement",
+    "delete_items",
+    "delete_text",
+    "edit_list",
     "edit_set",
+    "edit_text",
     "export_store",
+    "format_text",
     "grant",
     "identifier",
     "increment",
+    "insert_items",
+    "insert_text",
+    "move_item",
     "remove",
     "revoke",
     "set_value",

@@ -18,7 +18,14 @@ from crdtstore.errors import (
     StorageError,
 )
 from crdtstore.fetching import SnapshotFetch
-from crdtstore.greeting import check_membership, hello_of, note_heard, note_returned
+from crdtstore.greeting import (
+    check_membership,
+    hello_of,
+    note_heard,
+    note_returned,
+    superfluous_links,
+)
+from crdtstore.presence_links import PresenceLinks
 from crdtstore.repairing import Answering, Repair
 from crdtstore.retiring import hear_resting, is_rolled_back, rest_origins, tell_rested
 from crdtstore.serving import (
@@ -49,6 +56,7 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
+from crdtstore.sync.presence import Presence
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.session import Session, cost_bytes
 from crdtstore.sync.vector import covers
@@ -68,6 +76,7 @@ class Exchange:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.links: dict[int, LinkState] = {}
+        self.presence = PresenceLinks(self.links)
         self.nonce = store.random_bits(63)
         self._interest = Interest()
         self._next_link = 1
@@ -100,6 +109,7 @@ class Exchange:
             return
         link.session.state = "closed"
         link.end_repair(link.reason or "the link was lost")
+        self.presence.leave(number, self.store.now_ms())
         self._interest.forget_link(number)
         self._fetch.forget(number)
         self._evaluate()
@@ -162,7 +172,8 @@ class Exchange:
                     if link.session.awaits_resting and link.session.state == "open":
                         tell_resting(link, replication, replication.resting)
             case Frames(frames):
-                self._receive_frames(number, link, frames, size)
+                applied = replication.receive_frames(frames, self.store.now_ms())
+                self._owe(number, link, size, is_held=applied > 0)
             case Gossip(vector, _, names, removed):
                 replication.origins.learn(names)
                 self.remove_replicas(removed)
@@ -196,6 +207,8 @@ class Exchange:
             case Differences() | Documents():
                 if held_bytes := receive_repair(link, message, size, self.store.now_ms()):
                     self._unreleased.append((number, held_bytes))
+            case Presence():
+                self.presence.announce(message.place, message.clients, number, self.store.now_ms())
             case Refuse(code, reason):
                 link.reason, link.reason_code = f"the peer refused: {reason}", code
                 level = logging.DEBUG if code in QUIET_CODES else logging.ERROR
@@ -209,9 +222,10 @@ class Exchange:
         if is_rolled_back(replication, peer.name, peer.heads):
             self._renew_incarnation(peer)
             return
-        if not self._keep_one_link(number, link, peer):
+        if not self._keep_one_link(number, peer):
             return
         _log.info("linked to %s (origin %016x)", peer.name, peer.origin)
+        self.presence.greet(link.session)
         is_fresh = not any(replication.vector.values())
         if (
             replication.progress is not None
@@ -232,29 +246,12 @@ class Exchange:
             self._fetch.ask(number, link)
         self._evaluate()
 
-    def _keep_one_link(self, number: int, link: LinkState, peer: Hello) -> bool:
-        """Close all but one link to the same peer: the one that the lower origin opened."""
+    def _keep_one_link(self, number: int, peer: Hello) -> bool:
+        """Close all but one link to the same peer; return whether this one is left."""
         own = self.store.replication.identity.origin
-        for other_number, other in list(self.links.items()):
-            is_same_peer = (
-                other_number != number
-                and other.session.state == "open"
-                and other.session.peer is not None
-                and other.session.peer.origin == peer.origin
-            )
-            if not is_same_peer:
-                continue
-            if link.outbound == other.outbound:
-                self._refuse(
-                    other_number, other, "duplicate-link", "a newer link replaces this one"
-                )
-                continue
-            keeps_outbound = own < peer.origin
-            loser_number, loser = (
-                (other_number, other) if link.outbound == keeps_outbound else (number, link)
-            )
-            self._refuse(loser_number, loser, "duplicate-link", "another link leads here already")
-            if loser is link:
+        for loser, reason in superfluous_links(self.links, number, peer, own):
+            self._refuse(loser, self.links[loser], "duplicate-link", reason)
+            if loser == number:
                 return False
         return True
 
@@ -301,12 +298,6 @@ class Exchange:
 
     # --- frames -------------------------------------------------------------------------------
 
-    def _receive_frames(
-        self, number: int, link: LinkState, frames: tuple[bytes, ...], size: int
-    ) -> None:
-        applied = self.store.replication.receive_frames(frames, self.store.now_ms())
-        self._owe(number, link, size, is_held=applied > 0)
-
     def _owe(self, number: int, link: LinkState, size: int, *, is_held: bool) -> None:
         """Give credit back when what it brought is durable, at once if nothing of it is held."""
         if is_held:
@@ -344,6 +335,7 @@ class Exchange:
                 self._refuse(number, link, "idle", "the peer sends no snapshot")
             if is_repair_overdue(link, now_ms):
                 self._refuse(number, link, "idle", "the peer does not answer a repair")
+        self.presence.tick(now_ms)
         if now_ms - self._rested_ms >= limits.RESTING_LOOK_MS:
             self._rested_ms = now_ms
             rest_origins(self.store, list(self.links.values()))

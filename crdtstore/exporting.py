@@ -159,7 +159,7 @@ def _steps(
     surveyed = 0
     for page in moment.pages() if form != "jsonl" else ():
         for profile_id, document in page:
-            survey.add(resolve(profile_id, document, schema))
+            survey.add(resolve(profile_id, document, schema, moment))
         surveyed += len(page)
         yield ExportProgress(0, surveyed, of)
     writer: RowWriter = LineWriter(file)
@@ -185,7 +185,7 @@ def _groups(moment: Moment, schema: Schema) -> Iterator[list[Profile]]:
     size_bytes = 0
     for page in moment.pages():
         for profile_id, document in page:
-            group.append(resolve(profile_id, document, schema))
+            group.append(resolve(profile_id, document, schema, moment))
             size_bytes += document.size_bytes
             is_full = len(group) >= bounds.ROW_GROUP_PROFILES
             if is_full or size_bytes >= bounds.ROW_GROUP_BYTES:

@@ -1,6 +1,6 @@
 """Greeting: what a replica says of itself when a link begins, and whom it links with at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from crdtstore.engine.removal import Removal
 from crdtstore.errors import ReplicaRemoved
@@ -36,6 +36,26 @@ def check_membership(removal: Removal, *names: str) -> None:
     for name in names:
         if name in removal.names:
             raise ReplicaRemoved(name)
+
+
+def superfluous_links(
+    links: Mapping[int, LinkState], number: int, peer: Hello, own_origin: int
+) -> Iterator[tuple[int, str]]:
+    """Yield the links that go because a link leads to the same peer, each with the reason.
+
+    Of two that were opened from both ends the one stays that the lower origin opened.
+    """
+    for other_number, other in list(links.items()):
+        session = other.session
+        is_same_peer = session.peer is not None and session.peer.origin == peer.origin
+        if other_number == number or session.state != "open" or not is_same_peer:
+            continue
+        if links[number].outbound == other.outbound:
+            yield other_number, "a newer link replaces this one"
+        elif other.outbound == (own_origin < peer.origin):
+            yield number, "another link leads here already"
+        else:
+            yield other_number, "another link leads here already"
 
 
 def note_returned(store: Store, links: Iterable[LinkState]) -> None:

@@ -558,3 +558,137 @@ LOOP_DELAY_SAMPLES_MAX: Final = 1_200
 
 OTHER_PROCESS_TIMEOUT_S: Final = 60.0
 """Seconds that ``check_policy`` waits for another process: it imports a module and answers."""
+
+# --- collaborative fields ----------------------------------------------------------------------
+TEXT_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Bytes of a collaborative field as a Yjs update, tombstones too: its edits take milliseconds."""
+
+TEXT_CLIENTS_MAX: Final = 10_000
+"""Yjs clients that ever wrote to one collaborative field: a state vector of it has about 60 KB."""
+
+UPDATE_BYTES_MAX: Final = 2 * MEBIBYTE
+"""Bytes of one Yjs update from elsewhere: a field that two replicas filled at once, whole."""
+
+UPDATE_CLIENTS_MAX: Final = TEXT_CLIENTS_MAX
+"""Clients of which one Yjs update brings blocks: a whole field has as many as ever wrote to it."""
+
+UPDATE_BLOCKS_MAX: Final = 200_000
+"""Blocks of one client in one Yjs update: a mebibyte in pieces of five bytes."""
+
+UPDATE_CLOCK_MAX: Final = 2**31 - 1
+"""Elements that one Yjs client ever writes to a field: clocks have 32 bits in native code."""
+
+COLLABORATIVE_DEPTH_MAX: Final = 8
+"""Levels of lists and maps in a list item, an embed or an attribute: native code recurses."""
+
+ATTRIBUTE_NAME_BYTES_MAX: Final = 64
+"""UTF-8 bytes of the name of a formatting attribute."""
+
+ATTRIBUTE_BYTES_MAX: Final = 2 * KIBIBYTE
+"""UTF-8 bytes of a text in the value of a formatting attribute: a link's address."""
+
+EMBED_BYTES_MAX: Final = 64 * KIBIBYTE
+"""UTF-8 bytes of a text in an embed: a small picture as a data address."""
+
+LIST_ITEM_BYTES_MAX: Final = 64 * KIBIBYTE
+"""Bytes of one item of a collaborative list, as Yjs has it: an item travels in one piece."""
+
+TEXT_OPERATIONS_MAX: Final = 10_000
+"""Operations in one edit of a collaborative field."""
+
+TEXT_HISTORY_MAX: Final = 200
+"""Newest edits that a collaborative field tells of: who, when, how much. About 60 bytes each."""
+
+TRIAL_TIMEOUT_S: Final = 5.0
+"""An update that native code is not done with by then is taken for one that never ends."""
+
+TRIALS_WAITING_MAX: Final = 256
+"""Updates of Yjs clients that wait to be tried: at a millisecond each."""
+
+TRIAL_MEMORY_BYTES: Final = 1_024 * MEBIBYTE
+"""Address space of the worker that tries updates: Python, and TRIAL_TEXTS_MAX decoded texts."""
+
+TRIAL_TEXTS_MAX: Final = 32
+"""Texts that the worker keeps decoded: those that are being edited just now."""
+
+TRIAL_PAUSE_S_MIN: Final = 0.1
+TRIAL_PAUSE_S_MAX: Final = 10.0
+"""Pause before a worker that died is started again: it doubles while no trial succeeds."""
+
+TEXT_WATCH_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Updates that wait for one who follows a text: beyond, it asks for what it lacks."""
+
+DECODED_TEXTS_BYTES: Final = 64 * MEBIBYTE
+"""Estimated memory of the collaborative fields that are held decoded."""
+
+# --- presence ----------------------------------------------------------------------------------
+PRESENCE_STATE_BYTES_MAX: Final = 4 * KIBIBYTE
+"""UTF-8 bytes of one Yjs client's awareness state: a name, a colour, a cursor."""
+
+PRESENCE_CLIENTS_PER_FIELD_MAX: Final = 256
+"""Clients whose presence at one field is remembered: more are no company but a crowd."""
+
+PRESENCE_CLIENTS_MAX: Final = 10_000
+"""Clients whose presence a replica remembers, over all fields: 40 MiB with the longest states."""
+
+PRESENCE_CLIENTS_PER_MESSAGE: Final = 32
+"""Clients in one message of presence between replicas: 128 KiB with the longest states."""
+
+PRESENCE_QUEUE_BYTES: Final = 256 * KIBIBYTE
+"""Presence is left out on a link on which more than this waits to be sent: it is renewed anyway."""
+
+PRESENCE_SILENT_MS_MAX: Final = 45_000
+"""A client that did not renew its presence for so long is gone: they do it every 15 s."""
+
+PRESENCE_LOOK_MS: Final = 1_000
+"""How often it is looked for clients that are gone."""
+
+# --- editors of texts --------------------------------------------------------------------------
+
+ATTRIBUTES_MAX: Final = 32
+"""Attributes of one operation: the toolbar of Quill has sixteen."""
+
+REVISIONS_MAX: Final = 1_000
+"""Changes of one text that are kept, so that an edit of an earlier revision can be brought up to
+date: somebody who types sends some in a second, and may be away for minutes."""
+
+REVISIONS_BYTES_MAX: Final = 1 * MEBIBYTE
+"""Estimated memory of these changes of one text."""
+
+FOLLOWED_TEXTS_BYTES: Final = 64 * MEBIBYTE
+"""Estimated memory of the texts that clients without a CRDT edit; the one that was not touched for
+the longest is left first, and its clients fetch the whole text again."""
+
+FOLLOWED_BYTES_PER_UNIT: Final = 12
+"""Estimated memory for each unit of such a text: a decoded copy, and the text."""
+
+COLLABORATORS_MAX: Final = 1_000
+"""Yjs clients of one replica at one time: each holds a socket and some tasks."""
+
+COLLABORATOR_MESSAGE_BYTES_MAX: Final = UPDATE_BYTES_MAX + KIBIBYTE
+"""Bytes of one message of a Yjs client: a whole text, as it comes back from a long time offline."""
+
+COLLABORATOR_QUEUE_BYTES: Final = 8 * MEBIBYTE
+"""Bytes that may wait to be sent to a Yjs client: several whole texts; then it is closed, and gets
+what it lacks when it comes back."""
+
+COLLABORATOR_HEARTBEAT_S: Final = 15.0
+"""A Yjs client is pinged this often, and gone if it does not answer within half of it."""
+
+SMALL_UPDATE_BYTES: Final = 16 * KIBIBYTE
+"""A larger update of a Yjs client is read in a thread: two mebibytes of single letters take two
+seconds, in which nobody else shall have to wait."""
+
+ANNOUNCED_MAX: Final = 4
+"""Yjs client ids that one connection may announce: stock clients have one."""
+
+ASK_AGAIN_MIN_S: Final = 0.5
+ASK_AGAIN_MAX_S: Final = 15.0
+"""A Yjs client whose update cannot be taken yet is asked for it again after this, doubling."""
+
+PRESENCE_PAUSE_S: Final = 0.03
+"""Presence is told to Yjs clients no more often than this: whoever moves a cursor at a thousand
+times a second moves it thirty times for the others."""
+
+COEDITING_LOOK_S: Final = 0.1
+"""How often presence from peers is told to Yjs clients: nobody sees a cursor move any sooner."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ import aiohttp
 from crdtstore import limits
 from crdtstore.errors import ConfigurationError
 from crdtstore.exchange import QUIET_CODES, Exchange
-from crdtstore.link import LINK_PATH, Link
+from crdtstore.link import LINK_PATH, Link, Websocket
 
 _log = logging.getLogger("crdtstore.links")
 
@@ -53,7 +53,6 @@ async def keep_linked(
     link_secret: str | None,
     links: set[Link],
     work: asyncio.Event,
-    random_bits: Callable[[int], int],
 ) -> None:
     """Link to a peer, and again whenever the link ends, until cancelled."""
     delay_s = limits.RECONNECT_MIN_S
@@ -67,7 +66,7 @@ async def keep_linked(
         lasted_s = asyncio.get_running_loop().time() - started
         if code in _QUIET_CODES and lasted_s > limits.LINK_SOUND_S:
             delay_s = limits.RECONNECT_MIN_S
-        await asyncio.sleep(delay_s * (0.5 + random_bits(16) / 2**17))
+        await asyncio.sleep(delay_s * (0.5 + exchange.store.random_bits(16) / 2**17))
         delay_s = min(delay_s * 2, limits.RECONNECT_MAX_S)
         if code == "new-incarnation":
             delay_s = limits.RECONNECT_MIN_S
@@ -117,6 +116,22 @@ async def _link_once(
     else:
         _note_down(peer, "refused", state.reason)
     return code
+
+
+async def serve_peer(
+    websocket: Websocket, exchange: Exchange, links: set[Link], work: asyncio.Event
+) -> None:
+    """Serve a link that a peer opened, until it ends; one more than there may be is refused."""
+    if len(links) >= limits.LINKS_MAX:
+        _log.error("a link was refused: there are %d already", len(links))
+        await websocket.close(code=aiohttp.WSCloseCode.TRY_AGAIN_LATER)
+        return
+    link = Link(websocket, exchange, work, outbound=False)
+    links.add(link)
+    try:
+        await link.run()
+    finally:
+        links.discard(link)
 
 
 def _note_down(peer: Peer, state: str, reason: str) -> None:

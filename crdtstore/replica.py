@@ -17,21 +17,18 @@ from typing import Any
 
 import aiohttp
 
-from crdtstore import limits
 from crdtstore.backups import Backups
+from crdtstore.coediting import Coediting
+from crdtstore.collaboration import ReplicaTexts
 from crdtstore.digesting import ReplicaDigests, verified
 from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import VerifyReport
-from crdtstore.engine.writes import Write, WriteResult
+from crdtstore.engine.writes import Write, WriteResult, apply_each
 from crdtstore.errors import (
     CrdtstoreError,
-    InvalidInput,
-    LimitExceeded,
     PeerNotLinked,
-    Refused,
     ReplicaClosed,
-    StorageCorrupt,
 )
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
@@ -41,9 +38,10 @@ from crdtstore.membership import Replicas
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
 from crdtstore.notes import ReplicaNotes
-from crdtstore.peering import Peer, check_peer_urls, keep_linked
+from crdtstore.peering import Peer, check_peer_urls, keep_linked, serve_peer
 from crdtstore.querying import ReplicaQueries
 from crdtstore.repairing import RepairReport
+from crdtstore.revisions import ReplicaRevisions
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.status import ReplicaStatus, linked_peer, replica_status
@@ -84,6 +82,9 @@ class Replica:
         self._replicas = Replicas(self._exchange, self._commits)
         self._backups = Backups(store, self._commits, directory)
         self._streams = Streams(store, self._commits)
+        self._texts = ReplicaTexts(store, self._commits)
+        self._coediting = Coediting(store, self._commits, self._exchange.presence, self._texts)
+        self._revisions = ReplicaRevisions(store, self._commits)
         self._loop_delay = LoopDelay()
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
@@ -118,12 +119,11 @@ class Replica:
             asyncio.create_task(self._commits.run(self._wake_links), name="crdtstore-commits"),
             asyncio.create_task(self._tick_forever(), name="crdtstore-ticks"),
             asyncio.create_task(self._loop_delay.run(), name="crdtstore-loop-delay"),
+            asyncio.create_task(self._coediting.run(), name="crdtstore-coediting"),
         ]
+        exchange, work = self._exchange, self._commits.work
         for peer in self._peers:
-            task = keep_linked(
-                peer, self._exchange, self._client, self._link_secret, self._links,
-                self._commits.work, self._store.random_bits,
-            )  # fmt: skip
+            task = keep_linked(peer, exchange, self._client, self._link_secret, self._links, work)
             self._tasks.append(asyncio.create_task(task, name=f"crdtstore-peer {peer.url}"))
         for running in self._tasks:
             running.add_done_callback(self._commits.task_ended)
@@ -175,6 +175,18 @@ class Replica:
         return ReplicaDigests(self._store.digests)
 
     @property
+    def coediting(self) -> Coediting:
+        """The Yjs clients at work on texts and lists, for who serves them."""
+        self._check_open()
+        return self._coediting
+
+    @property
+    def revisions(self) -> ReplicaRevisions:
+        """Rich texts for clients without a CRDT, edited by deltas against a revision."""
+        self._check_open()
+        return self._revisions
+
+    @property
     def loop_delay(self) -> LoopDelay:
         """How late the event loop of this replica is."""
         return self._loop_delay
@@ -210,6 +222,12 @@ class Replica:
         return ReplicaNotes(self._store, self._commits)
 
     @property
+    def texts(self) -> ReplicaTexts:
+        """The collaborative fields, to be read, followed, and served to Yjs clients."""
+        self._check_open()
+        return self._texts
+
+    @property
     def conflicts(self) -> ReplicaConflicts:
         """What lost against a write of the same source that had not seen it, and choosing."""
         self._check_open()
@@ -242,16 +260,7 @@ class Replica:
         One that is refused does not stop the others. Raises StorageError if none could be kept.
         """
         self._check_open()
-        batch = writes if isinstance(writes, Sequence) else list(writes)
-        count, write = len(batch), self._store.write
-        if count > limits.WRITES_PER_BATCH_MAX:
-            raise LimitExceeded("the batch", count, limits.WRITES_PER_BATCH_MAX, "writes")
-        results: list[WriteResult | CrdtstoreError] = []
-        for profile_id, source, fields, if_version in batch:
-            try:
-                results.append(write(profile_id, fields, source=source, if_version=if_version))
-            except (InvalidInput, Refused, StorageCorrupt) as error:
-                results.append(error)
+        results = apply_each(self._store.write, writes)
         await self._commits.durable()
         return results
 
@@ -342,16 +351,7 @@ class Replica:
     async def serve_link(self, websocket: Websocket) -> None:
         """Serve a link that a peer opened, until it ends. The caller has checked its secret."""
         self._check_open()
-        if len(self._links) >= limits.LINKS_MAX:
-            _log.error("a link was refused: there are %d already", len(self._links))
-            await websocket.close(code=aiohttp.WSCloseCode.TRY_AGAIN_LATER)
-            return
-        link = Link(websocket, self._exchange, self._commits.work, outbound=False)
-        self._links.add(link)
-        try:
-            await link.run()
-        finally:
-            self._links.discard(link)
+        await serve_peer(websocket, self._exchange, self._links, self._commits.work)
 
     def _wake_links(self) -> None:
         for link in self._links:
@@ -363,6 +363,7 @@ class Replica:
         while True:
             await asyncio.sleep(_TICK_S)
             self._exchange.tick()
+            self._revisions.forget_erased()
             self._commits.work.set()
             self._wake_links()
 
@@ -377,6 +378,8 @@ class Replica:
         if self._is_closing:
             return
         self._is_closing = True
+        self._coediting.close()
+        await self._texts.close()
         self._commits.committed.set()
         try:
             await self._stop_tasks()

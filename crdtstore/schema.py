@@ -90,7 +90,7 @@ __all__ = [
     "trust_decay",
 ]
 
-KINDS: Final = ("register", "counter", "set", "consent")
+KINDS: Final = ("register", "counter", "set", "consent", "text", "list")
 """What a field may be."""
 
 GROUP_POLICIES: Final = (
@@ -276,6 +276,10 @@ class Schema:
         for name in indexed:
             if name.startswith(RESERVED_PREFIX):
                 raise SchemaError(f"schema: field {name!r} is in no golden record to be indexed")
+            if self.fields[name].kind in ("text", "list"):
+                raise SchemaError(
+                    f"schema: field {name!r} is a {self.fields[name].kind}, which has no index"
+                )
 
     def _check_groups(self) -> None:
         homes: dict[str, str] = {}

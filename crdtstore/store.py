@@ -39,6 +39,7 @@ from crdtstore.engine.retention import Retention
 from crdtstore.engine.returning import Returning
 from crdtstore.engine.room import Room
 from crdtstore.engine.stream_sessions import StreamSessions
+from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.verification import Verification, VerifyReport
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
@@ -65,6 +66,7 @@ class Store:
 
     Writes are applied at once, and durable after ``commit``. ``replication`` is the side that faces
     the peers, ``commits`` the one that faces the disk: a mere reader and writer needs neither.
+    ``texts`` reads collaborative fields.
     """
 
     def __init__(
@@ -116,13 +118,16 @@ class Store:
         self.digests = Digests(
             self.documents, self.commits, self.ledger, self.replication, self.erasures
         )
-        parts = (storage, self.documents, schema, self.replication, self.erasures)
+        self.texts = TextFields(self.documents, self.replication.origins, schema)
+        parts = (storage, self.documents, schema, self.replication, self.erasures, self.texts)
         self._persons = Persons(self, *parts, has_index)
-        self._queries = Queries(storage, self.documents, self.commits, self.erasures, schema)
+        self._queries = Queries(
+            storage, self.documents, self.commits, self.erasures, schema, self.texts
+        )
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self._reading = Reading(
             storage, self.documents, schema, self.ledger, self.retention, self.replication,
-            self.conflict_log, now_ms,
+            self.conflict_log, self.texts, now_ms,
         )  # fmt: skip
         self.returning = Returning(storage, self._drafting)
         self.cursors = Cursors(storage, self._drafting)
@@ -281,6 +286,7 @@ class Store:
             self.erasures.cleaning.commit_finished()
             self.cursors.committed(commit.draft)
             self.streams.committed(commit.draft)
+            self.documents.texts.watches.tell(commit.draft.notices)
             self._room.commit_ended(None, self.now_ms())
             return
         self.commits.abandon(commit)

@@ -14,18 +14,17 @@ FUNCTION_LINES_MAX: Final = 70
 PUBLIC_METHODS_MAX: Final = 15
 
 _GROUND: Final = frozenset({"limits", "errors", "person_errors"})
-_MODEL_GROUND: Final = _GROUND | {
-    "clock", "names", "packing", "identity_rules", "policy", "schema",
-}  # fmt: skip
+_MODEL_GROUND: Final = _GROUND | {"clock", "names", "packing", "identity_rules", "policy", "schema"}
 _ENGINE: Final = _GROUND | {
     "clock", "names", "packing", "identity_rules", "schema", "model", "query", "sync", "storage",
     "engine",
 }  # fmt: skip
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
-    "repairing", "giving", "serving", "fetching", "greeting", "retiring", "digesting",
-    "commit_pace", "group_commit", "backups", "stewardship", "notes", "export", "exporting",
-    "querying", "stream", "streams", "loop_delay", "link", "membership", "peering", "status",
+    "repairing", "giving", "serving", "fetching", "presence_links", "coediting", "revisions",
+    "y_protocol", "json_text", "greeting", "retiring", "digesting", "commit_pace", "group_commit",
+    "backups", "stewardship", "notes", "export", "exporting", "querying", "stream", "streams",
+    "text_trials", "collaboration", "loop_delay", "link", "membership", "peering", "status",
     "replica",
 }  # fmt: skip
 
@@ -36,6 +35,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": frozenset(),
     "names": _GROUND,
     "packing": frozenset(),
+    "json_text": frozenset(),
+    "y_protocol": _GROUND | {"json_text"},
     "policy": _GROUND | {"names"},
     "toml": frozenset({"limits"}),
     "toml_tables": _GROUND,
@@ -46,7 +47,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "logs": _GROUND,
     "model": _MODEL_GROUND,
     "query": _GROUND | {"names", "identity_rules", "schema", "model"},
-    "sync": _GROUND | {"names", "packing"},
+    "sync": _GROUND | {"names", "packing", "json_text"},
     "storage": _GROUND,
     "engine": (_ENGINE - {"engine"}) | {"stream"},
     "store": _ENGINE | {"settings"},
@@ -55,9 +56,14 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "serving": _GROUND | {"engine", "giving", "repairing", "sync"},
     "greeting": _GROUND | {"engine", "serving", "store", "sync"},
     "fetching": _GROUND | {"serving", "store", "sync"},
+    "presence_links": _GROUND | {"serving", "sync"},
     "retiring": _GROUND | {"engine", "serving", "store", "sync"},
     "exchange": _GROUND
-    | {"engine", "fetching", "greeting", "repairing", "retiring", "serving", "store", "sync"},
+    | {"engine", "fetching", "greeting", "presence_links", "repairing", "retiring", "serving"}
+    | {"store", "sync"},
+    "coediting": _ENGINE
+    | {"collaboration", "group_commit", "presence_links", "store", "text_trials", "y_protocol"},
+    "revisions": _GROUND | {"engine", "group_commit", "model", "names", "store"},
     "digesting": _GROUND | {"engine", "store"},
     "commit_pace": _GROUND | {"storage"},
     "group_commit": _GROUND | {"commit_pace", "digesting", "engine", "exchange", "storage"},
@@ -70,6 +76,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "querying": _GROUND | {"engine", "exporting", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
     "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
+    "text_worker": frozenset(),
+    "text_trials": _GROUND | {"model"},
+    "collaboration": _GROUND | {"engine", "group_commit", "model", "store", "text_trials"},
     "client": _GROUND | {"model", "stream"},
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
@@ -78,7 +87,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client", "query"},
     "server": _GROUND
-    | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"},
+    | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"}
+    | {"text_trials", "coediting", "revisions"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
     | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "exporting", "export"}
@@ -87,7 +97,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 }
 """Which part of the package may import which others. A part may always import itself."""
 
-PURE_PARTS: Final = ("model", "query", "stream", "sync")
+PURE_PARTS: Final = ("model", "query", "stream", "sync", "y_protocol")
 """They know no clock, no chance, no file and no network."""
 
 FORBIDDEN_IN_PURE: Final = frozenset(
@@ -107,6 +117,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "splink": ("linkage",),
     "duckdb": ("linkage",),
     "pyarrow": ("linkage", "export"),
+    "pycrdt": ("model", "text_worker"),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

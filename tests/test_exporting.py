@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from crdtstore import Field, Group, Replica, Schema, add, grant, increment
+from crdtstore import (
+    Field,
+    Group,
+    Replica,
+    Schema,
+    add,
+    grant,
+    increment,
+    insert_items,
+    insert_text,
+)  # fmt: skip
 from crdtstore.errors import ConfigurationError, LimitExceeded, StorageError, TargetExists
 from crdtstore.exporting import export_directory, export_store
 from crdtstore.query import bounds
@@ -101,6 +111,31 @@ def test_arrow_and_json_lines_hold_the_same(tmp_path: Path) -> None:
         "mixed": "two", "pets": [], "score": 2.5,
     }  # fmt: skip
     assert cleo["never"] == 2
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_texts_and_lists_are_exported_as_they_were_at_that_moment(
+    tmp_path: Path, form: str
+) -> None:
+    schema = Schema(fields={"notes": Field("text"), "tasks": Field("list")})
+    path = tmp_path / f"all.{form}"
+    with open_store(LoggedStorage.open(tmp_path / "data"), schema=schema) as store:
+        for profile_id in ("ann", "bob"):
+            fields = {"notes": insert_text(0, profile_id), "tasks": insert_items(0, "call", "go")}
+            store.write(profile_id, fields, source="crm")
+            store.commit(checkpoint=True)
+        store.write("bob", {"notes": insert_text(3, " dirty")}, source="crm")
+        store.write("cleo", {"name": "Cleo"}, source="crm")
+        for number, _ in enumerate(export_store(store, path, form=form)):
+            for profile_id in ("ann", "bob"):
+                store.write(profile_id, {"notes": insert_text(0, f"{number}")}, source="crm")
+            store.commit(checkpoint=True)
+            store.erase("cleo")
+    with duckdb.connect() as base:
+        rows = base.sql(f"select profile_id, notes, tasks from '{path}' order by 1").fetchall()
+    assert rows == [
+        ("ann", "ann", ["call", "go"]), ("bob", "bob dirty", ["call", "go"]), ("cleo", None, None),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("is_at_rest", [True, False])

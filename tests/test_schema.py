@@ -217,7 +217,7 @@ def test_a_schema_cannot_be_changed():
         ("[fields]\na = 1", r"schema: fields\.a: its body: is a table, not 1"),
         ("[fields.a]\nkinds = 'set'", r"schema: fields\.a: 'kinds' is unknown; a field takes kind"),
         ("[fields.address.city]", r"quote a name with a dot, as in \[fields\.\"address\.city\"\]"),
-        ("[fields.a]\nkind = 'list'", "fields.a: 'list' is no kind of field; there are register"),
+        ("[fields.a]\nkind = 'map'", "fields.a: 'map' is no kind of field; there are register"),
         ("[fields.a]\nkind = 3", "3 is no kind of field"),
         (
             "[fields.a]\npolicy = 'newest'",
@@ -319,7 +319,7 @@ def test_a_contradiction_is_refused_with_place_and_remedy(text, message):
         (lambda: Schema(fields={1: Field()}), "is text, not a int"),
         (lambda: Schema(groups={"g": Field()}), r"groups\.g: is not a Group"),
         (lambda: Schema(sources="crm"), "is a list of names, not 'crm'"),
-        (lambda: Field("list"), "'list' is no kind of field"),
+        (lambda: Field("map"), "'map' is no kind of field"),
         (lambda: Field(["set"]), "is no kind of field"),
         (lambda: Field(policy="recency"), r"a policy is a Policy, such as recency\(\)"),
         (lambda: Field("counter", recency()), "a counter takes no policy"),
@@ -390,6 +390,8 @@ def test_a_field_may_be_indexed_which_no_other_replica_needs_to_know() -> None:
         Schema.from_toml("[fields.age]\nindexed = 1\n")
     with pytest.raises(SchemaError, match="golden record"):
         Schema(fields={"identity.match": Field("set", indexed=True)})
+    with pytest.raises(SchemaError, match="no index"):
+        Schema.from_toml('[fields.notes]\nkind = "text"\nindexed = true\n')
     most = limits.INDEXED_FIELDS_MAX
     Schema(fields={f"f{number}": Field(indexed=True) for number in range(most)})
     with pytest.raises(SchemaError, match=str(most)):

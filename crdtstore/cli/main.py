@@ -16,6 +16,7 @@ from crdtstore.cli import (
     querying,
     serve,
     stewarding,
+    texting,
 )
 from crdtstore.cli.client import RequestFailed
 from crdtstore.cli.fields import add_field_arguments
@@ -29,6 +30,7 @@ examples:
   crdtstore get ann
   crdtstore explain ann --field email
   crdtstore query 'age ge 30 and city eq "Lyon"' --order=-age
+  crdtstore text ann notes --insert 0 "Hello" --source crm
   crdtstore person find email:ann@example.com
   crdtstore conflicts                                what lost without having been seen
   crdtstore changes --follow
@@ -106,6 +108,7 @@ def build_parser(*, with_demo: bool = True) -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_querying(commands)
     _add_put(commands)
+    _add_text(commands)
     _add_person(commands)
     _add_conflicts(commands)
     _add_watching(commands)
@@ -183,6 +186,13 @@ def _add_put(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--source", help="the system that says so (CRDTSTORE_SOURCE)")
     command.add_argument("--if-version", metavar="VERSION", help="write only at this version")
     command.set_defaults(run=asking.run_put)
+
+
+def _add_text(commands: "Commands[argparse.ArgumentParser]") -> None:
+    text = "show or edit a collaborative text or list"
+    command = _asking(commands, "text", text, texting.EPILOG)
+    texting.add_text_arguments(command)
+    command.set_defaults(run=texting.run_text)
 
 
 def _add_person(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="patience_s", help=f"how long to wait for convergence ({limits.DEMO_PATIENCE_S:g})",
     )  # fmt: skip
     parser.add_argument(
+        "--editor", action="store_true",
+        help="serve a page instead, on which one note is written at two replicas at one time",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep-cut", action="store_true", help="never heal the cut: shows that the demo can fail"
     )
 

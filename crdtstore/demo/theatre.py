@@ -9,9 +9,11 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from crdtstore.demo.commands import commands_of
+from crdtstore.demo.editor import EditorServer
 from crdtstore.demo.failure import DemoFailed
 from crdtstore.demo.fleet import Fleet
 from crdtstore.demo.report import Report
@@ -34,6 +36,9 @@ async def _play(arguments: argparse.Namespace) -> int:
         try:
             directory = _directory(arguments.data, stack)
             async with Fleet(directory) as fleet:
+                if arguments.editor:
+                    await _show_editor(fleet, screen, stays=not arguments.exit)
+                    return 0
                 story = Story(fleet, screen, _plan_of(arguments))
                 report = story.report
                 await _tell(story, fleet)
@@ -55,6 +60,24 @@ async def _play(arguments: argparse.Namespace) -> int:
                 _print_report(report)
             return 1
     return 0
+
+
+async def _show_editor(fleet: Fleet, screen: Screen, *, stays: bool) -> None:
+    """Serve the page of the editor until interrupted; raises DemoFailed."""
+    if find_spec("pycrdt") is None:
+        raise DemoFailed("the editor needs pycrdt: pip install 'crdtstore[collaboration]'")
+    server = EditorServer(fleet)
+    await fleet.start()
+    try:
+        await server.start()
+        screen.step(1, "One note at two replicas, eu and us: open the page in a browser.")
+        screen.say(server.url)
+        if stays:
+            screen.say("It stays up until Ctrl-C.")
+            await fleet.until_one_ends()
+            fleet.check_alive()
+    finally:
+        await server.stop()
 
 
 async def _tell(story: Story, fleet: Fleet) -> None:

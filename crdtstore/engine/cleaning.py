@@ -19,9 +19,7 @@ from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.errors import StorageError
-from crdtstore.model.cells import forget_keys
 from crdtstore.model.erasure import CONFIRMED, HEARD, Erasure
-from crdtstore.model.identifiers import forget_normalised
 from crdtstore.storage.contract import ScrubInterrupted, Storage, StorageScrub
 
 _REST_PER_WORK: Final = 10
@@ -151,8 +149,7 @@ class Cleaning:
         return is_resting and self._storage.journal_bounds()[0] > self._through
 
     def _begin_scrub(self, now_ms: int) -> None:
-        forget_keys()
-        forget_normalised()
+        self._erasing.forget(self._round.values())
         self._scrub_began_ms = now_ms
         try:
             self.scrub = self._storage.scrub()

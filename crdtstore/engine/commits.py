@@ -16,15 +16,18 @@ from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.causes import CAUSES
 from crdtstore.engine.documents import HIDDEN, Documents
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.identity import RESTORED
 from crdtstore.engine.indexes import INDEXES_NOTE
 from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
+from crdtstore.model.cells import texts_in
 from crdtstore.model.document import Document
 from crdtstore.model.identity import NONE, identifiers_in, may_identify
+from crdtstore.model.texts import Text
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import Heads, covers, vector_of
 
@@ -70,6 +73,8 @@ class Rested(NamedTuple):
     stamp: int
     digest: int
     identifiers: frozenset[str]
+    texts: tuple[tuple[Text, int], ...]
+    text_names: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -249,8 +254,20 @@ class Committing:
                 self.traces, profile_id, document.stored_identifiers, identifiers
             )
             commit.batch.index += self.indexes.changes(profile_id, document)
+            commit.batch.meta.update(self._documents.texts.rows(profile_id, document))
+            texts = tuple((text, text.changes) for text in document.texts.values())
+            has_texts = bool(texts or document.stored_texts)
             commit.rested.append(
-                Rested(profile_id, document, document.epoch, document.stamp, digest, identifiers)
+                Rested(
+                    profile_id,
+                    document,
+                    document.epoch,
+                    document.stamp,
+                    digest,
+                    identifiers,
+                    texts,
+                    texts_in(document.cells) if has_texts else frozenset(),
+                )
             )
             commit.digest ^= document.stored_digest ^ digest
             commit.profiles += (1 - (document.epoch & 1)) - document.stored_living
@@ -276,10 +293,14 @@ class Committing:
             self._ledger.waypoint_committed(commit.waypoint)
         if commit.trim is not None:
             self._ledger.trimmed(commit.trim)
-        for profile_id, document, epoch, stamp, digest, identifiers in commit.rested:
+        for rested in commit.rested:
+            profile_id, document, epoch, stamp, digest, identifiers, texts, text_names = rested
             document.stored_digest = digest
             document.stored_living = 1 - (epoch & 1)
             document.stored_identifiers = identifiers
+            document.stored_texts = text_names
+            for text, changes in texts:
+                text.rested = changes
             if document.stamp == stamp and document.epoch == epoch:
                 self._documents.settle(profile_id)
         self.digest, self.profiles = commit.digest, commit.profiles

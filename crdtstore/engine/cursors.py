@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from crdtstore import limits
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.notes import Notes
 from crdtstore.errors import InvalidInput, LimitExceeded
 from crdtstore.names import check_name

@@ -8,7 +8,8 @@ from crdtstore.model.document import Document, canonical_bytes, join
 
 def check_document_size(profile_id: str, document: Document, epoch: int, delta: Cells) -> None:
     """Measure a document that may have become too large; raises LimitExceeded."""
-    after = len(canonical_bytes(join(document, Document(epoch, delta))))
+    trails = {key: cell[:3] for key, cell in delta.items()}
+    after = len(canonical_bytes(join(document, Document(epoch, trails))))
     before = len(canonical_bytes(document))
     bytes_max = limits.DOCUMENT_BYTES_MAX
     if all(_is_withdrawal(key, cell) for key, cell in delta.items()):

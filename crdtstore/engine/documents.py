@@ -11,6 +11,7 @@ from typing import Final
 from crdtstore import limits
 from crdtstore.engine.identifiers import FreshIdentifiers
 from crdtstore.engine.indexes import Indexes
+from crdtstore.engine.texts import Texts
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
@@ -40,6 +41,7 @@ class Documents:
         self._old: dict[str, Document] = {}
         self._young_bytes = 0
         self._old_bytes = 0
+        self.texts = Texts(storage)
         self.dirty: dict[str, Document] = {}
         self.fresh = FreshIdentifiers(traces)
         self.indexes = indexes
@@ -142,11 +144,12 @@ class Documents:
         self.note_change(profile_id, document, document.cells)
         return True
 
-    def hidden(self) -> Iterator[tuple[str, bytes]]:
+    def hidden(self) -> Iterator[tuple[str, bytes | None]]:
         """Yield name and record, as storage shall keep it, of what came for damaged documents."""
         for profile_id, document in self.damaged.items():
             if not document.is_absent:
                 yield HIDDEN + profile_id, to_record(profile_id, document)[0]
+                yield from self.texts.rows(profile_id, document).items()
 
     def unmake_whole(self, profile_id: str) -> None:
         """Take that back for a damaged document: the commit that should keep it has failed."""

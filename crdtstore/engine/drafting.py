@@ -5,26 +5,33 @@ refused writes had never been made.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
-from crdtstore.engine.causes import Causes, RowUndo
+from crdtstore.engine.causes import Causes
 from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.document_size import check_document_size
 from crdtstore.engine.documents import Documents
-from crdtstore.engine.entries import Entry, check_entry
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.entries import Entry, WholeTexts, check_chunk, check_entry, whole_texts
 from crdtstore.engine.ledger import NO_HEAD, Ledger
 from crdtstore.engine.number_maps import pack_numbers
 from crdtstore.engine.suppression import Suppression
-from crdtstore.errors import ClockSkew, FrameCorrupt, FrameForked, LimitExceeded
+from crdtstore.errors import (
+    ClockSkew,
+    FrameCorrupt,
+    FrameForked,
+    InvalidValue,
+    LimitExceeded,
+    StorageCorrupt,
+)
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import (
     Document,
     Meetings,
-    UndoLog,
     absorb,
+    absorb_texts,
     begin,
     undo_all,
 )
@@ -36,32 +43,6 @@ from crdtstore.sync.vector import Head, Vector
 _FRAME_ENTRIES_BYTES = limits.WRITE_BYTES_MAX
 _FRAME_BODY_BYTES = limits.FRAME_BYTES_MAX - 1 * limits.KIBIBYTE
 _DEPENDENCY_BYTES = 18
-
-
-@dataclass(slots=True)
-class Draft:
-    """What the next commit makes durable.
-
-    ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``,
-    ``heads_before``, ``causes_before`` and ``rested_before`` what it takes to go back, the last for
-    origins that came to rest or woke up. ``resting`` are the ids of documents that must rest with
-    this commit, ``healed`` those of them that were damaged, ``meta`` named records, ``writes`` is
-    the number of local writes and ``erasures`` how many of them erase. ``has_woken`` says that an
-    origin did.
-    """
-
-    records: list[bytes] = field(default_factory=list)
-    reached: Vector = field(default_factory=dict)
-    undo: UndoLog = field(default_factory=list)
-    heads_before: dict[int, Head] = field(default_factory=dict)
-    causes_before: RowUndo = field(default_factory=list)
-    rested_before: dict[int, Head | None] = field(default_factory=dict)
-    resting: list[str] = field(default_factory=list)
-    healed: list[str] = field(default_factory=list)
-    meta: dict[str, bytes | None] = field(default_factory=dict)
-    writes: int = 0
-    erasures: int = 0
-    has_woken: bool = False
 
 
 class Drafting:
@@ -102,7 +83,7 @@ class Drafting:
         self._entries_bytes = 0
         self._sealed_timestamp = clock.latest
         # Which causes the last frame before a restart named is not noted: the next names all.
-        self._dependencies = self._durable_causes()
+        self._dependencies = self._ledger.durable_of_others(self.origin)
 
     @property
     def is_empty(self) -> bool:
@@ -136,6 +117,7 @@ class Drafting:
             or len(self._entries) >= limits.WRITES_PER_FRAME_MAX
         ):
             self.seal_frame()
+        self._notice(profile_id, document, epoch, delta)
         absorb(document, epoch, delta, self.draft.undo)
         self._documents.note_change(profile_id, document, delta)
         if profile_id in self._logged:
@@ -200,6 +182,8 @@ class Drafting:
         self.check_clock(frame.timestamp, now_ms)
         for write in writes:
             check_entry(write, frame.timestamp, frame.origin)
+        documents = self._documents
+        writes = documents.texts.fitted(writes, documents.get_to_join, self.origin)
         if frame.origin not in self._ledger.heads and head[0]:
             self.causes.documents_came(self._clock.latest)  # what it had seen was forgotten
         if dependencies:
@@ -221,18 +205,21 @@ class Drafting:
         any may come. Raises FrameCorrupt or ClockSkew with nothing changed.
         """
         self.check_clock(timestamp, now_ms)
-        if type(entries) is not tuple:
-            raise FrameCorrupt("a chunk is not an array of documents")
-        for write in entries:
-            check_entry(write, timestamp, None)
-        profile_ids = list(dict.fromkeys([write[0] for write in entries]))
-        if len(profile_ids) > limits.CHUNK_DOCUMENTS_MAX:
-            raise FrameCorrupt(f"a chunk has {len(profile_ids):,} documents")
-        if allowed is not None and not all(profile_id in allowed for profile_id in profile_ids):
-            raise FrameCorrupt("documents came that were not asked for")
+        profile_ids = check_chunk(entries, timestamp, allowed)
         self.seal_frame()
-        unknown = self._documents.unknown(profile_ids)
-        self._absorb_documents(self._begin_documents(entries, unknown))
+        with_texts = {entry[0] for entry in entries if len(entry) > 3}
+        unknown = self._documents.unknown([each for each in profile_ids if each not in with_texts])
+        undo = self.draft.undo
+        start = len(undo)
+        try:
+            for profile_id, epoch, cells, *texts in self._begin_documents(entries, unknown):
+                self._absorb_document(profile_id, epoch, cells, whole_texts(*texts))
+        except (InvalidValue, StorageCorrupt) as error:
+            taken_back = undo[start:]
+            del undo[start:]
+            undo_all(taken_back)
+            self._documents.note_undone()
+            raise FrameCorrupt(f"a text cannot be accepted: {error}") from error
         self.causes.documents_came(timestamp)
         for profile_id in profile_ids:
             if profile_id not in unknown and self._documents.make_whole(profile_id):
@@ -242,15 +229,18 @@ class Drafting:
         self.counters["snapshot_documents"] += len(profile_ids)
         return profile_ids
 
-    def _begin_documents(self, entries: Iterable[Entry], unknown: set[str]) -> Iterator[Entry]:
+    def _begin_documents(
+        self, entries: Iterable[tuple[Any, ...]], unknown: set[str]
+    ) -> Iterator[tuple[Any, ...]]:
         """Begin the documents that are unknown here; yield the entries that are to be joined."""
         begun = set[str]()
         suppression = self.suppression
         for entry in entries:
-            profile_id, epoch, cells = entry
+            profile_id = entry[0]
             if profile_id not in unknown or profile_id in begun:
                 yield entry
                 continue
+            _, epoch, cells = entry
             begun.add(profile_id)
             document = Document()
             begin(document, epoch, cells, self.draft.undo)
@@ -306,6 +296,7 @@ class Drafting:
         meets_open = False
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
+            self._notice(profile_id, document, epoch, cells)
             if absorb(document, epoch, cells, undo, seen, met):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)
@@ -321,19 +312,33 @@ class Drafting:
         sealed = self._sealed_timestamp
         return any(old[1] == self.origin and old[0] > sealed for _, old, _ in met)
 
-    def _absorb_documents(self, writes: Iterable[Entry]) -> None:
-        documents = self._documents
-        undo = self.draft.undo
-        suppression = self.suppression
-        for profile_id, epoch, cells in writes:
-            document = documents.get_to_join(profile_id)
-            if absorb(document, epoch, cells, undo):
-                document.size_bytes += 64 * len(cells)
-                documents.note_change(profile_id, document, cells)
-                if profile_id in self._logged:
-                    self.conflicts.joined(profile_id, document, self.draft.meta)
-            if suppression.erasures or profile_id[0] == OWN_IDS[0]:
-                suppression.note(profile_id, document, epoch, cells)
+    def _absorb_document(
+        self, profile_id: str, epoch: int, cells: Cells, texts: WholeTexts
+    ) -> None:
+        """Join (a part of) a document: whole texts, or parts of them, before their trails."""
+        documents, undo, suppression = self._documents, self.draft.undo, self.suppression
+        document = documents.get_to_join(profile_id)
+        self._notice(profile_id, document, epoch, {})
+        changed = False
+        if texts and epoch >= document.epoch:
+            changed = absorb(document, epoch, {}, undo)
+            for name in texts:
+                documents.texts.get(profile_id, document, name)
+            self.draft.notices += [(profile_id, name, None) for name in texts]
+            changed |= absorb_texts(document, texts, undo)
+        if absorb(document, epoch, cells, undo) or changed:
+            document.size_bytes += 64 * len(cells)
+            documents.note_change(profile_id, document, cells)
+            if profile_id in self._logged:
+                self.conflicts.joined(profile_id, document, self.draft.meta)
+        if suppression.erasures or profile_id[0] == OWN_IDS[0]:
+            suppression.note(profile_id, document, epoch, cells)
+
+    def _notice(self, profile_id: str, document: Document, epoch: int, cells: Cells) -> None:
+        """Note what those who watch texts are told of a change, when it is durable."""
+        watches = self._documents.texts.watches
+        if watches.is_watched(profile_id) and epoch >= document.epoch:
+            self.draft.notices += watches.notices(profile_id, cells, epoch > document.epoch)
 
     def _advance(self, frame: Frame, has_writes: bool) -> None:
         self._set_head(frame.origin, frame.head)
@@ -384,14 +389,7 @@ class Drafting:
         self.draft = Draft()
         self._entries = []
         self._entries_bytes = 0
-        self._dependencies = self._durable_causes()
-
-    def _durable_causes(self) -> Vector:
-        """Return all that is durable of other origins."""
-        ledger = self._ledger
-        causes = {origin: head[0] for origin, head in ledger.resting.items()} | ledger.durable
-        causes.pop(self.origin, None)
-        return causes
+        self._dependencies = self._ledger.durable_of_others(self.origin)
 
     def rename(self, origin: int) -> None:
         """Write under a new origin from now on; what was written so far must be sealed."""

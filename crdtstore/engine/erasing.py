@@ -14,7 +14,7 @@ from crdtstore.clock import HybridClock, wall_ms_of
 from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import candidates
-from crdtstore.model.cells import Cells
+from crdtstore.model.cells import Cells, forget_keys
 from crdtstore.model.document import erased_epoch
 from crdtstore.model.erasure import (
     ERASURE_PREFIX,
@@ -26,6 +26,7 @@ from crdtstore.model.erasure import (
     request_cells,
     state_cells,
 )
+from crdtstore.model.identifiers import forget_normalised
 from crdtstore.model.identity import identifiers_in
 from crdtstore.storage.contract import Storage
 
@@ -170,6 +171,8 @@ class Erasing:
         for profile_id in sorted(profiles):
             if self._documents.get_to_join(profile_id).epoch < erasure.epoch:
                 self._erase(profile_id, erasure.epoch)
+            else:
+                self._mend(profile_id)
         if erasure.lifted_by:
             return
         for trace in sorted(traces):
@@ -203,6 +206,20 @@ class Erasing:
     def _erase(self, profile_id: str, epoch: int) -> None:
         document = self._documents.get_to_join(profile_id)
         self._drafting.record(profile_id, document, epoch, {})
-        if profile_id in self._documents.damaged and self._documents.make_whole(profile_id):
+        self._mend(profile_id)
+
+    def _mend(self, profile_id: str) -> None:
+        """Have a damaged document rest without what its record held, if it is erased."""
+        documents = self._documents
+        document = documents.damaged.get(profile_id)
+        if document is not None and document.is_erased:
+            document.stored_texts = documents.texts.names_at_rest(profile_id)
+            documents.make_whole(profile_id)
             self._drafting.draft.healed.append(profile_id)
             self._drafting.draft.resting.append(profile_id)
+
+    def forget(self, erasures: Iterable[Erasure]) -> None:
+        """Drop what memory has beside the documents of cells, identifiers and texts."""
+        forget_keys()
+        forget_normalised()
+        self._documents.texts.forget({each for erasure in erasures for each in erasure.profiles})

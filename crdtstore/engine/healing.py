@@ -11,13 +11,15 @@ from crdtstore import limits
 from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents, just_below
 from crdtstore.engine.drafting import Drafting
+from crdtstore.engine.entries import entries_of
 from crdtstore.engine.ledger import snapshot_note
-from crdtstore.engine.snapshots import entries_of
+from crdtstore.engine.texts import check_texts_at_rest, texts_at_rest
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import (
     canonical_bytes,
     checked_canonical,
     digest_of,
+    has_texts,
     record_digest,
 )
 from crdtstore.storage.contract import Storage
@@ -84,7 +86,7 @@ class Healing:
     def digest_at_rest(self, profile_id: str) -> int:
         """Return the digest of a document at rest, ABSENT if there is none or it is damaged."""
         record = self._storage.document(profile_id.encode())
-        return ABSENT if record is None else _digest_of_record(profile_id, record)
+        return ABSENT if record is None else _digest_at_rest(self._storage, profile_id, record)
 
     def entries_at_rest(self, profile_id: str) -> list[bytes]:
         """Return a document at rest as packed entries; none if it is absent or damaged."""
@@ -92,7 +94,9 @@ class Healing:
         if record is None:
             return []
         try:
-            return list(entries_of(profile_id, checked_canonical(profile_id, record)))
+            canonical = checked_canonical(profile_id, record)
+            texts = texts_at_rest(self._storage, profile_id, canonical) if has_texts(record) else ()
+            return list(entries_of(profile_id, canonical, texts))
         except StorageCorrupt:
             return []
 
@@ -157,13 +161,17 @@ class Reading:
 
     def _overlaid(self, stored: list[tuple[str, bytes]], fresh: list[str]) -> list[Item]:
         """Return the digests of a page's documents, dirty ones over those at rest."""
-        found = {profile_id: _digest_of_record(profile_id, record) for profile_id, record in stored}
+        storage = self._storage
+        found = {
+            profile_id: _digest_at_rest(storage, profile_id, record)
+            for profile_id, record in stored
+        }
         for profile_id in fresh:
             document = self._documents.dirty.get(profile_id)
             if document is None:
-                record = self._storage.document(profile_id.encode())
+                record = storage.document(profile_id.encode())
                 found[profile_id] = (
-                    ABSENT if record is None else _digest_of_record(profile_id, record)
+                    ABSENT if record is None else _digest_at_rest(storage, profile_id, record)
                 )
             elif document.is_absent:
                 found[profile_id] = ABSENT
@@ -173,9 +181,11 @@ class Reading:
         return [item for item in items if item[1] != ABSENT]
 
 
-def _digest_of_record(profile_id: str, record: bytes) -> int:
+def _digest_at_rest(storage: Storage, profile_id: str, record: bytes) -> int:
+    """Return the digest of a record, ABSENT if it or a text of its document is damaged."""
     try:
         checked_canonical(profile_id, record)
+        check_texts_at_rest(storage, profile_id, record)
     except StorageCorrupt:
         return ABSENT
     return record_digest(record)

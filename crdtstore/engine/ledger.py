@@ -155,6 +155,12 @@ class Ledger:
         """Return the vector of all that was applied, durable or not, at rest or not."""
         return {origin: head[0] for origin, head in self.resting.items()} | vector_of(self.heads)
 
+    def durable_of_others(self, origin: int) -> Vector:
+        """Return the vector of all that is durable of other origins than one."""
+        others = {other: head[0] for other, head in self.resting.items()} | self.durable
+        others.pop(origin, None)
+        return others
+
     def head(self, origin: int) -> Head:
         """Return the last applied frame of an origin, (0, zeros) if there is none."""
         return self.heads.get(origin) or self.resting.get(origin) or NO_HEAD

@@ -9,7 +9,7 @@ from crdtstore.engine.documents import Documents
 from crdtstore.errors import InvalidInput, ProfileErased, ProfileNotFound
 from crdtstore.model.document import Document
 from crdtstore.model.golden import resolve
-from crdtstore.model.profile import Profile
+from crdtstore.model.profile import Profile, TextReader
 from crdtstore.names import OWN_IDS, check_profile_id
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
@@ -24,12 +24,20 @@ def check_page(after: str, limit: int) -> None:
 
 
 def living_profiles(
-    storage: Storage, documents: Documents, schema: Schema, after: str, limit: int
+    storage: Storage,
+    documents: Documents,
+    schema: Schema,
+    texts: TextReader,
+    after: str,
+    limit: int,
 ) -> list[Profile]:
     """Return a page of golden records in the order of their ids; raises InvalidInput."""
     check_page(after, limit)
     living = living_documents(storage, documents, after, limit)
-    return [resolve(profile_id, document, schema) for profile_id, document in islice(living, limit)]
+    return [
+        resolve(profile_id, document, schema, texts)
+        for profile_id, document in islice(living, limit)
+    ]
 
 
 def living_documents(

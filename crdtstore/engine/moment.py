@@ -1,7 +1,8 @@
 """A moment: all documents of a store as they are now, to be read later, by any one thread.
 
-Documents at rest come from a view of the storage, which no later commit changes. Those that are not
-at rest are copied: their cells are values, so only the maps are.
+Documents at rest come from a view of the storage, which no later commit changes, and so do texts.
+Those that are not at rest are copied: the cells of documents are values, so only the maps are, and
+texts are packed as they would rest.
 """
 
 from bisect import bisect_right
@@ -9,7 +10,13 @@ from collections.abc import Iterator
 
 from crdtstore import limits
 from crdtstore.engine.documents import Documents
+from crdtstore.engine.texts import row_name
+from crdtstore.errors import StorageCorrupt
+from crdtstore.model.cells import KIND_OF_LETTER
 from crdtstore.model.document import Document, from_record
+from crdtstore.model.profile import TextPlace
+from crdtstore.model.texts import Text
+from crdtstore.model.values import Value
 from crdtstore.names import OWN_IDS
 from crdtstore.storage.contract import Storage
 
@@ -25,6 +32,12 @@ class Moment:
             profile_id: _copy_of(document) for profile_id, document in documents.dirty.items()
         }
         self._fresh_ids: list[str] = []
+        self._fresh_texts = {
+            row_name(profile_id, name): text.to_row(document.epoch)
+            for profile_id, document in documents.dirty.items()
+            for name, text in document.texts.items()
+            if text.changes != text.rested
+        }
 
     def __enter__(self) -> "Moment":
         return self
@@ -60,6 +73,18 @@ class Moment:
                 if is_profile and not (document.is_erased or document.is_absent):
                     page.append((profile_id, document))
             yield page
+
+    def value_of(self, place: TextPlace) -> Value:
+        """Return a text as a string, or the items of a list; raises as ``pages`` does."""
+        name = row_name(place.profile_id, place.name)
+        row = self._fresh_texts.get(name) or self._view.meta(name)
+        if row is None:
+            raise StorageCorrupt(
+                f"the text {place.name[1:]!r} of profile {place.profile_id!r} was lost; "
+                "heal it from a peer: crdtstore verify --repair PEER"
+            )
+        value = Text.from_row(KIND_OF_LETTER[place.name[0]], row)[1].value
+        return list(value) if isinstance(value, list) else value
 
     def close(self) -> None:
         """Let the storage use again what was kept for this moment."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from crdtstore import limits
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.errors import InvalidInput, LimitExceeded
 from crdtstore.names import check_name
 from crdtstore.storage.contract import Storage

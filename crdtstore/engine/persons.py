@@ -23,11 +23,12 @@ from crdtstore.engine.edges import (
     planned_unmerge,
 )
 from crdtstore.engine.erasures import ErasureReport, Erasures
-from crdtstore.engine.export import export_of
+from crdtstore.engine.export import Held, export_of
 from crdtstore.engine.feed import Change
 from crdtstore.engine.listing import living_document
 from crdtstore.engine.person_feed import PersonFeed
 from crdtstore.engine.replication import Replication
+from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import (
     CrdtstoreError,
@@ -111,6 +112,7 @@ class Persons:
         schema: Schema,
         replication: Replication,
         erasures: Erasures,
+        texts: TextFields,
         has_index: bool,
     ) -> None:
         self._store = store
@@ -120,6 +122,7 @@ class Persons:
         self._schema = schema
         self._rules = schema.identity
         self._replication = replication
+        self._texts = texts
         self._has_index = has_index
         self.counters = {"persons_read": 0, "persons_capped": 0}
 
@@ -158,22 +161,16 @@ class Persons:
     def export(self, profile_id: str) -> dict[str, Any]:
         """Return everything held on the person of a profile, as a document that JSON can hold.
 
-        Every value of every source, elements that were removed, values that lost unseen, and what
-        stewards decided.
+        Every value of every source, elements that were removed, texts with their histories, values
+        that lost unseen, and what stewards decided.
         """
-        person = self.read(profile_id)
+        person, log = self.read(profile_id), self._store.conflict_log
         held = [
-            (member, self._documents.get(member).version, self._documents.get(member).cells)
-            for member in person.profiles
+            Held(each, self._documents.get(each), self._texts.states(each), [*log.entries(each)])
+            for each in person.profiles
         ]
         candidates = self.explain(person.id)
-        lost = [
-            entry
-            for member in person.profiles
-            for entry in self._store.conflict_log.entries(member)
-        ]
-        names = self._replication.names
-        return export_of(person.record, held, candidates, person.dropped, lost, names)
+        return export_of(person.record, held, candidates, person.dropped, self._replication.names)
 
     # --- forgetting ---------------------------------------------------------------------------
 
@@ -391,7 +388,8 @@ class Persons:
         self.counters["persons_read"] += 1
         self.counters["persons_capped"] += any(link.is_capped for link in group.dropped)
         version = person_version(self._documents, group.profiles)
-        record = resolve_all(group.id, version, self._cells(group.profiles), self._schema)
+        cells = self._cells(group.profiles)
+        record = resolve_all(group.id, version, cells, self._schema, self._texts)
         return Person(group.id, group.profiles, record, group.dropped)
 
 

@@ -11,7 +11,7 @@ from crdtstore.engine.documents import Documents
 from crdtstore.engine.erasures import Erasures
 from crdtstore.engine.index_reading import Steps
 from crdtstore.engine.querying import QueryCount, Querying, QueryPage, finished
-from crdtstore.model.profile import Profile
+from crdtstore.model.profile import Profile, TextReader
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
@@ -26,8 +26,9 @@ class Queries:
         committing: Committing,
         erasures: Erasures,
         schema: Schema,
+        texts: TextReader,
     ) -> None:
-        self._querying = Querying(storage, documents, committing, erasures, schema)
+        self._querying = Querying(storage, documents, committing, erasures, schema, texts)
 
     def page(
         self, where: str = "", *, order: str = "", after: str = "", limit: int = 100

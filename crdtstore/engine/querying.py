@@ -27,7 +27,7 @@ from crdtstore.engine.index_reading import (
 from crdtstore.engine.listing import check_page
 from crdtstore.model.document import Document
 from crdtstore.model.golden import resolve
-from crdtstore.model.profile import Profile
+from crdtstore.model.profile import Profile, TextReader
 from crdtstore.query import bounds
 from crdtstore.query.filters import Filter, fields_of, parse_filter, parse_order
 from crdtstore.query.matching import Matcher, matcher_of
@@ -87,12 +87,14 @@ class Querying:
         committing: Committing,
         erasures: Erasures,
         schema: Schema,
+        texts: TextReader,
     ) -> None:
+        self.schema = schema
+        self.texts = texts
         self._storage = storage
         self._erasures = erasures
         self._documents = documents
         self._committing = committing
-        self._schema = schema
 
     def page(self, where: str, order: str, after: str, limit: int) -> Steps[QueryPage]:
         """Return a page; raises InvalidFilter, InvalidInput, QueryTooBroad or StorageCorrupt."""
@@ -119,11 +121,6 @@ class Querying:
         return self._documents.peek(profile_id)
 
     @property
-    def schema(self) -> Schema:
-        """The schema by which profiles are read."""
-        return self._schema
-
-    @property
     def indexed(self) -> frozenset[str]:
         """The fields whose indexes stand."""
         indexes = self._committing.indexes
@@ -144,7 +141,7 @@ class _Asked:
         self._order, self._is_down = parse_order(order) if order else ("", False)
         self._check = _check_of(where, order)
         fields = fields_of(self._wanted) if self._wanted is not None else frozenset()
-        self._fields = FieldReader(querying.schema, fields | {self._order})
+        self._fields = FieldReader(querying.schema, fields | {self._order}, querying.texts)
         self._matches: Matcher = lambda record: True
         if self._wanted is not None:
             self._matches = matcher_of(self._wanted)
@@ -169,7 +166,7 @@ class _Asked:
             used, found = (single,), self._reading.in_order(single, after)
         else:
             way, found = "scan", self._reading.all_documents(after)
-        page = _Filling(limit, self._querying.schema)
+        page = _Filling(limit, self._querying)
         for each in found:
             if each is None:
                 yield
@@ -217,7 +214,7 @@ class _Asked:
             if is_ahead and self._matches(record):
                 best.append(key)
         best = self._best(best, limit)
-        page = _Filling(limit, self._querying.schema)
+        page = _Filling(limit, self._querying)
         for key in best:
             profile_id = key[place_end(key, 0) :].decode()
             document = self._querying.peek(profile_id)
@@ -232,7 +229,7 @@ class _Asked:
         """Return a page by going through the index of the order."""
         spans = walk_spans(self._order, self._plan)
         used = (Access(spans),)
-        page = _Filling(limit, self._querying.schema)
+        page = _Filling(limit, self._querying)
         for span in reversed(spans) if self._is_down else spans:
             lower, upper = span.lower, span.upper
             if start and self._is_down:
@@ -339,16 +336,16 @@ class _Asked:
 class _Filling:
     """A page being filled, up to a number of profiles and of bytes."""
 
-    def __init__(self, limit: int, schema: Schema) -> None:
+    def __init__(self, limit: int, querying: Querying) -> None:
         self.profiles: list[Profile] = []
         self.last_seen = ""
         self._limit = limit
-        self._schema = schema
+        self._schema, self._texts = querying.schema, querying.texts
         self._size_bytes = 0
 
     def is_full_with(self, profile_id: str, document: Document) -> bool:
         """Add a profile; say whether the page is full now."""
-        self.profiles.append(resolve(profile_id, document, self._schema))
+        self.profiles.append(resolve(profile_id, document, self._schema, self._texts))
         self._size_bytes += document.size_bytes
         return len(self.profiles) >= self._limit or self._size_bytes >= limits.PAGE_BYTES_MAX
 

@@ -11,7 +11,7 @@ from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.golden import explain, resolve
-from crdtstore.model.profile import Profile
+from crdtstore.model.profile import Profile, TextReader
 from crdtstore.schema import Schema
 from crdtstore.storage.contract import Storage
 
@@ -28,6 +28,7 @@ class Reading:
         retention: Retention,
         replication: Replication,
         conflicts: ConflictLog,
+        texts: TextReader,
         now_ms: Callable[[], int],
     ) -> None:
         self._storage = storage
@@ -37,12 +38,13 @@ class Reading:
         self._retention = retention
         self._replication = replication
         self._conflicts = conflicts
+        self._texts = texts
         self._now_ms = now_ms
 
     def read(self, profile_id: str) -> Profile:
         """Return the golden record of a profile."""
         document = living_document(self._documents, profile_id)
-        return resolve(profile_id, document, self._schema)
+        return resolve(profile_id, document, self._schema, self._texts)
 
     def explain(self, profile_id: str, field: str | None) -> list[Candidate]:
         """Return every candidate of every field, or of one."""
@@ -51,7 +53,9 @@ class Reading:
 
     def profiles(self, after: str, limit: int) -> list[Profile]:
         """Return a page of living profiles."""
-        return living_profiles(self._storage, self._documents, self._schema, after, limit)
+        return living_profiles(
+            self._storage, self._documents, self._schema, self._texts, after, limit
+        )
 
     def changes(self, since: str, limit: int) -> list[Change]:
         """Return a page of the change feed."""

@@ -103,7 +103,8 @@ def _replay(
     assert frame is not None
     dependencies, writes = decode_body(frame)
     undo: UndoLog = []
-    for profile_id, epoch, cells in writes:
+    fitted = documents.texts.fitted(writes, documents.get_to_join, None)
+    for profile_id, epoch, cells in fitted:
         document = documents.get_to_join(profile_id)
         if absorb(document, epoch, cells, undo):
             document.size_bytes += 64 * len(cells)

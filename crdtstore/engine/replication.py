@@ -11,7 +11,8 @@ from crdtstore import limits
 from crdtstore.clock import wall_ms_of
 from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.fence import Fence
 from crdtstore.engine.healing import Healing
 from crdtstore.engine.identity import Identity, draw_origin

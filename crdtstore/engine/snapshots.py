@@ -5,7 +5,7 @@ on later, with another peer too: what was received so far stands for the lower o
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
@@ -13,9 +13,10 @@ from typing import Any, Final
 import msgpack
 
 from crdtstore import limits
+from crdtstore.engine.entries import CHUNK_BYTES, entries_of
 from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
-from crdtstore.model.document import checked_canonical, unpack_canonical
-from crdtstore.model.values import pack
+from crdtstore.engine.texts import texts_at_rest
+from crdtstore.model.document import checked_canonical, has_texts
 from crdtstore.storage.contract import Storage
 from crdtstore.sync.messages import SnapshotChunk
 from crdtstore.sync.vector import Heads, meet_heads
@@ -25,8 +26,6 @@ SNAPSHOT: Final = "snapshot"
 
 SNAPSHOT_RESTING: Final = "snapshot-resting"
 """Name of the record of the origins at rest that it stands for: written once, as it may be long."""
-
-_CHUNK_BYTES = limits.FRAME_BYTES_MAX - 16 * limits.KIBIBYTE
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -41,7 +40,7 @@ def read_chunks(
     damaged record.
     """
     records = storage.documents(
-        after.encode(), limit=limits.CHUNK_DOCUMENTS_MAX, bytes_max=_CHUNK_BYTES
+        after.encode(), limit=limits.CHUNK_DOCUMENTS_MAX, bytes_max=CHUNK_BYTES
     )
     if until is not None:
         records = records[: bisect_right(records, until.encode(), key=itemgetter(0))]
@@ -51,7 +50,9 @@ def read_chunks(
     last_id = after
     for key, record in records:
         profile_id = key.decode()
-        for entry in entries_of(profile_id, checked_canonical(profile_id, record)):
+        canonical = checked_canonical(profile_id, record)
+        texts = texts_at_rest(storage, profile_id, canonical) if has_texts(record) else ()
+        for entry in entries_of(profile_id, canonical, texts):
             if size + len(entry) > limits.FRAME_BYTES_MAX and entries:
                 chunks.append(_chunk(last_id, timestamp, entries))
                 entries, size = [], 0
@@ -61,24 +62,6 @@ def read_chunks(
     if entries:
         chunks.append(_chunk(last_id, timestamp, entries))
     return chunks
-
-
-def entries_of(profile_id: str, canonical: bytes) -> Iterator[bytes]:
-    """Yield a document as packed entries, each small enough for a chunk."""
-    if len(canonical) <= _CHUNK_BYTES - 2 * limits.PROFILE_ID_BYTES_MAX:
-        yield b"".join((b"\x93", pack(profile_id), canonical[1:]))
-        return
-    epoch, cells = unpack_canonical(canonical)
-    parts = [dict(cells)]
-    while parts:
-        part = parts.pop()
-        entry = pack((profile_id, epoch, part))
-        if len(entry) <= _CHUNK_BYTES:
-            yield entry
-            continue
-        keys = list(part)
-        for half in (keys[len(keys) // 2 :], keys[: len(keys) // 2]):
-            parts.append({key: part[key] for key in half})
 
 
 def packed_entries(entries: list[bytes]) -> bytes:

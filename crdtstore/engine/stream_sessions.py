@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgpack
 
-from crdtstore.engine.drafting import Draft, Drafting
+from crdtstore.engine.draft import Draft
+from crdtstore.engine.drafting import Drafting
 from crdtstore.errors import ReplicaBusy, SessionExpired
 from crdtstore.storage.contract import Storage
 from crdtstore.stream import bounds

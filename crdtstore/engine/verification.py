@@ -12,6 +12,7 @@ from crdtstore.engine.identifiers import (
     profile_of,
 )
 from crdtstore.engine.indexes import owner_of
+from crdtstore.engine.texts import check_texts_at_rest
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import checked_canonical, record_digest, unpack_canonical
 from crdtstore.model.identity import identifiers_in
@@ -79,6 +80,7 @@ class Verification:
         self._documents += 1
         try:
             epoch, cells = unpack_canonical(checked_canonical(profile_id, record))
+            check_texts_at_rest(self._storage, profile_id, record)
         except StorageCorrupt:
             self._damaged.append(profile_id)
             return

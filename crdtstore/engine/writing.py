@@ -1,7 +1,7 @@
 """Writing: what a source says, checked and applied to the document of its profile."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock, wall_ms_of
@@ -9,12 +9,19 @@ from crdtstore.engine.documents import Documents
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import LimitExceeded, ProfileErased, VersionMismatch
+from crdtstore.model.cells import Cells, trail_key
 from crdtstore.model.document import Document, erased_epoch
+from crdtstore.model.operations import COLLABORATIVE_OPERATIONS
+from crdtstore.model.texts import Text
+from crdtstore.model.update_parts import split_update
 from crdtstore.model.values import CellValue
-from crdtstore.model.write import WriteContext, plan_write
-from crdtstore.names import check_profile_id, check_source_name
+from crdtstore.model.write import plan_write
+from crdtstore.model.write_context import WriteContext
+from crdtstore.names import check_field_name, check_profile_id, check_source_name
 from crdtstore.person_errors import IdentifierSuppressed
 from crdtstore.schema import Schema
+
+_PART_BYTES: Final = limits.WRITE_BYTES_MAX - 4 * limits.KIBIBYTE
 
 
 class Writing:
@@ -57,6 +64,10 @@ class Writing:
             self._check_source(source)
         document = self._documents.get(profile_id)
         check_state(profile_id, document, if_version)
+        brought: list[tuple[Text, Cells]] = []
+        for field, given in fields.items():
+            if type(given) in COLLABORATIVE_OPERATIONS:
+                brought += self._ready_text(profile_id, document, field, given, source, now_ms)
         timestamp = self._clock.tick(now_ms)
         context = WriteContext(document, self._schema, source, timestamp, self._drafting.origin)
         delta, changed = plan_write(context, fields)
@@ -64,6 +75,9 @@ class Writing:
             if (suppressed := self._suppression.suppressed_in(delta)) is not None:
                 self.suppressed += 1
                 raise IdentifierSuppressed(profile_id, suppressed.partition(":")[0])
+            for text, part in brought:
+                self._drafting.record(profile_id, document, document.epoch, part)
+                text.carries_all = False
             self._drafting.record(profile_id, document, document.epoch, delta)
         else:
             self.noops += 1
@@ -99,6 +113,34 @@ class Writing:
         check_state(profile_id, document, None)
         cell = (self._clock.tick(now_ms), self._drafting.origin, value)
         self._drafting.record(profile_id, document, document.epoch, {key: cell})
+
+    def _ready_text(
+        self,
+        profile_id: str,
+        document: Document,
+        field: Any,
+        operation: Any,
+        source: str,
+        now_ms: int,
+    ) -> list[tuple[Text, Cells]]:
+        """Have a text at hand for an edit; return what must go into frames before it.
+
+        That is all of the text, if it has what came by no frame: whoever applies the edit must
+        have what it stands beside. It counts as no edit.
+        """
+        kind = COLLABORATIVE_OPERATIONS[type(operation)] or operation.kind
+        check_field_name(field)
+        text = self._documents.texts.get(profile_id, document, kind[0] + field)
+        if not text.carries_all:
+            return []
+        origin = self._drafting.origin
+        key = trail_key(kind, field, source, origin)
+        trail = document.cells.get(key)
+        number = 0 if trail is None else trail[2]
+        return [
+            (text, {key: (self._clock.tick(now_ms), origin, number, part)})
+            for part in split_update(text.encode(), kind, _PART_BYTES)
+        ]
 
     def _check_source(self, source: str) -> None:
         check_source_name(source)

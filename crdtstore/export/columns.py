@@ -5,7 +5,7 @@
 | bool      | booleans; every consent                                            |
 | int64     | integers; counters                                                 |
 | double    | numbers some of which are floats, and no integer beyond 2**53      |
-| string    | text                                                               |
+| string    | text, collaborative fields of that kind too                        |
 | binary    | bytes                                                              |
 | timestamp | moments, in microseconds, UTC                                      |
 | list<…>   | lists and sets of one of these                                     |
@@ -32,7 +32,14 @@ VERSION_COLUMN: Final = "profile_version"
 
 _FIELD_PREFIX: Final = "field."
 _OF_KIND: Final[Mapping[str, str]] = MappingProxyType(
-    {"register": "", "counter": "int64", "set": "list<>", "consent": "bool"}
+    {
+        "register": "",
+        "counter": "int64",
+        "set": "list<>",
+        "consent": "bool",
+        "text": "string",
+        "list": "list<>",
+    }
 )
 _OF_TYPE: Final[Mapping[type, str]] = MappingProxyType(
     {bool: "bool", float: "double", str: "string", bytes: "binary", datetime: "timestamp"}

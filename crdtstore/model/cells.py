@@ -13,10 +13,13 @@ joins any document with no schema. A cell is a tuple of one of two shapes:
 | set      | s  | source, origin, element | maxima (in the set while added > removed)   |
 | denial   | d  | source, origin          | maxima (stands while added > removed)       |
 | grant    | g  | source                  | newest |
+| text     | t  | source, origin          | newest, of a trail (one writer a slot)       |
+| list     | l  | source, origin          | newest, of a trail                           |
 
-A consent field is its denials and grants together. Both joins are associative, commutative and
-idempotent (Shapiro et al. 2011, "A comprehensive study of convergent and commutative replicated
-data types"); ``tests/laws`` proves it. Letters not listed are refused.
+A consent field is its denials and grants together. What trails stand for is told in
+``crdtstore.model.texts``; in a frame they come as edits, of four parts. Both joins are associative,
+commutative and idempotent (Shapiro et al. 2011, "A comprehensive study of convergent and
+commutative replicated data types"); ``tests/laws`` proves it. Letters not listed are refused.
 """
 
 import hashlib
@@ -26,6 +29,8 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue
+from crdtstore.model.update_contents import LIST, TEXT
+from crdtstore.model.updates import decode_update
 from crdtstore.model.values import CellValue, check_cell_value, pack
 from crdtstore.names import is_name
 
@@ -41,9 +46,15 @@ COUNTER: Final = "c"
 SET: Final = "s"
 DENIAL: Final = "d"
 GRANT: Final = "g"
+TEXT_TRAIL: Final = "t"
+LIST_TRAIL: Final = "l"
 
-SLOT_PARTS: Final = {REGISTER: 1, COUNTER: 2, SET: 3, DENIAL: 2, GRANT: 1}
-NEWEST_KINDS: Final = frozenset({REGISTER, COUNTER, GRANT})
+SLOT_PARTS: Final = {
+    REGISTER: 1, COUNTER: 2, SET: 3, DENIAL: 2, GRANT: 1, TEXT_TRAIL: 2, LIST_TRAIL: 2,
+}  # fmt: skip
+NEWEST_KINDS: Final = frozenset({REGISTER, COUNTER, GRANT, TEXT_TRAIL, LIST_TRAIL})
+COLLABORATIVE_KINDS: Final = frozenset({TEXT_TRAIL, LIST_TRAIL})
+"""The letters of kinds whose cells are trails: the state lies beside the document."""
 
 KIND_OF_LETTER: Final = {
     REGISTER: "register",
@@ -51,6 +62,8 @@ KIND_OF_LETTER: Final = {
     SET: "set",
     DENIAL: "consent",
     GRANT: "consent",
+    TEXT_TRAIL: TEXT,
+    LIST_TRAIL: LIST,
 }
 
 TEXT_ELEMENT: Final = "t"
@@ -97,6 +110,21 @@ def denial_key(field: str, source: str, origin: int) -> str:
 def grant_key(field: str, source: str) -> str:
     """Return the key of a source's grant."""
     return f"{GRANT}{field}{SEPARATOR}{source}"
+
+
+def trail_key(kind: str, field: str, source: str, origin: int) -> str:
+    """Return the key of a source's edits of a text or list at one origin."""
+    return f"{kind[0]}{field}{SEPARATOR}{source}{SEPARATOR}{origin:016x}"
+
+
+def text_name(key: str) -> str:
+    """Return the name of the collaborative field that a trail belongs to: its letter, its field."""
+    return key[: key.index(SEPARATOR)]
+
+
+def texts_in(cells: Cells) -> frozenset[str]:
+    """Return the names of the collaborative fields among cells."""
+    return frozenset(text_name(key) for key in cells if key[0] in COLLABORATIVE_KINDS)
 
 
 def encode_element(value: CellValue) -> str:
@@ -232,7 +260,9 @@ def check_cells(cells: object, timestamp_max: int) -> None:
             parsed = parse_key(key)
         if type(cell) is not tuple:
             raise InvalidValue("a cell is not an array")
-        if len(cell) == 3:
+        if len(cell) == 4:
+            _check_edit(parsed, cell, timestamp_max)
+        elif len(cell) == 3:
             timestamp, origin, value = cell
             if (
                 parsed.letter not in NEWEST_KINDS
@@ -245,7 +275,7 @@ def check_cells(cells: object, timestamp_max: int) -> None:
             if type(value) is not str:
                 _check_newest_value(parsed, origin, value)
             elif parsed.letter != REGISTER:
-                raise InvalidValue("a counter or a grant holds text")
+                raise InvalidValue("a counter, a grant or a trail holds text")
         else:
             _check_maxima(parsed, cell, timestamp_max)
 
@@ -256,6 +286,24 @@ def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
         raise InvalidValue("a counter's cell is not its origin's running sum")
     if parsed.letter == GRANT and value is not True:
         raise InvalidValue("a grant holds something else than true")
+    if parsed.letter in COLLABORATIVE_KINDS and (
+        type(value) is not int or value < 0 or origin != parsed.origin
+    ):
+        raise InvalidValue("a trail does not count its origin's edits")
+
+
+def _check_edit(parsed: ParsedKey, cell: Cell, timestamp_max: int) -> None:
+    timestamp, origin, number, update = cell
+    if (
+        parsed.letter not in COLLABORATIVE_KINDS
+        or type(timestamp) is not int
+        or origin != parsed.origin
+        or type(origin) is not int
+        or not 0 < timestamp <= timestamp_max
+    ):
+        raise InvalidValue("a cell does not have the shape of its kind")
+    _check_newest_value(parsed, origin, number)
+    decode_update(update, KIND_OF_LETTER[parsed.letter])
 
 
 def _check_maxima(parsed: ParsedKey, cell: Cell, timestamp_max: int) -> None:

@@ -17,19 +17,29 @@ import msgpack
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, StorageCorrupt
 from crdtstore.model.cells import (
+    KIND_OF_LETTER,
     Cell,
     Cells,
     cell_stamp,
     check_cells,
     join_cells,
+    parse_key,
     stamp_of,
     supersedes,
+    text_name,
+    texts_in,
 )
 from crdtstore.model.identity import NONE, identifiers_in, may_identify
+from crdtstore.model.texts import Edit, Text
+from crdtstore.model.updates import decode_update, tally_of
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 
 RECORD_FORMAT: Final = 1
+RECORD_FORMAT_TEXTS: Final = 2
+"""The format of a record with trails: to its document belong rows with the states of texts."""
+
+_FORMATS: Final = (RECORD_FORMAT, RECORD_FORMAT_TEXTS)
 _RECORD_HEADER: Final = struct.Struct(">B16sQ4s")
 """Format, digest, stamp, and a checksum of these three: the digest covers the cells alone."""
 _CHECKSUM_AT: Final = _RECORD_HEADER.size - 4
@@ -37,9 +47,12 @@ _MASK: Final = (1 << 64) - 1
 _MORE_BYTES: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 """How many bytes follow the first one of a packed number."""
 
+_TEXT_MARK: Final = "\x1e"
+
 UndoLog: TypeAlias = list[tuple["Document", str | None, object]]
-"""What a document was before: (document, key, cell before or None), or for a change of epoch
-(document, None, (epoch, cells, stamp, size)). Undone from the end to the start."""
+"""What a document was before: (document, key, cell before or None), for a change of epoch
+(document, None, (epoch, cells, stamp, size, texts)), and for a text, whose name is marked,
+(document, mark and name, snapshot). Undone from the end to the start."""
 
 Meetings: TypeAlias = list[tuple[str, Cell, Cell]]
 """Where a newest cell met one that its author had not seen: (key, cell there, cell that came)."""
@@ -51,12 +64,14 @@ class Document:
     ``stamp`` is 64 bits over keys and timestamps, kept up to date by every change. ``size_bytes``
     is an upper estimate of the packed size. ``stored_digest`` is the digest of the record that
     storage holds, 0 if none, and ``stored_living`` is 1 if that record is of a living profile.
-    ``stored_identifiers`` are those that the index at rest has of it.
+    ``stored_identifiers`` are those that the index at rest has of it. ``texts`` are the states of
+    its collaborative fields, by letter and field, as far as they are in memory, and
+    ``stored_texts`` the names of those that storage has rows of.
     """
 
     __slots__ = (
         "cells", "epoch", "size_bytes", "stamp",
-        "stored_digest", "stored_identifiers", "stored_living",
+        "stored_digest", "stored_identifiers", "stored_living", "stored_texts", "texts",
     )  # fmt: skip
 
     def __init__(self, epoch: int = 0, cells: Cells | None = None) -> None:
@@ -67,6 +82,8 @@ class Document:
         self.stored_digest = 0
         self.stored_living = 0
         self.stored_identifiers: frozenset[str] = NONE
+        self.texts: dict[str, Text] = {}
+        self.stored_texts: frozenset[str] = NONE
 
     @property
     def is_erased(self) -> bool:
@@ -122,17 +139,27 @@ def absorb(
     """Join a delta into a document in place, note in ``undo`` how it was, and say if it changed.
 
     With ``seen``, the timestamps up to which the delta's author had seen the writes of other
-    origins, ``met`` gains the newest cells that met one beyond them, whichever won.
+    origins, ``met`` gains the newest cells that met one beyond them, whichever won. Texts that the
+    delta edits are in ``document.texts``, unless they begin with it, and the edits fit.
     """
     if epoch != document.epoch:
         if epoch < document.epoch:
             return False
-        begin(document, epoch, dict(cells), undo)
+        begin(document, epoch, {}, undo)
+        document.cells = {
+            key: cell if len(cell) <= 3 else _take_edit(document, key, cell, 0, undo)
+            for key, cell in cells.items()
+        }
+        document.stamp = stamp_of(document.cells)
         return True
     mine = document.cells
     changed = False
     for key, cell in cells.items():
         old = mine.get(key)
+        if len(cell) > 3:
+            if old is not None and cell[0] <= old[0]:
+                continue
+            cell = _take_edit(document, key, cell, 0 if old is None else old[2], undo)
         if old is None:
             change = cell_stamp(key, cell)
         elif len(cell) == 3:
@@ -157,12 +184,51 @@ def absorb(
 def begin(document: Document, epoch: int, cells: Cells, undo: UndoLog) -> None:
     """Have a document begin anew, with an epoch and its first cells; note in ``undo`` how it was.
 
-    It keeps ``cells``: nobody else may change them.
+    It keeps ``cells``, which have no edits: nobody else may change them.
     """
-    undo.append(
-        (document, None, (document.epoch, document.cells, document.stamp, document.size_bytes))
-    )
+    before = document.epoch, document.cells, document.stamp, document.size_bytes, document.texts
+    undo.append((document, None, before))
     document.epoch, document.cells, document.stamp = epoch, cells, stamp_of(cells)
+    document.texts = {}
+
+
+def absorb_texts(
+    document: Document, texts: Mapping[str, tuple[bytes, tuple[Edit, ...]]], undo: UndoLog
+) -> bool:
+    """Join (parts of) whole texts, with their histories, into those of a document, all at hand.
+
+    Raises InvalidValue or StorageCorrupt, with that text not to be used until it is undone.
+    """
+    changed = False
+    for name, (raw, history) in texts.items():
+        text = document.texts[name]
+        undo.append((document, _TEXT_MARK + name, text.snapshot()))
+        before = text.changes
+        text.take_whole(raw, decode_update(raw, text.kind), history)
+        changed |= text.changes != before
+    return changed
+
+
+def _take_edit(document: Document, key: str, cell: Cell, count: int, undo: UndoLog) -> Cell:
+    """Join an edit into the state of its text, after ``count`` others; return its trail.
+
+    One that is not counted as a further one only brings what was written before.
+    """
+    timestamp, origin, number, raw, *tally = cell
+    parsed = parse_key(key)
+    name = text_name(key)
+    kind = KIND_OF_LETTER[parsed.letter]
+    text = document.texts.get(name)
+    if text is None:
+        text = document.texts[name] = Text(kind)
+    undo.append((document, _TEXT_MARK + name, text.snapshot()))
+    update = decode_update(raw, kind)
+    text.take(raw, update)
+    if number > count:
+        text.note(
+            Edit(timestamp, origin, parsed.source, *(tally[0] if tally else tally_of(update)))
+        )
+    return timestamp, origin, number
 
 
 def undo_all(undo: UndoLog) -> None:
@@ -170,7 +236,12 @@ def undo_all(undo: UndoLog) -> None:
     while undo:
         document, key, before = undo.pop()
         if key is None:
-            document.epoch, document.cells, document.stamp, document.size_bytes = before  # type: ignore[misc]
+            (
+                document.epoch, document.cells, document.stamp, document.size_bytes, document.texts,
+            ) = before  # type: ignore[misc]  # fmt: skip
+            continue
+        if key[0] == _TEXT_MARK:
+            document.texts[key[1:]].restore(before)  # type: ignore[arg-type]
             continue
         change = -cell_stamp(key, document.cells[key])
         if before is None:
@@ -208,7 +279,8 @@ def to_record(profile_id: str, document: Document) -> tuple[bytes, int]:
     """Return the bytes in which storage keeps a document, and their digest."""
     canonical = canonical_bytes(document)
     digest = digest_of(profile_id, canonical)
-    header = _RECORD_HEADER.pack(RECORD_FORMAT, digest.to_bytes(16, "big"), document.stamp, b"")
+    record_format = RECORD_FORMAT_TEXTS if texts_in(document.cells) else RECORD_FORMAT
+    header = _RECORD_HEADER.pack(record_format, digest.to_bytes(16, "big"), document.stamp, b"")
     return header[:_CHECKSUM_AT] + _header_checksum(header) + canonical, digest
 
 
@@ -226,7 +298,7 @@ def checked_canonical(profile_id: str, record: bytes) -> bytes:
     canonical = record[_RECORD_HEADER.size :]
     if (
         len(record) <= _RECORD_HEADER.size
-        or record[0] != RECORD_FORMAT
+        or record[0] not in _FORMATS
         or _header_checksum(record) != record[_CHECKSUM_AT : _RECORD_HEADER.size]
         or digest_of(profile_id, canonical) != record_digest(record)
     ):
@@ -235,6 +307,11 @@ def checked_canonical(profile_id: str, record: bytes) -> bytes:
             "heal it from a peer: crdtstore verify --repair PEER"
         )
     return canonical
+
+
+def has_texts(record: bytes) -> bool:
+    """Say whether the document of a (checked) record has texts, whose states are kept apart."""
+    return record[0] == RECORD_FORMAT_TEXTS
 
 
 def stored_traces(profile_id: str, record: bytes) -> tuple[int, int]:
@@ -262,6 +339,8 @@ def from_record(profile_id: str, record: bytes) -> Document:
     document.stored_digest = record_digest(record)
     document.stored_living = 1 - (epoch & 1)
     document.stored_identifiers = identifiers_in(cells) if may_identify(canonical) else NONE
+    document.texts = {}
+    document.stored_texts = texts_in(cells) if has_texts(record) else NONE
     return document
 
 

@@ -21,7 +21,8 @@ from crdtstore.model.values import CellValue, pack
 Registers: TypeAlias = dict[str, list[Claim]]
 """The claims to each field; those whose value is None were cleared."""
 
-Entries: TypeAlias = list[tuple[ParsedKey, Cell, str]]
+Entry: TypeAlias = tuple[ParsedKey, Cell, str]
+Entries: TypeAlias = list[Entry]
 Others: TypeAlias = dict[str, dict[str, Entries]]
 """The cells that are no registers, with their profile: by field, then by kind."""
 

@@ -6,13 +6,15 @@
 | counter  | the sum of the parts: exact for integers, correctly rounded if a part is a float |
 | set      | a list of its elements in the order of their keys; absent if there are none      |
 | consent  | False while a denial stands, else True if anybody granted, else absent           |
+| text     | the text as a string                                                             |
+| list     | the items                                                                        |
 
 A group of registers survives from one source, also where that source is silent about a member.
 Its claim is as old as the newest of its values.
 
 The documents of one person are resolved together: the candidates of all of them compete, counters
 add up, sets unite, and a denial in one of them denies. A group survives from one source of one
-profile.
+profile. Texts and lists of several profiles cannot be merged: the one that was edited last is read.
 
 A steward's decisions go before policies: a candidate that was ignored counts as cleared, for as
 long as it says the same, and a value that was pinned survives, the newest one if there are several.
@@ -35,24 +37,38 @@ from crdtstore.model.gathering import (
     Decisions,
     Documents,
     Entries,
+    Entry,
     Others,
     Registers,
     decisions_of,
     gather,
 )
-from crdtstore.model.profile import FieldConflict, Profile
+from crdtstore.model.profile import FieldConflict, Profile, TextPlace, TextReader
 from crdtstore.model.survivorship import Claim, newest, standing, survivor
+from crdtstore.model.update_contents import LIST, TEXT
 from crdtstore.model.values import CellValue, from_cell_value, pack
 from crdtstore.schema import Group, Schema
 
 
-def resolve(profile_id: str, document: Document, schema: Schema) -> Profile:
+def resolve(
+    profile_id: str, document: Document, schema: Schema, texts: TextReader | None = None
+) -> Profile:
     """Return the golden record of a document under a schema."""
-    return resolve_all(profile_id, document.version, [(profile_id, document.cells)], schema)
+    documents = [(profile_id, document.cells)]
+    return resolve_all(profile_id, document.version, documents, schema, texts)
 
 
-def resolve_all(record_id: str, version: str, documents: Documents, schema: Schema) -> Profile:
-    """Return the one golden record of several profiles' documents, in the order of their ids."""
+def resolve_all(
+    record_id: str,
+    version: str,
+    documents: Documents,
+    schema: Schema,
+    texts: TextReader | None = None,
+) -> Profile:
+    """Return the one golden record of several profiles' documents, in the order of their ids.
+
+    ``texts`` reads their collaborative fields, when these are asked for.
+    """
     registers, others = gather(documents)
     decisions = decisions_of(registers, others)
     if decisions is not None:
@@ -82,7 +98,7 @@ def resolve_all(record_id: str, version: str, documents: Documents, schema: Sche
             claim = _survivor_of(field, registers.get(field, ()), schema)
         if claim is not None:
             values[field] = claim[3]
-    return Profile(record_id, version, values, tuple(conflicts))
+    return Profile(record_id, version, values, tuple(conflicts), texts)
 
 
 def explain(
@@ -200,9 +216,12 @@ def _group_survivors(registers: Registers, schema: Schema) -> dict[str, Claim]:
 
 
 def _value_of(kind: str, entries: Entries) -> CellValue | list[CellValue]:
-    """Return the value of a counter, set or consent field; None if it has none."""
+    """Return the value of a field that is no register; None if it has none."""
     if not entries:
         return None
+    if kind in (TEXT, LIST):
+        parsed, _, profile_id = _latest(entries)
+        return TextPlace(profile_id, parsed.letter + parsed.field)
     if kind == "counter":
         return _sum_of([cell[2] for _, cell, _ in entries])
     if kind == "set":
@@ -211,6 +230,11 @@ def _value_of(kind: str, entries: Entries) -> CellValue | list[CellValue]:
     if any(parsed.letter == DENIAL and cell[0] > cell[1] for parsed, cell, _ in entries):
         return False
     return True if any(parsed.letter != DENIAL for parsed, _, _ in entries) else None
+
+
+def _latest(entries: Entries) -> Entry:
+    """Return the trail of the newest edit: of several profiles' texts, that one is read."""
+    return max(entries, key=lambda entry: (entry[1][:2], entry[0].source, entry[2]))
 
 
 def _sum_of(parts: list[int | float]) -> int | float:
@@ -298,10 +322,14 @@ def _register_accounts(field: str, gathered: _Gathered, schema: Schema) -> Itera
 
 def _entry_accounts(kind: str, entries: Entries) -> Iterator[_Account]:
     denied = kind == "consent" and _value_of(kind, entries) is False
+    read = _latest(entries)[2] if kind in (TEXT, LIST) else ""
     for parsed, cell, profile_id in entries:
         if kind == "counter":
             claim: Claim = (cell[0], cell[1], parsed.source, cell[2], profile_id)
             yield kind, claim, True, _COUNTER_RULE
+        elif kind in (TEXT, LIST):
+            claim = (cell[0], cell[1], parsed.source, cell[2], profile_id)
+            yield kind, claim, profile_id == read, f"{kind}: {cell[2]:,} edits, the newest then"
         elif kind == "set":
             element = decode_element(parsed.element)
             claim = (max(cell), parsed.origin, parsed.source, element, profile_id)

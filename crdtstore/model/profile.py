@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from crdtstore.clock import datetime_of
 from crdtstore.model.values import CellValue, Value, from_cell_value
@@ -21,14 +22,30 @@ class FieldConflict:
     declared: str | None
 
 
+class TextPlace(NamedTuple):
+    """Where a collaborative field's state is: the profile, and the field with its kind's letter."""
+
+    profile_id: str
+    name: str
+
+
+class TextReader(Protocol):
+    """Reads the collaborative fields of a store."""
+
+    def value_of(self, place: TextPlace) -> Value:
+        """Return a text as a string, or the items of a list."""
+        ...
+
+
 class Profile(Mapping[str, Value]):
     """The surviving value of every field, read-only, in the order of the field names.
 
     Lists and maps are unpacked anew at every read, so they are the reader's own. A profile equals
-    any mapping with the same items.
+    any mapping with the same items. Fields of kind text and list are read when they are asked for,
+    as they are then: who does not ask for a long text does not pay for it.
     """
 
-    __slots__ = ("_conflicts", "_id", "_values", "_version")
+    __slots__ = ("_conflicts", "_id", "_texts", "_values", "_version")
 
     def __init__(
         self,
@@ -36,11 +53,13 @@ class Profile(Mapping[str, Value]):
         version: str,
         values: Mapping[str, CellValue | list[CellValue]],
         conflicts: tuple[FieldConflict, ...] = (),
+        texts: TextReader | None = None,
     ) -> None:
         self._id = profile_id
         self._version = version
         self._values = values
         self._conflicts = conflicts
+        self._texts = texts
 
     @property
     def id(self) -> str:
@@ -61,6 +80,9 @@ class Profile(Mapping[str, Value]):
         value = self._values[field]
         if isinstance(value, list):
             return [*value]
+        if type(value) is TextPlace:
+            assert self._texts is not None
+            return self._texts.value_of(value)
         return from_cell_value(value)
 
     def __iter__(self) -> Iterator[str]:

@@ -85,6 +85,9 @@ def check_cell_value(value: object) -> None:
     elif kind is float:
         if not math.isfinite(value):  # type: ignore[arg-type]
             raise InvalidValue("a cell holds a number that is not finite")
+    elif kind is bytes:
+        if len(value) > limits.VALUE_BYTES_MAX:  # type: ignore[arg-type]
+            raise InvalidValue("a cell holds bytes beyond the limit of a value")
     elif kind is msgpack.ExtType:
         _check_opaque(value)
 

@@ -5,7 +5,7 @@ a source repeats is left out, so services that send everything again replicate n
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from crdtstore import limits
 from crdtstore.errors import InvalidOperation, InvalidValue, KindConflict, LimitExceeded
@@ -27,10 +27,21 @@ from crdtstore.model.cells import (
 )
 from crdtstore.model.document import Document
 from crdtstore.model.identifiers import normalised
-from crdtstore.model.operations import EditSet, Grant, Increment, Operation, Revoke, SetValue
+from crdtstore.model.operations import (
+    EditList,
+    EditSet,
+    EditText,
+    Grant,
+    Increment,
+    JoinUpdate,
+    Operation,
+    Revoke,
+    SetValue,
+)
+from crdtstore.model.text_write import plan_edit, plan_join
 from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
+from crdtstore.model.write_context import WriteContext
 from crdtstore.names import check_name
-from crdtstore.schema import Schema
 
 _KIND_OF_OPERATION: Final[dict[type, str]] = {
     SetValue: "register",
@@ -38,19 +49,12 @@ _KIND_OF_OPERATION: Final[dict[type, str]] = {
     EditSet: "set",
     Grant: "consent",
     Revoke: "consent",
+    EditText: "text",
+    EditList: "list",
+    JoinUpdate: "",
 }
 
 _register_keys: dict[tuple[str, str], str] = {}
-
-
-class WriteContext(NamedTuple):
-    """Who writes, where and when: what every operation of one write shares."""
-
-    document: Document
-    schema: Schema
-    source: str
-    timestamp: int
-    origin: int
 
 
 def plan_write(
@@ -68,7 +72,7 @@ def plan_write(
         if operation_kind is None:
             _plan_register(context, field, given, delta)
         else:
-            _check_kind(context, field, operation_kind)
+            _check_kind(context, field, operation_kind or given.kind)  # type: ignore[union-attr]
             _plan_operation(context, field, given, delta)
         if len(delta) != size:
             changed.append(field)
@@ -92,6 +96,10 @@ def _plan_operation(context: WriteContext, field: str, operation: Any, delta: Ce
             key = denial_key(field, context.source, context.origin)
             old = context.document.cells.get(key, (0, 0))
             delta[key] = (context.timestamp, old[1])
+        case EditText() | EditList():
+            plan_edit(context, field, operation, delta)
+        case JoinUpdate():
+            plan_join(context, field, operation, delta)
 
 
 def _plan_register(context: WriteContext, field: str, value: object, delta: Cells) -> None:

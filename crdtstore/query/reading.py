@@ -8,7 +8,7 @@ from crdtstore.errors import PolicyFailed
 from crdtstore.identity_rules import IGNORED, PIN_PREFIX
 from crdtstore.model.cells import Cells, parse_key
 from crdtstore.model.golden import resolve_all
-from crdtstore.model.profile import Profile
+from crdtstore.model.profile import Profile, TextReader
 from crdtstore.names import OWN_IDS
 from crdtstore.query.places import ABSENT, ELEMENT, element_places, place_of
 from crdtstore.schema import Schema
@@ -29,19 +29,22 @@ _OWN_FAILURES = (
 class FieldReader:
     """Reads some fields of documents as they are in the golden record, and nothing else."""
 
-    def __init__(self, schema: Schema, fields: Iterable[str]) -> None:
+    def __init__(
+        self, schema: Schema, fields: Iterable[str], texts: TextReader | None = None
+    ) -> None:
         wanted = set(fields)
         for field in tuple(wanted):
             group = schema.group_of_field.get(field)
             wanted.update(schema.groups[group].fields if group is not None else ())
         self._cell_fields = {IGNORED, *wanted, *(PIN_PREFIX + field for field in wanted)}
         self._schema = schema
+        self._texts = texts
 
     def read(self, profile_id: str, cells: Cells) -> Profile:
         """Return the golden record of these fields, and of others that belong to their groups."""
         wanted = self._cell_fields
         few = {key: cell for key, cell in cells.items() if parse_key(key).field in wanted}
-        return resolve_all(profile_id, "", [(profile_id, few)], self._schema)
+        return resolve_all(profile_id, "", [(profile_id, few)], self._schema, self._texts)
 
 
 class IndexedReader:

@@ -9,7 +9,9 @@ from crdtstore.replica import Replica
 from crdtstore.server import (
     backup,
     changes,
+    collaboration,
     conflicts,
+    deltas,
     erasures,
     exports,
     link,
@@ -21,6 +23,7 @@ from crdtstore.server import (
     profiles,
     status,
     stream,
+    texts,
     writes,
 )
 from crdtstore.server.auth import auth_middleware, check_secret
@@ -38,6 +41,15 @@ _ROUTES = (
     (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/revive", profiles.revive_profile),
     (hdrs.METH_GET, "/v1/count", listing.count_profiles),
     (hdrs.METH_GET, "/v1/export", exports.get_export),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}", texts.get_text),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/history", texts.get_history),
+    (hdrs.METH_GET, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/delta", deltas.get_delta),
+    (hdrs.METH_POST, "/v1/profiles/{id:[^/]+}/texts/{field:[^/]+}/delta", deltas.post_delta),
+    (
+        hdrs.METH_GET,
+        "/v1/collaboration/{id:[^/]+}/{field:[^/]+}",
+        collaboration.get_collaboration,
+    ),
     (hdrs.METH_GET, "/v1/persons", persons.find_person),
     (hdrs.METH_DELETE, "/v1/persons", erasures.erase_person),
     (hdrs.METH_GET, "/v1/persons/export", erasures.export_person),
@@ -79,8 +91,11 @@ _OPEN_HANDLERS = frozenset(
 )
 
 
+_QUERY_TOKEN_HANDLERS = frozenset({collaboration.get_collaboration})
+
 _WITHOUT_HEAD = frozenset(
     {
+        collaboration.get_collaboration,
         link.get_link,
         stream.get_stream,
         changes.get_changes,
@@ -101,7 +116,7 @@ def application(
     check_secret("the API token", token)
     check_secret("the link secret", link_secret)
     app = web.Application(middlewares=[observation_middleware, problem_middleware, auth_middleware])
-    app[SERVICE] = Service(replica, token, link_secret, _OPEN_HANDLERS)
+    app[SERVICE] = Service(replica, token, link_secret, _OPEN_HANDLERS, _QUERY_TOKEN_HANDLERS)
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path, handler)
         if method == hdrs.METH_GET and handler not in _WITHOUT_HEAD:
@@ -115,3 +130,4 @@ async def _shut_down(app: web.Application) -> None:
     service = app[SERVICE]
     service.closing.set()
     await close_all(service.links)
+    await close_all(service.collaborators)

@@ -74,17 +74,24 @@ async def auth_middleware(request: web.Request, handler: Handler) -> web.StreamR
     """
     service = service_of(request)
     if request.match_info.handler not in service.open_handlers:
-        check_caller(request, service.token, "API token")
+        takes_query = request.match_info.handler in service.query_token_handlers
+        given = request.query.get("token") if takes_query else None
+        check_caller(request, service.token, "API token", given=given)
     return await handler(request)
 
 
-def check_caller(request: web.Request, secret: str | None, what: str) -> None:
-    """Check one request against a secret, or for loopback if there is none; raises a problem."""
+def check_caller(
+    request: web.Request, secret: str | None, what: str, *, given: str | None = None
+) -> None:
+    """Check one request against a secret, or for loopback if there is none; raises a problem.
+
+    ``given`` is what the request carries, if that is not in its header.
+    """
     if secret is None:
         _check_local(request, what)
         return
-    given = request.headers.get(hdrs.AUTHORIZATION, "")
-    scheme, _, credentials = given.partition(" ")
+    header = f"Bearer {given}" if given else request.headers.get(hdrs.AUTHORIZATION, "")
+    scheme, _, credentials = header.partition(" ")
     one = credentials.strip().encode("utf-8", "surrogateescape")
     other = secret.encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(one, other) or scheme.lower() != "bearer":

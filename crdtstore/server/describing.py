@@ -22,7 +22,7 @@ PROBLEM_TEXTS: Final[dict[int, str]] = {
     415: "The body is in no media type that is understood.",
     422: "The input is wrong; nothing was changed.",
     426: "This endpoint is a websocket.",
-    501: "prometheus-client is not installed.",
+    501: "A library that this needs is not installed.",
     503: "The replica cannot answer now; the problem says why.",
     507: "The disk is full; nothing of the write was kept.",
 }

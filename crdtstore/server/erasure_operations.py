@@ -72,6 +72,10 @@ ERASURE_COMPONENTS: Final[dict[str, Schema]] = {
                             **listed(_HELD),
                             "description": "Every value of every source, withdrawn ones too.",
                         },
+                        "texts": {
+                            **listed(_HELD),
+                            "description": "Collaborative fields, with their newest edits.",
+                        },
                     }
                 )
             ),

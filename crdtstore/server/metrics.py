@@ -95,6 +95,19 @@ class ReplicaCollector:
             "Write streams that are open.",
             value=len(self._service.streams),
         )
+        yield core.GaugeMetricFamily(
+            "crdtstore_yjs_clients",
+            "Yjs clients that are connected.",
+            value=len(self._service.collaborators),
+        )
+        trials = core.CounterMetricFamily(
+            "crdtstore_text_trials",
+            "Updates of Yjs clients that were tried in the worker, by how that ended.",
+            labels=("outcome",),
+        )
+        for outcome, count in self._service.replica.texts.trials.outcomes().items():
+            trials.add_metric((outcome,), count)
+        yield trials
         yield from self._peer_families(core, status)
         yield from self._request_families(core)
 

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.server.bodies import answer
+from crdtstore.server.coediting_operations import coediting_paths
 from crdtstore.server.conflict_operations import conflict_paths
 from crdtstore.server.describing import (
     ETAG,
@@ -28,6 +29,8 @@ from crdtstore.server.parameters import query_of
 from crdtstore.server.person_operations import person_paths
 from crdtstore.server.query_operations import query_paths
 from crdtstore.server.schemas import COMPONENTS, CURSOR, Schema, ref
+from crdtstore.server.text_operations import text_paths
+from crdtstore.server.text_schemas import TEXT_COMPONENTS
 
 _PATCH_EXAMPLE: Final[Schema] = {
     "source": "salesforce",
@@ -65,7 +68,7 @@ def document() -> Schema:
         "security": [{"token": []}, {}],
         "paths": _paths(),
         "components": {
-            "schemas": {**COMPONENTS, **ERASURE_COMPONENTS},
+            "schemas": {**COMPONENTS, **ERASURE_COMPONENTS, **TEXT_COMPONENTS},
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -103,8 +106,10 @@ def _paths() -> Schema:
             "parameters": [ID],
             "post": _epoch_operation("revive", "Let an erased profile take writes again."),
         },
+        **text_paths(),
         **person_paths(),
         **erasure_paths(),
+        **coediting_paths(),
         **conflict_paths(),
         "/v1/writes": {"post": _post_writes()},
         "/v1/stream": {"get": _stream()},

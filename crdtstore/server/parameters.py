@@ -36,6 +36,21 @@ def replica_name_of(request: web.Request) -> str:
     return name
 
 
+def place_of(request: web.Request) -> tuple[str, str]:
+    """Return profile id and field that end the path; raises InvalidName, or the 400 problem."""
+    profile_id, field = segment_of(request, -2), segment_of(request, -1)
+    check_profile_id(profile_id)
+    check_field_name(field)
+    return profile_id, field
+
+
+def text_field_of(request: web.Request, *, segments_after: int = 0) -> str:
+    """Return the field's name in the path; raises InvalidName, or the 400 problem."""
+    field = segment_of(request, -1 - segments_after)
+    check_field_name(field)
+    return field
+
+
 def conflict_id_of(request: web.Request, *, segments_after: int = 0) -> str:
     """Return the id of a conflict in the path, whatever it looks like; raises the 400 problem."""
     return segment_of(request, -1 - segments_after)
@@ -77,6 +92,14 @@ def limit_of(query: Mapping[str, str], default: int, maximum: int) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= maximum:
         return int(text)
     raise InvalidInput(f"limit is a whole number from 1 to {maximum:,}, not {text[:40]!r}")
+
+
+def number_of(query: Mapping[str, str], name: str, maximum: int) -> int:
+    """Return a parameter that is a number from 0 (the default); raises InvalidInput."""
+    text = query.get(name, "0")
+    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= maximum:
+        return int(text)
+    raise InvalidInput(f"{name} is a whole number from 0 to {maximum:,}, not {text[:40]!r}")
 
 
 def flag_of(query: Mapping[str, str], name: str) -> bool:

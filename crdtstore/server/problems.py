@@ -9,7 +9,10 @@ from aiohttp import hdrs, web
 from crdtstore import errors, person_errors
 from crdtstore.engine.conflict_errors import ConflictNotFound
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
+from crdtstore.model.shared import CollaborationMissing
 from crdtstore.query.refusals import InvalidFilter
+from crdtstore.revisions import RevisionUnknown
+from crdtstore.text_trials import TrialsBusy
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:crdtstore:error:"
@@ -27,6 +30,9 @@ _STATUS: Final[dict[type[CrdtstoreError], int]] = {
     errors.ProfileErased: 410,
     errors.VersionMismatch: 412,
     errors.CursorExpired: 410,
+    TrialsBusy: 503,
+    CollaborationMissing: 501,
+    RevisionUnknown: 410,
     errors.Refused: 409,
     person_errors.ErasureNotFound: 404,
     person_errors.ReplicaReturning: 503,
@@ -50,6 +56,7 @@ _TITLES: Final[dict[str, str]] = {
     "profile-not-found": "The profile is not known here",
     "profile-erased": "The profile was erased",
     "version-mismatch": "The profile has changed",
+    "revision-unknown": "What changed since this revision is not known here",
     "cursor-expired": "The change feed no longer reaches back to the cursor",
     "peer-not-linked": "No link leads to the peer",
     "person-not-found": "The identifier leads to no person",
@@ -70,6 +77,10 @@ _TITLES: Final[dict[str, str]] = {
     "storage-corrupt": "Stored data is damaged",
     "policy-failed": "A survivorship policy did not choose",
     "replica-closed": "The replica is closed",
+    "native-fault": "An edit cannot be made",
+    "update-refused": "An update of a Yjs client was refused",
+    "collaboration-busy": "Too many updates of Yjs clients wait",
+    "collaboration-missing": "Texts and lists need a library that is not installed",
 }
 
 
@@ -172,6 +183,8 @@ def _members_of(error: CrdtstoreError) -> dict[str, Any]:
             "limit": error.limit,
             "unit": error.unit,
         }
+    if isinstance(error, RevisionUnknown):
+        return {"revision": error.text.revision, "delta": error.text.delta}
     if isinstance(error, VersionMismatch):
         return {"expected": error.expected, "actual": error.actual}
     if isinstance(error, InvalidFilter):

@@ -62,8 +62,8 @@ _VALUE_TEXT: Final = (
 )
 _OPERATIONS_TEXT: Final = (
     "What to do with a field. null clears a register; a map whose keys are all among add, remove, "
-    "increment, decrement, grant, revoke and set is an operation; anything else is a register's "
-    'value. {"set": value} writes any value as it stands.'
+    "increment, decrement, grant, revoke, set, edit_text, unit and edit_list is an operation; "
+    'anything else is a register\'s value. {"set": value} writes any value as it stands.'
 )
 
 _OPERATIONS: Final[list[Schema]] = [
@@ -74,6 +74,8 @@ _OPERATIONS: Final[list[Schema]] = [
     closed({"grant": {"const": True}}),
     closed({"revoke": {"const": True}}),
     closed({"set": {}}),
+    ref("TextEdit"),
+    ref("ListEdit"),
     {"type": "array"},
     {"type": "object"},
 ]
@@ -204,7 +206,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "Candidate": closed(
         {
             "field": _TEXT,
-            "kind": {"enum": ["register", "counter", "set", "consent"]},
+            "kind": {"enum": ["register", "counter", "set", "consent", "text", "list"]},
             "source": _TEXT,
             "value": ref("Value"),
             "survives": _FLAG,

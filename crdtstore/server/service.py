@@ -56,19 +56,22 @@ class Service:
     """One replica as an application serves it.
 
     ``token`` guards the API and ``link_secret`` the link endpoint; None leaves either to
-    loopback; ``open_handlers`` need neither. ``closing`` ends the requests that would not end by
-    themselves.
+    loopback; ``open_handlers`` need neither, and ``query_token_handlers`` also take the token from
+    the query, for browsers set no headers of a websocket. ``closing`` ends the requests that would
+    not end by themselves.
     """
 
     replica: Replica
     token: str | None
     link_secret: str | None
     open_handlers: frozenset[object] = frozenset()
+    query_token_handlers: frozenset[object] = frozenset()
     admission: Admission = field(default_factory=Admission)
     statistics: RequestStatistics = field(default_factory=RequestStatistics)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     links: set[web.WebSocketResponse] = field(default_factory=set)
     streams: set[web.WebSocketResponse] = field(default_factory=set)
+    collaborators: set[web.WebSocketResponse] = field(default_factory=set)
     followers: int = 0
     is_backing_up: bool = False
     exporting: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -126,16 +126,20 @@ class StorageScrub(Protocol):
 
 
 class StorageView(Protocol):
-    """The documents that were committed at one moment, to be read while commits go on.
+    """What was committed at one moment, to be read while commits go on, by any one thread.
 
     While it is open the storage cannot use again what commits free.
     """
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
-        """Return what ``StorageReader.documents`` returned then, in any one thread at a time.
+        """Return what ``StorageReader.documents`` returned then; raises CopyInterrupted.
 
-        Raises CopyInterrupted when the view was closed.
+        That says that the view was closed.
         """
+        ...
+
+    def meta(self, name: str) -> bytes | None:
+        """Return what ``StorageReader.meta`` returned then; raises CopyInterrupted."""
         ...
 
     def close(self) -> None:

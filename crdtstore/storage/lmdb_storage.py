@@ -201,7 +201,7 @@ class LmdbStorage(LmdbReader):
         """Return a view of all documents that are committed now."""
         self.check_open()
         self._copies = [copy for copy in self._copies if not copy.has_ended]
-        view = LmdbView(self._environment, self._documents)
+        view = LmdbView(self._environment, self._documents, self._meta)
         self._copies.append(view)
         return view
 

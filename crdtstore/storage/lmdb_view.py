@@ -5,20 +5,24 @@ closes the view first; a lock keeps that from happening in the middle of a read.
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import lmdb
 
 from crdtstore.storage.contract import CopyInterrupted
 from crdtstore.storage.lmdb_reader import Table, read_failure, scanned
+from crdtstore.storage.sealing import meta_place, unsealed
 
 
 class LmdbView:
     """A StorageView of an LMDB environment; ``has_ended`` when it no longer reads the map."""
 
-    def __init__(self, environment: lmdb.Environment, documents: Table) -> None:
+    def __init__(self, environment: lmdb.Environment, documents: Table, meta: Table) -> None:
         self.has_ended = False
         self._lock = threading.Lock()
         self._documents = documents
+        self._meta = meta
         try:
             self._transaction = environment.begin()
         except lmdb.Error as error:
@@ -26,12 +30,22 @@ class LmdbView:
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
+        with self._reading(), self._transaction.cursor(self._documents) as cursor:
+            return scanned(cursor, after + b"\x00", limit, bytes_max)
+
+    def meta(self, name: str) -> bytes | None:
+        """Return the named record, or None."""
+        with self._reading():
+            record = self._transaction.get(name.encode(), db=self._meta)
+        return None if record is None else unsealed(meta_place(name), record)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         with self._lock:
             if self.has_ended:
                 raise CopyInterrupted("the view ended: the map had to grow, or the storage closed")
             try:
-                with self._transaction.cursor(self._documents) as cursor:
-                    return scanned(cursor, after + b"\x00", limit, bytes_max)
+                yield
             except lmdb.Error as error:
                 raise read_failure(error) from error
 

@@ -5,7 +5,7 @@ exception gives exactly what a disk would hold.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgpack
@@ -20,6 +20,7 @@ from crdtstore.storage.contract import (
     map_reserve_bytes,
 )
 from crdtstore.storage.memory_tables import MemoryReader, MemoryTables, count_within
+from crdtstore.storage.sealing import meta_place, unsealed
 from crdtstore.storage.witness import went_back
 
 DISK_BYTES_DEFAULT: Final = 1 << 50
@@ -63,8 +64,9 @@ class MemoryScrub:
 class MemoryView:
     """A StorageView of the tables: the documents themselves, in key order."""
 
-    def __init__(self, documents: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, documents: list[tuple[bytes, bytes]], meta: Mapping[str, bytes]) -> None:
         self._documents: list[tuple[bytes, bytes]] | None = documents
+        self._meta = meta
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
@@ -73,6 +75,13 @@ class MemoryView:
         start = bisect_right(self._documents, after, key=lambda record: record[0])
         found = self._documents[start : start + limit]
         return found[: count_within([len(value) for _, value in found], bytes_max)]
+
+    def meta(self, name: str) -> bytes | None:
+        """Return the named record, or None."""
+        if self._documents is None:
+            raise CopyInterrupted("the view was closed")
+        record = self._meta.get(name)
+        return None if record is None else unsealed(meta_place(name), record)
 
     def close(self) -> None:
         """End the view; a second call does nothing."""
@@ -214,7 +223,9 @@ class MemoryStorage(MemoryReader):
     def pinned_view(self) -> MemoryView:
         """Return a view of all documents that are committed now."""
         with (tables := self._open_tables()).lock:
-            return MemoryView([(key, tables.documents[key]) for key in tables.keys])
+            return MemoryView(
+                [(key, tables.documents[key]) for key in tables.keys], dict(tables.meta)
+            )
 
     @classmethod
     def of_copy(

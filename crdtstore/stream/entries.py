@@ -19,7 +19,9 @@ import msgpack
 from crdtstore.errors import InvalidInput, InvalidName, InvalidValue, LimitExceeded
 from crdtstore.model.operations import (
     OPERATION_NAMES,
+    EditList,
     EditSet,
+    EditText,
     Grant,
     Increment,
     Revoke,
@@ -110,6 +112,10 @@ def _to_wire(field: str, value: Any) -> Any:
             return {"grant": True}
         case Revoke():
             return {"revoke": True}
+        case EditText(delta, unit):
+            return {"edit_text": list(delta), "unit": unit}
+        case EditList(steps):
+            return {"edit_list": list(steps)}
         case SetValue(inner):
             to_cell_value(inner, f"field {field!r}")
             return {"set": inner}

@@ -30,6 +30,7 @@ from crdtstore.sync.checks import (
     groups,
 )
 from crdtstore.sync.frame import HASH_BYTES, decode_packed, refuse_map, split_frames
+from crdtstore.sync.presence import Presence, presence_fields, presence_of
 from crdtstore.sync.repair_messages import (
     REPAIR_DECODERS,
     Compare,
@@ -179,7 +180,7 @@ class Refuse:
 Message: TypeAlias = (
     Hello | Frames | Gossip | Resting | Want | Prune | Credit | Trimmed | SnapshotRequest
     | SnapshotBegin | SnapshotChunk | SnapshotEnd | Refuse | Compare | Differences | Fetch
-    | Documents
+    | Documents | Presence
 )  # fmt: skip
 
 
@@ -227,6 +228,8 @@ def _fields_of(message: Message) -> tuple[int, list[Any]]:
             return 11, [chunks]
         case Refuse(code, reason):
             return 12, [code, reason]
+        case Presence():
+            return 18, presence_fields(message)
         case Compare() | Differences() | Fetch():
             return repair_fields_of(message)
     raise AssertionError(message)
@@ -313,6 +316,7 @@ _DECODERS: Final[dict[int, Callable[..., Message]]] = {
     17: lambda heads, names, is_last: Resting(
         checked_heads(heads), checked_names(names), checked_flag(is_last)
     ),
+    18: presence_of,
     10: lambda: Trimmed(),
     11: lambda chunks: SnapshotEnd(checked_number(chunks)),
     12: lambda code, reason: Refuse(checked_text(code)[:100], checked_text(reason)[:1000]),

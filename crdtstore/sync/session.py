@@ -10,7 +10,7 @@ Which message may come when is a table. A missing row is a refusal:
     opening   HELLO                                                        open
     open      FRAMES GOSSIP RESTING WANT PRUNE CREDIT TRIMMED SNAPSHOT_REQUEST     open
               SNAPSHOT_BEGIN SNAPSHOT_CHUNK SNAPSHOT_END
-              COMPARE DIFFERENCES FETCH DOCUMENTS
+              COMPARE DIFFERENCES FETCH DOCUMENTS PRESENCE
     either    REFUSE                                                       closed
     closed    anything, ignored                                            closed
 
@@ -53,6 +53,7 @@ from crdtstore.sync.messages import (
     decode,
     encode,
 )
+from crdtstore.sync.presence import Presence
 from crdtstore.sync.repair_messages import Compare, Differences, Documents, Fetch
 from crdtstore.sync.vector import Heads, Names, Vector, missing_count, vector_of
 
@@ -60,7 +61,7 @@ ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "opening": (Hello, Refuse),
     "open": (
         Frames, Gossip, Resting, Want, Prune, Credit, Trimmed, SnapshotRequest, SnapshotBegin,
-        SnapshotChunk, SnapshotEnd, Refuse, Compare, Differences, Fetch, Documents,
+        SnapshotChunk, SnapshotEnd, Refuse, Compare, Differences, Fetch, Documents, Presence,
     ),
 }  # fmt: skip
 

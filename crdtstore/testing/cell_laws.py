@@ -23,7 +23,15 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from crdtstore import limits
-from crdtstore.model.cells import DENIAL, GRANT, KIND_OF_LETTER, Cell, join_cells, parse_key
+from crdtstore.model.cells import (
+    COLLABORATIVE_KINDS,
+    DENIAL,
+    GRANT,
+    KIND_OF_LETTER,
+    Cell,
+    join_cells,
+    parse_key,
+)
 from crdtstore.model.document import Document
 from crdtstore.model.golden import resolve
 from crdtstore.model.values import pack
@@ -32,6 +40,7 @@ from crdtstore.testing import strategies
 from crdtstore.testing.broken import LawBroken
 from crdtstore.testing.laws import prove
 from crdtstore.testing.outside import watched
+from crdtstore.testing.text_kind import TextKind
 
 
 class CellKind(Protocol):
@@ -70,7 +79,8 @@ class CellKind(Protocol):
 def check_cell(kind: CellKind | str, *, settings: Settings | None = None) -> None:
     """Prove the laws of a kind of cell; raises LawBroken with the smallest example.
 
-    ``kind`` is one of your own, or the name of one of the store's: register, counter, set, consent.
+    ``kind`` is one of your own, or the name of one of the store's: register, counter, set, consent,
+    text, list.
     """
     __tracebackhide__ = True
     kinds = _kinds_named(kind) if isinstance(kind, str) else [kind]
@@ -208,7 +218,9 @@ class _StoreKind:
 
 def _kinds_named(name: str) -> list[CellKind]:
     kinds: list[CellKind] = [
-        _StoreKind(letter) for letter, kind in KIND_OF_LETTER.items() if kind == name
+        TextKind(kind) if letter in COLLABORATIVE_KINDS else _StoreKind(letter)
+        for letter, kind in KIND_OF_LETTER.items()
+        if kind == name
     ]
     if not kinds:
         names = ", ".join(dict.fromkeys(KIND_OF_LETTER.values()))

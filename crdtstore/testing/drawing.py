@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -9,7 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from crdtstore.engine.writes import Write
-from crdtstore.model.operations import EditSet, add, edit_set, grant, increment, remove, revoke
+from crdtstore.model.operations import (
+    EditSet,
+    add,
+    edit_set,
+    grant,
+    increment,
+    insert_items,
+    insert_text,
+    remove,
+    revoke,
+)
 from crdtstore.schema import Schema
 from crdtstore.testing import strategies
 
@@ -19,6 +30,9 @@ Values = Mapping[str, SearchStrategy[Any]]
 NO_VALUES: Final[Values] = MappingProxyType({})
 PROFILE_IDS: Final = ("ann", "bob")
 _SOURCES: Final = ("crm", "web")
+_PIECES: Final[Mapping[str, Sequence[Any]]] = MappingProxyType(
+    {"text": ("a", "é", "😀", "two words "), "list": (0, "a", None, [1, {"k": 2.5}])}
+)
 _VALUES: Final = st.one_of(st.integers(0, 9), st.sampled_from("abc"), strategies.values())
 
 
@@ -34,7 +48,8 @@ def writes(
     """Writes that fit a schema: values for registers, operations for the other kinds of field.
 
     ``values`` replaces what is drawn for a field: the value of a register, the amount of a counter,
-    the element of a set. ``sources`` are those of the schema by default, or two if it has none.
+    the element of a set, what is inserted at the start of a text or list. ``sources`` are those of
+    the schema by default, or two if it has none.
     """
     schema = schema or Schema()
     fields = [*dict.fromkeys([*schema.fields, *schema.group_of_field])] or list(strategies.FIELDS)
@@ -62,6 +77,9 @@ def _of_field(schema: Schema, name: str, values: Values) -> SearchStrategy[Any]:
         )
     if kind == "consent":
         return st.sampled_from([grant(), revoke()])
+    if kind in ("text", "list"):
+        pieces = st.sampled_from(_PIECES[kind]) if own is None else own
+        return pieces.map(partial(insert_text if kind == "text" else insert_items, 0))
     return _VALUES if own is None else own
 
 

@@ -15,9 +15,11 @@ from hypothesis.strategies import SearchStrategy
 
 from crdtstore import limits
 from crdtstore.model.cells import (
+    COLLABORATIVE_KINDS,
     COUNTER,
     DENIAL,
     GRANT,
+    KIND_OF_LETTER,
     NEWEST_KINDS,
     REGISTER,
     SEPARATOR,
@@ -32,6 +34,7 @@ from crdtstore.model.cells import (
     parse_key,
     register_key,
     set_key,
+    trail_key,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.survivorship import Claim
@@ -108,6 +111,8 @@ def keys(letter: str) -> SearchStrategy[str]:
         return st.builds(counter_key, field, source, origin)
     if letter == DENIAL:
         return st.builds(denial_key, field, source, origin)
+    if letter in COLLABORATIVE_KINDS:
+        return st.builds(trail_key, st.just(KIND_OF_LETTER[letter]), field, source, origin)
     usual = st.sampled_from(["a", "b"])
     element = st.one_of(usual, usual, scalars()).map(_element_name)
     return st.builds(set_key, field, source, origin, element)
@@ -128,6 +133,8 @@ def _cells_of(letter: str, origin: int) -> SearchStrategy[Cell]:
         return st.tuples(timestamps(), st.sampled_from(ORIGINS), cell_values())
     if letter == GRANT:
         return st.tuples(timestamps(), st.sampled_from(ORIGINS), st.just(True))
+    if letter in COLLABORATIVE_KINDS:
+        return st.tuples(timestamps(), st.just(origin), st.integers(1, 9))
     part = st.one_of(
         st.integers(limits.INTEGER_MIN, limits.INTEGER_MAX),
         st.floats(allow_nan=False, allow_infinity=False),

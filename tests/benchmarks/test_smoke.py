@@ -69,6 +69,7 @@ def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     parts = result["parts"]
     assert set(parts) == {part.name for part in PARTS}
     assert parts["apply"]["store"]["edits_per_s"] > 0
+    assert 0 < parts["texts"]["100 KB of text"]["edit_p50_ms"] < 50
     assert all(row["read_ms"] > 0 and row["find_ms"] > 0 for row in parts["persons"].values())
     (loaded,) = parts["identifiers"].values()
     assert loaded["identifiers_per_s"] > 0

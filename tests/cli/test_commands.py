@@ -327,3 +327,34 @@ def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture
         main(words)
     assert left.value.code == 2
     assert "usage: crdtstore" in capsys.readouterr().err
+
+
+def test_text_edits_and_shows_a_collaborative_field(start: Start, run: Any, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.toml"
+    schema.write_text('[fields.notes]\nkind = "text"\n[fields.tasks]\nkind = "list"\n')
+    _, url = start("--schema", str(schema))
+
+    def text(*words: str) -> str:
+        code, output, errors = run("text", "ann", *words, "--url", url)
+        assert code == 0, errors
+        return str(output)
+
+    for words in (
+        ("notes", "--insert", "0", "Hello world"),
+        ("notes", "--delete", "0", "6"),
+        ("notes", "--format", "0", "5", "bold=true"),
+        ("tasks", "--insert-item", "0", "call"),
+        ("tasks", "--insert-item", "1", "[2]"),
+        ("tasks", "--move-item", "0", "1"),
+    ):
+        assert "edited" in text(*words, "--source", "crm")
+    assert text("notes") == "world\n"
+    assert text("notes", "--delta") == '{"insert": "world", "attributes": {"bold": true}}\n'
+    assert text("tasks") == '[2]\n"call"\n'
+    assert "edited" in text("tasks", "--delete-item", "0", "--source", "crm")
+    assert json.loads(text("tasks", "--json"))["value"] == ["call"]
+    assert len(text("notes", "--history").splitlines()) == 5
+    insert = ("text", "ann", "notes", "--insert", "99", "x", "--url", url)
+    code, _, errors = run(*insert, "--source", "crm")
+    assert (code, "beyond the end" in errors) == (1, True)
+    assert "who edits?" in run(*insert)[2]

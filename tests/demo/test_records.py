@@ -69,11 +69,12 @@ def test_fewer_persons_are_the_same_ones_on_both_sides():
 
 def test_the_schema_names_every_field_and_shows_variety():
     schema = Schema.from_toml(schema_text())
-    assert schema.sources == ("crm", "cdp", "steward")
+    assert schema.sources == ("crm", "cdp", "steward", "editor")
     assert schema.identity.priority == ("soc_sec_id",)
     assert all(schema.kind_of(field) == "register" for field in FIELDS)
     assert schema.kind_of("tags") == "set"
     assert schema.kind_of("logins") == "counter"
     assert schema.kind_of("marketing") == "consent"
+    assert schema.kind_of("note") == "text"
     policies = {schema.policy_of(field).name for field in FIELDS}
     assert policies >= {"source_priority", "recency", "longest", "fill_only"}

@@ -10,12 +10,22 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from crdtstore import Replica, Schema, Settings, errors, limits, person_errors
+from crdtstore import (
+    Replica,
+    Schema,
+    Settings,
+    errors,
+    limits,
+    person_errors,
+    revisions,
+    text_trials,
+)
 from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
 from crdtstore.engine import conflict_errors
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
 from crdtstore.linkage import LinkageRules
+from crdtstore.model import shared
 from crdtstore.policy import POLICY_OPTIONS
 from crdtstore.query import bounds as query_bounds
 from crdtstore.query import refusals
@@ -162,6 +172,9 @@ ERRORS = (
     conflict_errors.__name__,
     person_errors.__name__,
     refusals.__name__,
+    revisions.__name__,
+    shared.__name__,
+    text_trials.__name__,
 )
 """The modules of errors that callers meet."""
 

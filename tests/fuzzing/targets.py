@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzzing import filters, http, links, logs, stored, texts, wire
+from tests.fuzzing import editors, filters, http, links, logs, stored, texts, updates, wire
 from tests.fuzzing.target import Target
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -13,7 +13,8 @@ TARGETS: dict[str, Target] = {
         wire.PACKED, wire.FRAME, wire.BODY, wire.DOCUMENTS, wire.MESSAGE, links.LINK,
         stored.RECORDS, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
         texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.LINKAGE,
-        texts.CONFIGURATION, texts.FIELDS, filters.FILTER, http.HTTP, http.CALLER,
+        texts.CONFIGURATION, texts.FIELDS, updates.UPDATE, editors.YJS_MESSAGE, editors.DELTA,
+        filters.FILTER, http.HTTP, http.CALLER,
     )
 }  # fmt: skip
 

@@ -82,9 +82,8 @@ BUGS: Final = (
         "a concurrent grant wins over a revocation",
         "model/write.py",
         "            old = context.document.cells.get(key, (0, 0))\n"
-        "            delta[key] = (context.timestamp, old[1])\n\n\n"
-        "def _plan_register",
-        "            delta[key] = (context.timestamp, context.timestamp)\n\n\ndef _plan_register",
+        "            delta[key] = (context.timestamp, old[1])\n        case EditText()",
+        "            delta[key] = (context.timestamp, context.timestamp)\n        case EditText()",
     ),
     Bug(
         "dependencies not checked",

@@ -23,6 +23,7 @@ from crdtstore.sync.messages import (
     Trimmed,
     Want,
 )
+from crdtstore.sync.presence import Presence
 from crdtstore.sync.ranges import Fingerprint, Range
 from crdtstore.sync.repair_messages import LAST, Compare, Differences, Documents, Fetch
 
@@ -108,6 +109,8 @@ def messages() -> dict[str, tuple[str, Message]]:
                                          ("bob", Fingerprint(40, 0xF0 << 120))]},
                                     {1: [("zoë", 1)]})),
         "fetch": ("Send ann and zoë.", Fetch(("ann", "zoë"))),
+        "presence": ("Of ann's note: client 5 is there, client 6 has left.",
+                     Presence("ann", "note", ((5, 1, '{"user":{"name":"Zoë"}}'), (6, 4, None)))),
         "documents": ("All that was fetched.", Documents(LAST, STAMP, entries)),
         "refuse": ("The link is closed: the spaces differ.",
                    Refuse("wrong-space", "one link carries one space")),

@@ -218,7 +218,7 @@ def test_well_formed_msgpack_of_any_shape_is_refused_or_read(shape):
         b"\x81\x90\x01",
         msgpack.packb([0] * (3 * limits.ORIGINS_MAX + 1)),
         msgpack.packb("x" * (limits.VALUE_BYTES_MAX + 1)),
-        msgpack.packb(b"x" * (limits.VALUE_BYTES_MAX + 1)),
+        msgpack.packb(b"x" * (limits.FRAME_BYTES_MAX + 1)),
     ],
 )
 def test_hostile_msgpack_is_refused(packed):

@@ -129,5 +129,5 @@ def test_a_kind_that_grows_with_its_history_is_found():
 
 
 def test_a_kind_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match="'text' is no kind of cell; there are register, counter"):
-        check_cell("text")
+    with pytest.raises(ValueError, match="'map' is no kind of cell; there are register, counter"):
+        check_cell("map")

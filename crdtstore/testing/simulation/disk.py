@@ -8,6 +8,7 @@ import random
 from typing import Any, Final
 
 from crdtstore.engine.identity import RESTORED
+from crdtstore.engine.texts import ROWS, check_texts_at_rest
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import checked_canonical
 from crdtstore.storage.contract import Batch
@@ -66,23 +67,33 @@ def stored_profiles(storage: MemoryStorage) -> list[str]:
 
 
 def damaged_profiles(storage: MemoryStorage) -> list[str]:
-    """Return the ids of stored documents that do not match their checksums."""
+    """Return the ids of stored documents of which a record does not match its checksum."""
     damaged = []
     for key, record in storage.documents(b"", limit=_WHOLE, bytes_max=_WHOLE):
         try:
             checked_canonical(key.decode(), record)
+            check_texts_at_rest(storage, key.decode(), record)
         except StorageCorrupt:
             damaged.append(key.decode())
     return damaged
 
 
 def damage(storage: MemoryStorage, profile_id: str, chance: random.Random) -> bool:
-    """Flip one bit in the cells of a stored document; return whether there was one with cells."""
+    """Flip one bit in the cells or in a text of a stored document; return whether it had any."""
     tables: Any = storage._tables
+    rows = sorted(name for name in tables.meta if name.startswith(f"{ROWS}{profile_id}\x1f"))
+    if rows and chance.random() < 0.5:
+        name = chance.choice(rows)
+        tables.meta[name] = _flipped(tables.meta[name], 0, chance)
+        return True
     record = tables.documents.get(profile_id.encode())
     if record is None or len(record) <= _FIRST_CELL + 2:
         return False
-    place = chance.randrange(_FIRST_CELL, len(record))
-    flipped = bytes((record[place] ^ (1 << chance.randrange(8)),))
-    tables.documents[profile_id.encode()] = record[:place] + flipped + record[place + 1 :]
+    tables.documents[profile_id.encode()] = _flipped(record, _FIRST_CELL, chance)
     return True
+
+
+def _flipped(record: bytes, start: int, chance: random.Random) -> bytes:
+    place = chance.randrange(start, len(record))
+    flipped = bytes((record[place] ^ (1 << chance.randrange(8)),))
+    return record[:place] + flipped + record[place + 1 :]

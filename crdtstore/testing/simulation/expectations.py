@@ -18,6 +18,7 @@ from crdtstore.store import Store
 from crdtstore.testing.simulation.history import MUST, Broken, Entry, History, Slot
 from crdtstore.testing.simulation.stewards import pins_of
 from crdtstore.testing.simulation.survivors import Said, group_survivor, survivor_of
+from crdtstore.testing.simulation.texts import complaint_about
 
 PINNED: Final = "pinned: "
 LEFT_OUT: Final = "ignored: "
@@ -73,6 +74,9 @@ def check_profile(store: Store, profile: str, history: History) -> None:
             check_counter(where, candidates, entries_there, record.get(name))
         elif kind == "set":
             check_set(where, candidates, entries_there, record.get(name))
+        elif kind in ("text", "list"):
+            complaint = complaint_about(kind, record.get(name, ()), entries_there)
+            _expect(complaint is None, f"{where}: {complaint}")
         else:
             check_consent(where, candidates, entries_there, record.get(name))
     check_ignored(profile, registers, ignored)

@@ -15,7 +15,7 @@ def check_journal_order(name: str, store: Store) -> None:
     """Read a whole journal, and check that it is in causal order; raises Broken.
 
     Records that count as trimmed, but are still there, are left out. An origin may have been at
-    rest, and so in no vector, before a frame of it came.
+    rest, and so in no vector, before a frame of it came, and may have come to rest again.
     """
     trimmed = store.storage.meta("trimmed")
     dropped: Vector = {} if trimmed is None else dict(Waypoint.unpack(0, trimmed).vector)
@@ -32,8 +32,11 @@ def check_journal_order(name: str, store: Store) -> None:
         before = vector.get(header.origin, 0)
         if header.sequence <= dropped.get(header.origin, 0):
             continue
-        was_at_rest = before < store.ledger.floor.get(header.origin, 0)
-        if was_at_rest or (before == 0 and trimmed is not None):
+        rested = max(
+            store.ledger.resting.sequence(header.origin),
+            store.ledger.floor.get(header.origin, 0),
+        )
+        if before < rested or (before == 0 and trimmed is not None):
             before = max(before, header.sequence - 1)
         if header.sequence != before + 1:
             raise Broken(f"{what}, and comes after frame {before}")

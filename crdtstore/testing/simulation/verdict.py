@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Final
 
 from crdtstore.errors import CrdtstoreError
-from crdtstore.model.document import canonical_bytes
+from crdtstore.model.cells import texts_in
+from crdtstore.model.document import Document, canonical_bytes
+from crdtstore.model.update_parts import normal_form
 from crdtstore.storage.memory_storage import DISK_BYTES_DEFAULT
 from crdtstore.store import Store
 from crdtstore.testing.simulation.disk import new_disk
@@ -180,12 +182,21 @@ def _check_queries(simulation: "Simulation") -> None:
 
 
 def _canonical(store: Store) -> dict[str, bytes]:
-    """Return every document that is not absent, by id, as canonical bytes."""
+    """Return every document that is not absent, by id, as canonical bytes, and all its texts."""
     stored = store.storage.documents(b"", limit=1 << 40, bytes_max=1 << 50)
     ids = sorted({key.decode() for key, _ in stored} | set(store.documents.dirty))
     found = {profile_id: store.documents.get(profile_id) for profile_id in ids}
     return {
-        profile_id: canonical_bytes(document)
+        profile_id: canonical_bytes(document) + _texts(store, profile_id, document)
         for profile_id, document in found.items()
         if not document.is_absent
     }
+
+
+def _texts(store: Store, profile_id: str, document: Document) -> bytes:
+    """Return the states of a document's texts in their normal form."""
+    texts = [
+        store.documents.texts.get(profile_id, document, name)
+        for name in sorted(texts_in(document.cells))
+    ]
+    return b"".join(normal_form(text.encode(), text.kind) for text in texts)

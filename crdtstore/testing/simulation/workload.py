@@ -7,9 +7,15 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt, VersionMismatch
+from crdtstore.errors import (
+    InvalidInput,
+    ProfileErased,
+    ProfileNotFound,
+    StorageCorrupt,
+    VersionMismatch,
+)
 from crdtstore.identity_rules import IDENTIFIERS, PIN_PREFIX, IdentityRules
-from crdtstore.model.operations import add, grant, increment, remove, revoke
+from crdtstore.model.operations import JoinUpdate, add, grant, increment, remove, revoke
 from crdtstore.policy import (
     Trust,
     fill_only,
@@ -26,6 +32,14 @@ from crdtstore.store import Store
 from crdtstore.testing.simulation.history import Broken, Entry, History, Slot
 from crdtstore.testing.simulation.machine import Ticket
 from crdtstore.testing.simulation.stewards import IDENTIFIERS_DRAWN, Stewards
+from crdtstore.testing.simulation.texts import (
+    EDITS,
+    FORMAT,
+    GARBAGE,
+    MOVE,
+    draw_edit,
+    elements_of,
+)
 
 SCHEMA: Final = Schema(
     fields={
@@ -43,6 +57,8 @@ SCHEMA: Final = Schema(
         "tags": Field(kind="set", indexed=True),
         "mail": Field(kind="consent"),
         "calls": Field(kind="consent"),
+        "notes": Field(kind="text"),
+        "tasks": Field(kind="list"),
     },
     groups={"address": Group(fields=("street", "zip"))},
     identity=IdentityRules(limit=2, profiles_max=6, identifiers_max=5),
@@ -72,6 +88,7 @@ class Workload:
             self._by_kind.setdefault(schema.kind_of(name) or "register", []).append(name)
         self._versions: dict[str, str] = {}
         self._read: dict[str, tuple[Store, int, Sequence[Entry]]] = {}
+        self._elements: dict[str, tuple[Any, ...]] = {}
 
     def profile(self) -> str:
         """Draw a profile: the first ones are written most often."""
@@ -89,6 +106,8 @@ class Workload:
                 return self._move(store, ticket, profile, "erase")
             if field is None and chance < 0.06:
                 return self._move(store, ticket, profile, "revive")
+            if field is None and chance < 0.08:
+                return self._intrude(store, profile)
             if field is None and chance < 0.12:
                 chosen = self._choose(store, ticket, profile)
                 if chosen:
@@ -114,6 +133,22 @@ class Workload:
                 ticket=ticket, what=verb, profile=profile, epoch=epoch, stamp=_stamp(store)
             )
         return f"{verb} {profile}"
+
+    def _intrude(self, store: Store, profile: str) -> str:
+        """Be a hostile client of a text, which changes nothing."""
+        kind = self._chance.choice(["text", "list"])
+        names = self._by_kind.get(kind)
+        if not names:
+            return "nobody intrudes: there are no texts"
+        name = self._chance.choice(names)
+        before = _version(store, profile)
+        garbage = JoinUpdate(kind, self._chance.choice(GARBAGE))
+        try:
+            store.write(profile, {name: garbage}, source=self._sources[0])
+        except InvalidInput:
+            _check(_version(store, profile) == before, f"{profile}.{name}: garbage changed it")
+            return f"hostile update to {profile}.{name}: refused"
+        raise Broken(f"{profile}.{name} took {garbage.update.hex()}")
 
     def _choose(self, store: Store, ticket: Ticket, profile: str) -> str:
         """Settle a conflict of a profile; return "" if there is none."""
@@ -145,7 +180,7 @@ class Workload:
             field = chance.choice(self._by_kind[chance.choice(list(self._by_kind))])
         names = [field] if field else chance.sample(self._fields, min(count, len(self._fields)))
         before = _claims(store, profile, names)
-        operations = {name: self._operation(name, before[name]) for name in names}
+        operations = {name: self._operation(store, profile, name, before[name]) for name in names}
         if_version = self._if_version(store, profile)
         now = _version(store, profile)
         try:
@@ -176,9 +211,17 @@ class Workload:
         known = self._versions.get(profile)
         return known if self._chance.random() < 0.5 else _version(store, profile) or known
 
-    def _operation(self, name: str, claims: Mapping[Slot, Any]) -> tuple[str, Any]:
+    def _operation(
+        self, store: Store, profile: str, name: str, claims: Mapping[Slot, Any]
+    ) -> tuple[str, Any]:
         chance = self._chance
-        match self._schema.kind_of(name):
+        kind = self._schema.kind_of(name)
+        match kind:
+            case "text" | "list":
+                present = elements_of(store, profile, name)
+                edit = draw_edit(chance, kind, present, len(self.history.entries))
+                self._elements[name] = edit.elements
+                return edit.what, edit.operation
             case "counter":
                 return "counter", increment(chance.choice([1, 1, 2, 5, -3]))
             case "set":
@@ -223,7 +266,10 @@ class Workload:
             "source": source, "stamp": stamp, "causes": self._causes(ticket.machine),
         }  # fmt: skip
         is_news = True
-        if what == "register":
+        if what in EDITS:
+            entry["value"] = self._elements[name]
+            is_news = is_changed or what not in (FORMAT, MOVE)
+        elif what == "register":
             slot = _register_slot(after, source)
             old = _register_slot(before, source)
             is_news = (old is None and operation is not None) or (
