@@ -147,7 +147,8 @@ class Revisions:
         check_profile_id(profile_id)
         check_field_name(field)
         store = self._store
-        kind = store.schema.kind_of(field) or store.texts.kind(profile_id, field)
+        texts = store.texts  # which says so where nothing may be read yet
+        kind = store.schema.kind_of(field) or texts.kind(profile_id, field)
         if kind != TEXT:
             raise KindConflict(f"field {field!r} is a {kind}, not a text")
         document = store.documents.get(profile_id)

@@ -66,7 +66,6 @@ class Store:
 
     Writes are applied at once, and durable after ``commit``. ``replication`` is the side that faces
     the peers, ``commits`` the one that faces the disk: a mere reader and writer needs neither.
-    ``texts`` reads collaborative fields.
     """
 
     def __init__(
@@ -118,16 +117,14 @@ class Store:
         self.digests = Digests(
             self.documents, self.commits, self.ledger, self.replication, self.erasures
         )
-        self.texts = TextFields(self.documents, self.replication.origins, schema)
-        parts = (storage, self.documents, schema, self.replication, self.erasures, self.texts)
+        self._texts = texts = TextFields(self.documents, self.replication.origins, schema)
+        parts = (storage, self.documents, schema, self.replication, self.erasures, texts)
         self._persons = Persons(self, *parts, has_index)
-        self._queries = Queries(
-            storage, self.documents, self.commits, self.erasures, schema, self.texts
-        )
+        self._queries = Queries(storage, self.documents, self.commits, self.erasures, schema, texts)
         self.writing = Writing(self.documents, self._drafting, self._clock, schema)
         self._reading = Reading(
             storage, self.documents, schema, self.ledger, self.retention, self.replication,
-            self.conflict_log, self.texts, now_ms,
+            self.conflict_log, texts, now_ms,
         )  # fmt: skip
         self.returning = Returning(storage, self._drafting)
         self.cursors = Cursors(storage, self._drafting)
@@ -361,6 +358,12 @@ class Store:
         return self._queries
 
     @property
+    def texts(self) -> TextFields:
+        """The collaborative fields, for reading."""
+        self._check_readable()
+        return self._texts
+
+    @property
     def conflicts(self) -> Conflicts:
         """What lost against a write of the same source that had not seen it."""
         self._check_readable()
@@ -374,12 +377,9 @@ class Store:
     @property
     def counters(self) -> dict[str, int]:
         """What happened since the store was opened, by name; every number only grows."""
-        own = {
-            "noops": self.writing.noops,
-            "writes_suppressed": self.writing.suppressed,
-            "cleaning_rounds": self.erasures.cleaning.rounds,
-            "commits_failed": self._commits_failed,
-        }
+        rounds, failed = self.erasures.cleaning.rounds, self._commits_failed
+        own = {"noops": self.writing.noops, "writes_suppressed": self.writing.suppressed}
+        own |= {"cleaning_rounds": rounds, "commits_failed": failed}
         own |= self._persons.counters | self._drafting.counters | self.conflict_log.counters
         return own | self.commits.counters | self.replication.counters
 

@@ -97,7 +97,12 @@ def limit_of(query: Mapping[str, str], default: int, maximum: int) -> int:
 def number_of(query: Mapping[str, str], name: str, maximum: int) -> int:
     """Return a parameter that is a number from 0 (the default); raises InvalidInput."""
     text = query.get(name, "0")
-    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= maximum:
+    if (
+        text.isascii()
+        and text.isdigit()
+        and len(text) <= len(str(maximum))
+        and int(text) <= maximum
+    ):
         return int(text)
     raise InvalidInput(f"{name} is a whole number from 0 to {maximum:,}, not {text[:40]!r}")
 

@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from crdtstore.engine.returning import AWAITED
 from crdtstore.errors import FrameCorrupt, PersonNotFound
 from crdtstore.model.operations import add, format_text, insert_items, insert_text
 from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_clocks
 from crdtstore.model.values import pack
-from crdtstore.revisions import Revisions
+from crdtstore.person_errors import ReplicaReturning
+from crdtstore.revisions import RevisedText, Revisions
 from crdtstore.schema import Field, Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.store import Store
-from tests.engine.stores import open_store
+from tests.engine.stores import open_store, reopened
 
 NOTES = Schema(fields={"notes": Field("text"), "tasks": Field("list")})
 AT_ONCE = Settings(erasure_grace_ms=0)
@@ -134,3 +136,17 @@ def test_an_erasure_leaves_nothing_of_texts_in_memory() -> None:
     held = [text for text in gc.get_objects() if isinstance(text, Text)]
     assert any(b"Bob" in part for text in held for part in text.parts)
     assert not any(b"Quast" in part for text in held for part in text.parts)
+
+
+def test_a_restored_replica_shows_no_text_before_it_has_met_a_peer() -> None:
+    store = open_store(schema=NOTES)
+    write_texts(store, 1)
+    store.storage.commit(Batch(meta={AWAITED: b"1"}))
+    again = reopened(store, schema=NOTES)
+    for read in (lambda: again.texts.read("ann", "notes"), lambda: revised(again)):
+        with pytest.raises(ReplicaReturning):
+            read()
+
+
+def revised(store: Store) -> RevisedText:
+    return Revisions(store).read("ann", "notes")

@@ -113,7 +113,8 @@ def test_a_client_that_was_away_does_not_bring_an_erased_text_back(tmp_path: Pat
             return all(code is not None and code[0] == 4410 for code in codes)
 
         await until(is_closed, "both to be closed")
-        await yjs.open("cid", eu.url, epoch="2")
+        epoch = eu.replica.texts.epoch("ann")
+        await yjs.open("cid", eu.url, epoch=str(epoch))
         await yjs.ask("insert", "cid", 0, "new")
 
         async def is_kept() -> bool:

@@ -89,6 +89,7 @@ def test_what_cannot_be_is_refused_at_once(serve: Any, status: int, path: str) -
         (4409, "/v1/collaboration/ann/name"),
         (4404, "/v1/collaboration/ann/unknown"),
         (4410, ROOM + "?epoch=2"),
+        (4410, ROOM + f"?epoch={limits.EPOCH_MAX}"),
         (4422, ROOM + "?source=nobody"),
     ],
 )
