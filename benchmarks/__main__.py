@@ -55,13 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    names = [subject.name for subject in SUBJECTS] + [part.name for part in PARTS]
+def build_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="names: " + ", ".join(names),
+        epilog="names: " + ", ".join(_names()),
     )
     add = parser.add_argument
     add("--only", nargs="+", metavar="NAME", help="measure these and nothing else")
@@ -70,10 +70,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--growth", action="store_true", help="growth goes on to a million profiles")
     add("--json", type=Path, metavar="FILE", help="write the results there instead")
     add("--install", action="store_true", help="install the peers, measure nothing")
+    return parser
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = build_parser()
     options = parser.parse_args(arguments)
-    if unknown := set(options.only or ()) - set(names):
-        parser.error(f"there is no {', '.join(sorted(unknown))}; names: {', '.join(names)}")
+    if unknown := set(options.only or ()) - set(_names()):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; names: {', '.join(_names())}")
     return options
+
+
+def _names() -> list[str]:
+    return [subject.name for subject in SUBJECTS] + [part.name for part in PARTS]
 
 
 def _end(number: int, _: object) -> None:

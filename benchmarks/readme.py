@@ -72,7 +72,8 @@ def _ratios(result: Result) -> str:
             if row.get("of_floor") is not None:
                 parts.append(f"{row['of_floor']:.0%} of the floor")
             if parts:
-                lines.append(f"- {name}, {title}: {', '.join(parts)}")
+                text = f"- {name}, {title}: {', '.join(parts)}"
+                lines.append(textwrap.fill(text, _COLUMNS, subsequent_indent="  "))
     return "\n".join(lines)
 
 

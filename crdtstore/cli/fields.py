@@ -92,9 +92,9 @@ def _amount(word: str, name: str) -> tuple[str, int | float]:
             amount = kind(text)
             if math.isfinite(amount):
                 return field, amount
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
-    raise RequestFailed(f"--{name} {word}: {text!r} is not a number")
+    raise RequestFailed(f"--{name} {word[:80]}: {text[:80]!r} is not a number")
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -73,3 +73,9 @@ def test_operations_have_flags() -> None:
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(RequestFailed):
         parsed(*words)
+
+
+def test_a_number_that_is_no_number_here_is_refused_in_short() -> None:
+    with pytest.raises(RequestFailed, match="is not a number") as refused:
+        parsed("--increment", "n=" + "9" * 400)
+    assert len(str(refused.value)) < 250

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as benchmarks
 from crdtstore.cli.main import build_parser, main
 from crdtstore.testing.simulation import __main__ as simulation
 from crdtstore.testing.simulation import scenario
@@ -116,6 +117,7 @@ def test_make_targets_and_extras_exist() -> None:
 def test_every_flag_that_is_named_exists() -> None:
     known = _flags(build_parser()) | _flags(simulation.build_parser()) | {"--help"}
     known |= _flags(scenario.build_parser()) | _flags(crm.build_parser())
+    known |= _flags(benchmarks.build_parser())
     for path in documents.DOCUMENTS:
         for word in documents.code_words(path.read_text("utf-8")):
             for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", word):

@@ -165,6 +165,7 @@ def run_fields(data: bytes) -> None:
     """Words of a command line are fields that a server can be sent, or they are refused."""
     words = data.decode("utf-8", "surrogateescape").replace("\0", "").split("\n")
     arguments = _parser().parse_args([])
+    vars(arguments).update({name: [] for name in vars(arguments)})  # the defaults are shared
     for word in words:
         name = word[:1]
         names = {"+": "add", "-": "remove", "^": "increment", "_": "decrement", "!": "grant",
