@@ -152,7 +152,7 @@ BUGS: Final = (
         "causes forgotten at a restart",
         "the first frame of a process does not say what its writers had seen",
         "engine/drafting.py",
-        "        self._dependencies = self._durable_causes()\n\n    @property\n",
+        "        self._dependencies = ledger.durable_of_others(origin)\n\n    @property\n",
         "        self._dependencies: Vector = {}\n\n    @property\n",
     ),
     Bug(

@@ -85,7 +85,7 @@ def expected_persons(
         )
         for group in component.persons(rules):
             cells = [(each, living[each].cells) for each in group.profiles]
-            record = dict(resolve_all(group.id, "", cells, store.schema))
+            record = dict(resolve_all(group.id, "", cells, store.schema, store.texts))
             person = Shown(group.id, group.profiles, record, group.dropped)
             found |= dict.fromkeys(group.profiles, person)
     return found
