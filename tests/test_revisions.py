@@ -68,7 +68,7 @@ def exchange(*stores: Store) -> None:
                 send(source, target)
 
 
-@settings(max_examples=600)
+@settings(max_examples=30)
 @given(st.data())
 def test_tp1_through_the_store(data: st.DataObject) -> None:
     """Whoever edits whenever, at either replica: each has what the store has at its revision."""

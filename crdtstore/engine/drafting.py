@@ -83,7 +83,7 @@ class Drafting:
         self._entries_bytes = 0
         self._sealed_timestamp = clock.latest
         # Which causes the last frame before a restart named is not noted: the next names all.
-        self._dependencies = self._ledger.durable_of_others(self.origin)
+        self._dependencies = ledger.durable_of_others(origin)
 
     @property
     def is_empty(self) -> bool:

@@ -152,8 +152,8 @@ BUGS: Final = (
         "causes forgotten at a restart",
         "the first frame of a process does not say what its writers had seen",
         "engine/drafting.py",
-        "self._ledger.durable_of_others(self.origin)\n\n    @property\n",
-        "{}\n\n    @property\n",
+        "        self._dependencies = ledger.durable_of_others(origin)\n\n    @property\n",
+        "        self._dependencies: Vector = {}\n\n    @property\n",
     ),
     Bug(
         "recovery forgets documents",
