@@ -183,13 +183,13 @@ class Drafting:
         for write in writes:
             check_entry(write, frame.timestamp, frame.origin)
         documents = self._documents
-        writes = documents.texts.fitted(writes, documents.get_to_join, self.origin)
+        fitted = documents.texts.fitted(writes, documents.get_to_join, self.origin)
         if frame.origin not in self._ledger.heads and head[0]:
             self.causes.documents_came(self._clock.latest)  # what it had seen was forgotten
         if dependencies:
             undo, latest = self.draft.causes_before, self._clock.latest
             self.causes.learn(frame.origin, dependencies, undo, latest)
-        if self._absorb_frame(frame.origin, writes):
+        if self._absorb_frame(frame.origin, fitted, has_edits=fitted is not writes):
             self.seal_frame()  # or it would depend on a frame that its writes had not seen
         self._clock.observe(frame.timestamp)
         self._dependencies[frame.origin] = frame.sequence
@@ -287,7 +287,7 @@ class Drafting:
         ledger.floor[origin] = head[0]
         self.draft.meta["floor"] = pack_numbers(ledger.floor)
 
-    def _absorb_frame(self, origin: int, writes: Iterable[Entry]) -> bool:
+    def _absorb_frame(self, origin: int, writes: Iterable[Entry], has_edits: bool) -> bool:
         """Join a frame's writes; say whether one met a write of the frame that is being filled."""
         documents, logged, draft = self._documents, self._logged, self.draft
         undo, suppression = draft.undo, self.suppression
@@ -297,6 +297,8 @@ class Drafting:
         for profile_id, epoch, cells in writes:
             document = documents.get_to_join(profile_id)
             self._notice(profile_id, document, epoch, cells)
+            if has_edits:
+                documents.texts.load(profile_id, document, epoch, cells)
             if absorb(document, epoch, cells, undo, seen, met):
                 document.size_bytes += 64 * len(cells)
                 documents.note_change(profile_id, document, cells)

@@ -106,6 +106,8 @@ def _replay(
     fitted = documents.texts.fitted(writes, documents.get_to_join, None)
     for profile_id, epoch, cells in fitted:
         document = documents.get_to_join(profile_id)
+        if fitted is not writes:
+            documents.texts.load(profile_id, document, epoch, cells)
         if absorb(document, epoch, cells, undo):
             document.size_bytes += 64 * len(cells)
             documents.note_change(profile_id, document, cells)

@@ -171,6 +171,13 @@ class Texts:
             for profile_id, epoch, cells in writes
         ]
 
+    def load(self, profile_id: str, document: Document, epoch: int, cells: Cells) -> None:
+        """Have the texts that are to be edited in a document: it may have been read anew since."""
+        if epoch == document.epoch:
+            for key, cell in cells.items():
+                if len(cell) == 4:
+                    self.get(profile_id, document, text_name(key))
+
     # --- at rest ------------------------------------------------------------------------------
 
     def rows(self, profile_id: str, document: Document) -> dict[str, bytes | None]:

@@ -20,7 +20,7 @@ from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.store import Store
-from tests.engine.stores import open_store, reopened
+from tests.engine.stores import open_store, reopened, send
 
 NOTES = Schema(fields={"notes": Field("text"), "tasks": Field("list")})
 AT_ONCE = Settings(erasure_grace_ms=0)
@@ -150,3 +150,18 @@ def test_a_restored_replica_shows_no_text_before_it_has_met_a_peer() -> None:
 
 def revised(store: Store) -> RevisedText:
     return Revisions(store).read("ann", "notes")
+
+
+def test_an_edit_of_a_text_whose_document_left_memory_in_the_same_frame_is_kept() -> None:
+    """The cache is so small that the last document of a frame drives the first one out."""
+    eu = open_store(schema=NOTES)
+    us = open_store(name="us", schema=NOTES, settings=Settings(cache_bytes=2))
+    for round_number in range(3):
+        for profile_id in ("ann", "bob", "eve"):
+            eu.write(profile_id, {"notes": insert_text(0, f"{round_number} ")}, source="crm")
+        eu.commit()
+        send(eu, us)
+        us.commit(checkpoint=True)
+    for profile_id in ("ann", "bob", "eve"):
+        assert us.texts.read(profile_id, "notes") == "2 1 0 "
+    assert reopened(us, settings=Settings(cache_bytes=2)).read("ann")["notes"] == "2 1 0 "

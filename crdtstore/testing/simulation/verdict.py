@@ -109,6 +109,7 @@ def _are_sound(simulation: "Simulation") -> bool:
             if name not in simulation.damaged:
                 raise Broken(f"{name} is not sound: {report}")
             if report.index_faults and not report.damaged:  # built anew at the next start
+                network.store(name).commit()  # what the check has noted
                 simulation.crash(name)
                 network.restart(name)
                 simulation.counts["index built anew after damage"] += 1
