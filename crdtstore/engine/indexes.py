@@ -74,7 +74,10 @@ class Indexes:
         before: frozenset[bytes] = frozenset()
         if document.stored_digest:
             record = self._storage.document(profile_id.encode())
-            before = (None if record is None else self.keys_at_rest(profile_id, record)) or before
+            known = before if record is None else self.keys_at_rest(profile_id, record)
+            if known is None:
+                self.doubt()  # it was damaged since it was read: nobody knows its keys
+            before = known or before
         if before == after:
             return []
         return [(key, False) for key in before - after] + [(key, True) for key in after - before]

@@ -198,3 +198,20 @@ def test_a_damaged_record_that_is_healed_leaves_no_wrong_answer() -> None:
     again = reopened(damaged, schema=SCHEMA)
     check_keys(again)
     assert len(everything(again)) == len(IDS)
+
+
+def test_a_record_that_is_damaged_under_a_document_in_memory_leaves_no_wrong_answer() -> None:
+    """The document is written anew, and what its old record had in the indexes is not known."""
+    store = filled()
+    storage = store.storage
+    assert isinstance(storage, MemoryStorage)
+    store.write("p03", {"age": 60}, source="crm")
+    record = bytearray(storage._tables.documents[b"p03"])
+    record[-1] ^= 1
+    storage._tables.documents[b"p03"] = bytes(record)
+    store.commit(checkpoint=True)
+    assert answered(store, "age eq 60", "", 9) == wanted(store, "age eq 60") != []
+    for where in ("age eq 3", "age eq 60"):
+        assert store.queries.count(where).count == len(wanted(store, where))
+    assert store.verify().is_sound
+    check_keys(reopened(store, schema=SCHEMA))
