@@ -192,22 +192,19 @@ class _Linking:
 
     def _limit_refusal(self, kind: str, one: Mapping[str, int], other: Mapping[str, int]) -> str:
         rules = self._rules.type_rules(kind)
-        merged = {**other, **one}
-        if len(merged) <= max(rules.limit, len(one), len(other)):
+        merged = {text: min(since, other.get(text, since)) for text, since in one.items()}
+        merged = {**other, **merged}
+        if len(merged) <= rules.limit:
             return ""
         if not rules.window_days:
-            return f"a person has at most {rules.limit:,} values of {kind}"
-        window_ms = rules.window_days * _DAY_MS
-        times_ms = sorted(
-            wall_ms_of(min(since, other.get(text, since))) for text, since in merged.items()
+            fits = len(merged) <= max(rules.limit, len(one), len(other))
+            return "" if fits else f"a person has at most {rules.limit:,} values of {kind}"
+        most = max(rules.limit, _most(one, rules.window_days), _most(other, rules.window_days))
+        if _most(merged, rules.window_days) <= most:
+            return ""
+        return (
+            f"a person has at most {rules.limit:,} values of {kind} in {rules.window_days:,} days"
         )
-        for first, last in zip(times_ms, times_ms[rules.limit :], strict=False):
-            if last - first < window_ms:
-                return (
-                    f"a person has at most {rules.limit:,} values of {kind} "
-                    f"in {rules.window_days:,} days"
-                )
-        return ""
 
     def result(self) -> list[PersonGroup]:
         """Return the persons; a link that was dropped counts only if its ends stayed apart."""
@@ -229,3 +226,14 @@ class _Linking:
     def _age(self, profile_id: str) -> tuple[int, str]:
         identifiers = self._known[profile_id].identifiers
         return min(identifiers.values(), default=limits.TIMESTAMP_MAX), profile_id
+
+
+def _most(values: Mapping[str, int], window_days: int) -> int:
+    """Return how many values were taken within one window at the most."""
+    window_ms, most, first = window_days * _DAY_MS, 0, 0
+    times_ms = sorted(map(wall_ms_of, values.values()))
+    for last, time_ms in enumerate(times_ms):
+        while time_ms - times_ms[first] >= window_ms:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -69,6 +69,18 @@ def test_a_window_counts_what_was_taken_within_it() -> None:
     assert link.reason == "a person has at most 1 values of email in 30 days"
 
 
+def test_a_value_that_was_taken_earlier_elsewhere_counts_from_then() -> None:
+    """A profile that brings no new value may bring an old one into the window of another."""
+    rules = IdentityRules(types={"email": TypeRules(1, window_days=30)})
+    world = [
+        profile("a", "email:1", "user_id:1", since=DAY),
+        profile("b", "email:2", "user_id:1", since=90 * DAY),
+        profile("c", "email:2", since=DAY),
+    ]
+    assert groups(*world[:2], rules=rules) == ["ab"]
+    assert groups(*world, rules=rules) == ["ab", "c"]
+
+
 def test_blocked_identifiers_link_nobody_and_are_told() -> None:
     one, other = persons_of([profile("a", "user_id:null"), profile("b", "user_id:null")], RULES)
     assert one.dropped == (DroppedLink("user_id:null", "a", "", "blocked"),)

@@ -11,9 +11,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.processes.servers import free_port
 from tests.replicas.crm.cut import Cut
 from tests.replicas.crm.hubspot_server import HubSpotServer
-from tests.replicas.crm.regions import POLLS, free_port, until, write_hubspot, write_salesforce
+from tests.replicas.crm.regions import POLLS, until, write_hubspot, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 ROOT = Path(__file__).parents[3]

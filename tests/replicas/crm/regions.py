@@ -1,7 +1,6 @@
 """Two regions: a CRM replica beside a Salesforce, and one beside a HubSpot, linked."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,6 @@ attempts = 12
 request_timeout_s = 10
 """
 POLLS = "poll_s = 0.3\n"
-
-
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def field_tables(vendor: str, names: dict[str, str]) -> str:

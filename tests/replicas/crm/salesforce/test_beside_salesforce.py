@@ -15,6 +15,7 @@ from crdtstore import grant
 from replicas.crm.configuration import load_configuration
 from replicas.crm.salesforce.settings import SalesforceSettings
 from replicas.crm.service import running
+from tests.processes.servers import free_port
 from tests.replicas.crm.beside import (
     BesideSalesforce,
     beside_salesforce,
@@ -23,7 +24,7 @@ from tests.replicas.crm.beside import (
     until_person,
     until_true,
 )
-from tests.replicas.crm.regions import free_port, write_salesforce
+from tests.replicas.crm.regions import write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 VIP = '[salesforce.objects.fields]\nvip = { property = "Vip__c", form = "boolean" }'
