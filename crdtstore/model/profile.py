@@ -1,11 +1,9 @@
-"""Profile: the golden record as its readers see it, and the candidates behind it."""
+"""Profile: the golden record as its readers see it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from crdtstore.clock import datetime_of
 from crdtstore.model.values import CellValue, Value, from_cell_value
 
 
@@ -97,29 +95,3 @@ class Profile(Mapping[str, Value]):
     def __repr__(self) -> str:
         conflicts = f", conflicts={self._conflicts!r}" if self._conflicts else ""
         return f"Profile({self._id!r}, {self._version!r}, {dict(self)!r}{conflicts})"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One source's part in a field: what it says, since when, from which replica, and its fate.
-
-    ``origin`` is the incarnation that wrote it and ``replica`` that one's name, empty if not
-    known. ``rule`` says why it survives or does not. A set has a candidate for every source and
-    origin of an element, whose ``timestamp`` is that of the last addition or removal.
-    """
-
-    field: str
-    kind: str
-    source: str
-    value: Value
-    timestamp: int
-    origin: int
-    replica: str
-    survives: bool
-    rule: str
-    profile_id: str
-
-    @property
-    def at(self) -> datetime:
-        """The time of writing, by the clock of the replica that took the write."""
-        return datetime_of(self.timestamp)
