@@ -18,8 +18,8 @@ sends is seen by the others through ``follow``, once it is durable. If ``is_behi
 missing before these: ask for what is missing by the state vector that was sent last. ``follow``
 ends when the profile is erased: what a client has of it then must not come back, so it is closed.
 
-Which Yjs client ids one session may use is its server's to know: ``clients_in`` tells which ids an
-update brings blocks of. Ids that replicas write as are refused here.
+Which Yjs client ids one session may use is its server's to know: see ``crdtstore.coediting``. Ids
+that replicas write as are refused here.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -76,11 +76,6 @@ class ReplicaTexts:
     def missing(self, profile_id: str, field: str, state_vector: bytes) -> bytes:
         """Return what a client with a state vector lacks, as an update; raises InvalidValue."""
         return self._store.texts.missing(profile_id, field, state_vector)
-
-    def clients_in(self, profile_id: str, field: str, update: bytes) -> frozenset[int]:
-        """Return the Yjs clients of which an update brings something new; raises InvalidValue."""
-        text = self._store.texts.text(profile_id, field)
-        return frozenset(fit(decode_update(update, text.kind), text.clocks, text.pairs).blocks)
 
     async def apply_update(
         self,

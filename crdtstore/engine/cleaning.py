@@ -80,11 +80,6 @@ class Cleaning:
         receipt = erasure.receipts.get(self._replication.identity.name)
         return "" if receipt is None else receipt.state
 
-    def waits_for_journal(self, erasure: Erasure) -> bool:
-        """Say whether an erasure waits for the journal to be dropped."""
-        is_in_round = any(each.id == erasure.id for each in self._round.values())
-        return is_in_round and self._storage.journal_bounds()[0] <= self._through
-
     # --- with commits -------------------------------------------------------------------------
 
     def advance(self, now_ms: int) -> None:

@@ -146,13 +146,6 @@ class ConflictLog:
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def open_count(self) -> int:
-        """How many entries are not settled."""
-        return sum(
-            len(entries) for logged in self.logged.values() for entries in logged.open.values()
-        )
-
     def entry(self, conflict_id: str) -> Entry | None:
         """Return an entry, None if there is none."""
         number = self._numbers.get(conflict_id)

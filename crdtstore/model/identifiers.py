@@ -15,8 +15,8 @@ A type is what the field calls it: ``user_id``, ``anonymous_id``, ``hubspot_id``
 own. Dots and tags of mailboxes stay: whether they matter is up to each provider.
 
 Normalising twice changes nothing, and the same input gives the same text on every replica: it
-knows no clock, no network and no list of numbers in use. ``NORMALISATION`` counts the versions of
-these rules; a text that another version wrote is kept, found and linked as it stands.
+knows no clock, no network and no list of numbers in use. A text that other rules wrote is kept,
+found and linked as it stands.
 
 Sources: RFC 5321 (lengths), UTS 46, E.164, Salesforce's description of 15 and 18 character ids.
 """
@@ -33,9 +33,6 @@ from crdtstore import limits
 from crdtstore.errors import InvalidValue, LimitExceeded
 from crdtstore.identity_rules import IdentityRules, is_type_name
 from crdtstore.person_errors import LibraryMissing
-
-NORMALISATION: Final = 1
-"""Version of the rules above; it rises when one of them would give another text."""
 
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:crdtstore:profile")
 _NOT_IN_MAILBOX: Final = re.compile(r'[\s"(),:;<>\[\\\]@]')

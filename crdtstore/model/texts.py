@@ -117,11 +117,6 @@ class Text:
         """Whether all of it is here."""
         return self.is_whole and not self.parked
 
-    @property
-    def is_decoded(self) -> bool:
-        """Whether native memory is held for it."""
-        return self._shared is not None
-
     # --- the state ----------------------------------------------------------------------------
 
     def _decoded(self, client: int = 0) -> Shared:

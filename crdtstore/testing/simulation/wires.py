@@ -63,17 +63,6 @@ class Wire:
         """Whether a new connection can come up."""
         return not self.is_cut and not self.stalled
 
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that are on their way."""
-        return sum(
-            len(message)
-            for connection in self.connections
-            for queue in connection.queues
-            for _, message in queue
-            if message is not None
-        )
-
     def mend(self) -> None:
         """Let it carry links again, at once and in order."""
         self.is_cut = False
