@@ -44,6 +44,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "schema": _GROUND | {"names", "policy", "identity_rules", "toml", "toml_tables"},
     "settings": _GROUND,
     "loop_delay": _GROUND,
+    "racing": frozenset(),
     "logs": _GROUND,
     "model": _MODEL_GROUND,
     "query": _GROUND | {"names", "identity_rules", "schema", "model"},
@@ -79,7 +80,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "text_worker": frozenset(),
     "text_trials": _GROUND | {"model"},
     "collaboration": _GROUND | {"engine", "group_commit", "model", "store", "text_trials"},
-    "client": _GROUND | {"model", "stream"},
+    "client": _GROUND | {"model", "racing", "stream"},
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
     "peering": _GROUND | {"exchange", "link"},
@@ -88,7 +89,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "__init__": _BODY | {"client", "query"},
     "server": _GROUND
     | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"}
-    | {"text_trials", "coediting", "revisions"},
+    | {"text_trials", "coediting", "racing", "revisions"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
     | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "exporting", "export"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crdtstore import limits
 from crdtstore.errors import AccessDenied, MessageInvalid, NotUnderstood
+from crdtstore.racing import until_one_ends
 from crdtstore.stream import bounds
 from crdtstore.stream.messages import (
     SUBPROTOCOL,
@@ -57,16 +58,7 @@ class Connection:
                 asyncio.create_task(self._read(websocket), name="crdtstore-client-reader"),
                 asyncio.create_task(self._write(websocket), name="crdtstore-client-writer"),
             ]
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            for task in tasks:
-                error = None if task.cancelled() else task.exception()
-                if error is not None:
-                    raise error
+            await until_one_ends(tasks)
         finally:
             with suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(limits.CLOSE_TIMEOUT_S):

@@ -24,6 +24,7 @@ from crdtstore.errors import (
     StorageError,
 )
 from crdtstore.names import check_source_name
+from crdtstore.racing import until_one_ends
 from crdtstore.server.parameters import number_of, place_of, query_of
 from crdtstore.server.service import service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
@@ -98,16 +99,7 @@ async def _serve(websocket: web.WebSocketResponse, coediting: Coediting, member:
         asyncio.create_task(_read(websocket, coediting, member), name="crdtstore-yjs-reader"),
         asyncio.create_task(_write(websocket, member), name="crdtstore-yjs-writer"),
     ]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            raise error
+    await until_one_ends(tasks)
 
 
 async def _read(websocket: web.WebSocketResponse, coediting: Coediting, member: Member) -> None:

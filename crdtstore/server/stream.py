@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 
 from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, MessageInvalid, ReplicaClosed
+from crdtstore.racing import until_one_ends
 from crdtstore.server.parameters import query_of
 from crdtstore.server.service import service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
@@ -81,16 +82,7 @@ async def _serve(
             asyncio.create_task(_write(websocket, stream), name="crdtstore-stream-writer"),
             asyncio.create_task(closing.wait(), name="crdtstore-stream-closing"),
         ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in tasks:
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                raise error
+        await until_one_ends(tasks)
         if closing.is_set():
             raise ReplicaClosed("the replica is shutting down")
     finally:
