@@ -6,13 +6,13 @@ benchmarks/results/latest.json and latest.svg, and the figures in README.md from
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import readme
+from benchmarks.ending import end_when_told
 from benchmarks.machine import machine
 from benchmarks.parts import PARTS, run_parts
 from benchmarks.processes import ROOT, SCRATCH
@@ -85,11 +85,6 @@ def _names() -> list[str]:
     return [subject.name for subject in SUBJECTS] + [part.name for part in PARTS]
 
 
-def _end(number: int, _: object) -> None:
-    """End so that every process and directory of the run goes too."""
-    sys.exit(128 + number)
-
-
 def _install(subjects: Sequence[Subject]) -> int:
     outcome = Outcome()
     prepared(subjects, True, outcome)
@@ -120,5 +115,5 @@ def _save(result: dict[str, Any], path: Path | None, is_whole: bool) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _end)
+    end_when_told()
     sys.exit(main())

@@ -8,6 +8,7 @@ import asyncio
 import time
 from typing import Final
 
+from benchmarks.ending import run_until_told
 from benchmarks.ours.servers import LAST, Served, equal, serving
 from benchmarks.processes import scratch_directory
 from benchmarks.workload import Size, Workload
@@ -23,7 +24,7 @@ Figures = dict[str, float]
 
 def measure(counts: tuple[int, ...], size: Size) -> dict[str, Figures]:
     """Return the figures of every number of replicas, by that number."""
-    return {str(count): asyncio.run(_measure(count, Workload(size))) for count in counts}
+    return {str(count): run_until_told(_measure(count, Workload(size))) for count in counts}
 
 
 async def _measure(count: int, work: Workload) -> Figures:

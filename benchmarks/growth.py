@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.ending import run_until_told
 from benchmarks.latencies import percentile
 from benchmarks.load import EDITS_PER_S, streaming
 from benchmarks.ours.servers import LAST, Served, Servers, cold_sync, serving
@@ -39,7 +40,7 @@ Figures = dict[str, float]
 
 def measure(steps: tuple[int, ...]) -> dict[str, Figures]:
     """Return the figures of every number of profiles, by that number."""
-    return {str(profiles): asyncio.run(_measure(profiles)) for profiles in steps}
+    return {str(profiles): run_until_told(_measure(profiles)) for profiles in steps}
 
 
 async def _measure(profiles: int) -> Figures:

@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.ending import run_until_told
 from benchmarks.processes import Child, children, disk_bytes, module_command, scratch_directory
 from benchmarks.workload import SEED, profile_id
 from crdtstore import Replica, Write, add
@@ -41,7 +42,7 @@ Figures = dict[str, float]
 
 def measure(steps: tuple[int, ...]) -> dict[str, Figures]:
     """Return the figures of every number of identifiers, by that number."""
-    return {f"{count:,} identifiers": asyncio.run(_measure(count)) for count in steps}
+    return {f"{count:,} identifiers": run_until_told(_measure(count)) for count in steps}
 
 
 async def _measure(count: int) -> Figures:

@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from benchmarks.ending import run_until_told
 from benchmarks.latencies import percentile
 from benchmarks.ours.servers import LAST, Served, Servers, serving
 from benchmarks.ours.writers import SOURCE
@@ -35,7 +36,7 @@ Figures = dict[str, float]
 
 def measure(profiles: int, seconds: float) -> dict[str, Figures]:
     """Return the figures of a replica with so many profiles, after so many seconds of load."""
-    return {f"{profiles:,} profiles": asyncio.run(_measure(profiles, seconds))}
+    return {f"{profiles:,} profiles": run_until_told(_measure(profiles, seconds))}
 
 
 async def _measure(profiles: int, seconds: float) -> Figures:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from benchmarks.ending import run_until_told
 from benchmarks.workload import Size, Workload
 from crdtstore import Client, SyncClient
 
@@ -75,7 +76,7 @@ def _submits(url: str, edits: _Edits) -> float:
             await client.flush()
             return len(edits) / (time.perf_counter() - started)
 
-    return asyncio.run(run())
+    return run_until_told(run())
 
 
 def _blocking(url: str, edits: _Edits) -> float:
@@ -100,7 +101,7 @@ def _singles(url: str, edits: _Edits) -> float:
             await asyncio.gather(*(writer(part) for part in parts))
             return len(edits) / (time.perf_counter() - started)
 
-    return asyncio.run(run())
+    return run_until_told(run())
 
 
 def _one_by_one(url: str, edits: _Edits) -> float:
@@ -111,7 +112,7 @@ def _one_by_one(url: str, edits: _Edits) -> float:
                 await client.write(profile, fields, source="crm")
             return len(edits) / (time.perf_counter() - started)
 
-    return asyncio.run(run())
+    return run_until_told(run())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from benchmarks.ending import run_until_told
 from benchmarks.floors import Floors
 from benchmarks.ours.library import Library
 from benchmarks.ours.served import ServedReplicas
@@ -74,7 +75,7 @@ def run_suite(
     for turn in range(1, runs + 1):
         turns = [ready] if is_hasty else [[subject] for subject in ready]
         for group in turns:
-            asyncio.run(_run_group(group, works, turn, patience_s, outcome, say))
+            run_until_told(_run_group(group, works, turn, patience_s, outcome, say))
         ready = [subject for subject in ready if subject.name not in outcome.left_out]
     return outcome
 
