@@ -7,13 +7,16 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run crm test lint bench sim laws faults fuzz fuzz-updates mutants clean
+.PHONY: run crm crm-backfill test lint bench sim laws faults fuzz fuzz-updates mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
 
 crm: $(STAMP)  ## a CRM replica beside a local Salesforce and one beside a local HubSpot
 	$(BIN)/python -m tests.replicas.crm $(ARGS)
+
+crm-backfill: $(STAMP)  ## load a million contacts from a local Salesforce: ARGS="--records 40000"
+	$(BIN)/python -m tests.replicas.crm.backfill $(ARGS)
 
 test: $(STAMP) lint  ## style, types, every test, by WORKERS processes; with smoke benchmarks
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

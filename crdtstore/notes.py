@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from crdtstore.engine.feed import end_cursor
 from crdtstore.engine.writes import WriteResult
 from crdtstore.group_commit import GroupCommit
 from crdtstore.store import Store
@@ -84,6 +85,14 @@ class ReplicaNotes:
     def starting_with(self, prefix: str) -> dict[str, bytes]:
         """Return all notes whose name starts with ``prefix``, by name."""
         return self._store.cursors.notes.starting_with(prefix)
+
+    def feed_end(self) -> str:
+        """Return the cursor of the present end of the change feed: only later changes follow it.
+
+        A service that then reads all profiles, and keeps this cursor with what it made of them, has
+        seen everything.
+        """
+        return end_cursor(self._store.ledger)
 
     def commit(self) -> JointCommit:
         """Return a commit of several changes, to be entered with ``async with``."""

@@ -9,11 +9,10 @@ import os
 import resource
 import signal
 import socket
-import sys
-from collections.abc import Callable
 
 from crdtstore import limits
 from crdtstore.cli.configuration import ServeConfiguration, serve_configuration
+from crdtstore.cli.loop import run_as_server
 from crdtstore.errors import ConfigurationError
 from crdtstore.logs import LOG_FORMS, LOG_LEVELS, configure_logging
 from crdtstore.loop_delay import event_loop_name
@@ -64,21 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return 0 if everything was closed in order."""
     configuration = serve_configuration(vars(arguments), os.environ)
     configure_logging(configuration.log_format, configuration.log_level)
-    sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
-    gc.set_threshold(
-        limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
-    )
-    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(serve(configuration))
-
-
-def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return how to make an event loop of uvloop, None if it is not installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    return run_as_server(serve(configuration))
 
 
 async def serve(configuration: ServeConfiguration) -> int:

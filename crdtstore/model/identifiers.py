@@ -83,7 +83,12 @@ def profile_id_for(space: str, identifiers: Iterable[str], rules: IdentityRules)
             "a profile id is made of an identifier, and there is none that is not blocked"
         )
     best = min(usable, key=lambda text: (rules.rank(text), text))
-    return str(uuid.uuid5(uuid.uuid5(_NAMESPACE, space), best))
+    return str(uuid.uuid5(_namespace_of(space), best))
+
+
+@lru_cache(maxsize=1)
+def _namespace_of(space: str) -> uuid.UUID:
+    return uuid.uuid5(_NAMESPACE, space)
 
 
 def forget_normalised() -> None:

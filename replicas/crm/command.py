@@ -1,7 +1,6 @@
 """``crdtstore-crm``: the service, and what is asked of it while it runs."""
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -75,11 +74,12 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
+    from crdtstore.cli.loop import run_as_server
     from replicas.crm.service import serve
 
     form = arguments.log_format or configuration.log_format
     configure_logging(form, configuration.log_level)
-    asyncio.run(serve(configuration, is_dry=arguments.dry_run))
+    run_as_server(serve(configuration, is_dry=arguments.dry_run))
     return 0
 
 

@@ -43,6 +43,7 @@ _SALESFORCE: Final = {
     "collection_max": int,
     "page_max": int,
     "bulk_min": int,
+    "results_max": int,
     "follows": bool,
 }
 _HUBSPOT: Final = {

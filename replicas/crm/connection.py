@@ -107,6 +107,11 @@ class Connection:
         return all(cursors.get(self._cursor("loaded", n)) == "yes" for n in self.mapping.by_name)
 
     @property
+    def is_compared(self) -> bool:
+        """Whether all profiles were compared with their records since the last load began."""
+        return self.is_loaded and self.outflow.is_compared
+
+    @property
     def progress(self) -> dict[str, tuple[int, int | None]]:
         """How many records of each object were loaded, and of how many, if that is known."""
         shown = {}
@@ -154,6 +159,9 @@ class Connection:
         """Read the next page of an object; say whether there is more."""
         cursors = self._replica.cursors
         cursor = cursors.get(self._cursor("pull", name), "")
+        if not cursor:
+            async with self._replica.notes.commit() as commit:
+                self.ledger.begin_load(commit, name)
         since = self.ledger.touches.tick()
         page = await self.driver.run(self.driver.crm.pull(name, cursor), f"pull {name}")
         moved = {self._cursor("pull", name): page.cursor}
@@ -162,13 +170,15 @@ class Connection:
         if not is_loaded or done != total:
             done += len(page.sightings)
             known = page.total if total is None else total
-            shown = done if page.is_last else "" if known is None else known
+            shown = done if page.is_last else "" if known is None else max(done, known)
             moved[self._cursor("progress", name)] = f"{done}/{shown}"
         if page.is_last and not is_loaded:
             moved[self._cursor("loaded", name)] = "yes"
         if self._replica.cursors.get(self._cursor("pull", name), "") != cursor:
             return True  # a backfill began meanwhile: this page is not its first
-        await self.intake.absorb(page.sightings, since=since, cursors=moved)
+        await self.intake.absorb(
+            page.sightings, since=since, is_snapshot=page.is_snapshot, cursors=moved
+        )
         self._wake()
         return not page.is_last
 

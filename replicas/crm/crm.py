@@ -50,7 +50,8 @@ class Page:
     """Some sightings, and the cursor behind them. ``total`` is how many there are in all, if known.
 
     ``is_last`` says that nothing more is there at present. ``lost`` names objects of which events
-    were lost: all of their records must be read anew.
+    were lost: all of their records must be read anew. ``is_snapshot`` says that the records are as
+    they were some time after the load began, not as they are now.
     """
 
     sightings: Sequence[Sighting]
@@ -58,6 +59,7 @@ class Page:
     is_last: bool
     total: int | None = None
     lost: tuple[str, ...] = ()
+    is_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ and what is no news is not written. What cannot be written becomes a dead letter
 it is, so that the next reading tries it again.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from crdtstore import Replica, edit_set, grant, identifier, revoke
-from crdtstore.errors import CrdtstoreError, InvalidInput, InvalidValue, ProfileErased, Refused
+from crdtstore import Replica, edit_set, grant, revoke
+from crdtstore.errors import CrdtstoreError, InvalidInput, ProfileErased, Refused
 from replicas.crm import limits
+from replicas.crm.adoption import Adoption
 from replicas.crm.crm import RecordKey, Sighting
 from replicas.crm.dead_letters import DeadLetter
 from replicas.crm.forms import FormError
@@ -29,12 +31,14 @@ class _Reading(NamedTuple):
     """How sightings came about.
 
     ``since`` is the ledger's time at which their reading began, None for what a vendor told by
-    itself. ``is_certain`` says that just these records were asked for. ``whole`` are those of which
-    a state is among the sightings.
+    itself. ``is_certain`` says that just these records were asked for, ``is_snapshot`` that they
+    are as they were after their load began. ``whole`` are those of which a state is among the
+    sightings.
     """
 
     since: int | None
     is_certain: bool
+    is_snapshot: bool
     whole: frozenset[RecordKey]
 
 
@@ -50,33 +54,56 @@ class Intake:
         self._source = source
         self._mapping = mapping
         self._ledger = ledger
+        self._adoption = Adoption(replica, source, ledger)
 
     async def absorb(
         self,
         sightings: Sequence[Sighting],
         *,
         since: int | None = None,
+        is_snapshot: bool = False,
         cursors: Mapping[str, str] | None = None,
         reread: Mapping[RecordKey, bytes] | None = None,
     ) -> None:
         """Bring sightings into the store, durably.
 
-        ``since`` is the ledger's time at which their reading began. ``cursors`` are moved with the
-        last of them, and what was ``reread`` is no longer due.
+        ``since`` is the ledger's time at which their reading began; a ``is_snapshot`` tells of the
+        time after their load began. ``cursors`` are moved with the last of them, and what was
+        ``reread`` is no longer due.
         """
-        for at in range(0, max(len(sightings), 1), limits.ABSORBED_MAX):
-            part = sightings[at : at + limits.ABSORBED_MAX]
-            async with self._replica.notes.commit() as commit:
-                is_last = at + limits.ABSORBED_MAX >= len(sightings)
-                if is_last:
-                    self._ledger.settle_rereads(commit, reread or {})
-                whole = frozenset(one.key for one in part if one.kind in ("state", "created"))
-                reading = _Reading(since, bool(reread), whole)
-                for sighting in part:
-                    self._absorb(commit, sighting, reading)
-                if is_last:
-                    for name, value in (cursors or {}).items():
-                        commit.move_cursor(name, value)
+        whole = frozenset(one.key for one in sightings if one.kind in ("state", "created"))
+        reading = _Reading(since, bool(reread), is_snapshot, whole)
+        last = max(len(sightings) - 1, 0) // limits.ABSORBED_MAX * limits.ABSORBED_MAX
+        await self._absorb_before(sightings[:last], reading)
+        async with self._replica.notes.commit() as commit:
+            self._ledger.settle_rereads(commit, reread or {})
+            for sighting in sightings[last:]:
+                self._absorb(commit, sighting, reading)
+            for name, value in (cursors or {}).items():
+                commit.move_cursor(name, value)
+
+    async def _absorb_before(self, sightings: Sequence[Sighting], reading: _Reading) -> None:
+        """Bring in what comes before the last part, durably, in several commits.
+
+        A part is applied while those before it become durable. The last one, which moves cursors,
+        has to wait for all of them: a commit that fails undoes what was applied behind it.
+        """
+        parts: list[asyncio.Task[None]] = []
+        try:
+            for at in range(0, len(sightings), limits.ABSORBED_MAX):
+                part = sightings[at : at + limits.ABSORBED_MAX]
+                parts.append(asyncio.create_task(self._absorb_part(part, reading)))
+                await asyncio.sleep(0)
+            await asyncio.gather(*parts)
+        finally:
+            for task in parts:
+                task.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def _absorb_part(self, part: Sequence[Sighting], reading: _Reading) -> None:
+        async with self._replica.notes.commit() as commit:
+            for sighting in part:
+                self._absorb(commit, sighting, reading)
 
     def _absorb(self, commit: Joint, sighting: Sighting, reading: _Reading) -> None:
         self.counters["sightings"] += 1
@@ -121,7 +148,7 @@ class Intake:
             if sighting.kind == "change":
                 self._read_again(commit, sighting.key)
                 return
-            profile_id, link = self._adopt(mapped, sighting)
+            profile_id, link = self._adoption.adopt(mapped, sighting)
         elif link.state == "erased" or sighting.kind == "created":
             return
         elif link.state == "gone":
@@ -132,9 +159,7 @@ class Intake:
                 self._read_again(commit, sighting.key)
                 return
             link = Link(mapped.name, sighting.key.id)
-        since = reading.since
-        is_old = since is not None and self._ledger.touches.is_since(profile_id, since)
-        if is_old and sighting.kind == "state":
+        if sighting.kind == "state" and self._is_old(profile_id, link, reading):
             self._read_again(commit, sighting.key)
             return
         values = _field_values(mapped, sighting.values)
@@ -142,7 +167,7 @@ class Intake:
         own = []
         if not is_known:
             own = [f"{mapped.identifier}:{sighting.key.id}"]
-            news = self._without_what_is_known(mapped, profile_id, news)
+            news = self._adoption.without_what_is_known(mapped, profile_id, news)
             self._ledger.unbury(commit, f"out/{profile_id}")
         self._write(commit, mapped, profile_id, news, own)
         self._ledger.keep_link(commit, profile_id, link)
@@ -150,47 +175,12 @@ class Intake:
             self._ledger.mark_due(commit, profile_id)
         self.counters["edits" if news else "echoes"] += 1
 
-    def _adopt(self, mapped: ObjectMapping, sighting: Sighting) -> tuple[str, Link]:
-        """Return the profile for a record that is seen for the first time, and its link."""
-        claimed = str(sighting.values.get(mapped.key) or "")
-        if claimed:
-            link = self._ledger.link(claimed)
-            if link is not None and link.state == "new" and link.object == mapped.name:
-                link.record_id, link.state = sighting.key.id, "live"
-                return claimed, link
-            if link is None:
-                return claimed, Link(mapped.name, sighting.key.id)
-        own = f"{mapped.identifier}:{sighting.key.id}"
-        profile_id = self._replica.persons.profile_id_for(
-            own, *self._identifiers(mapped, sighting.values)
-        )
-        link = self._ledger.link(profile_id)
-        if link is not None and link.is_waiting and link.object == mapped.name:
-            link.record_id, link.state = sighting.key.id, "live"
-            return profile_id, link
-        if link is not None:
-            profile_id = self._replica.persons.profile_id_for(own)
-        return profile_id, Link(mapped.name, sighting.key.id)
-
-    def _without_what_is_known(
-        self, mapped: ObjectMapping, profile_id: str, news: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return what is new of a record that an earlier life of this replica may have known.
-
-        If the store has values of our source, but no note of the record, notes were lost. Then
-        what anybody has said already may be what was sent there, and is nobody's new word.
-        """
-        try:
-            candidates = self._replica.persons.explain(profile_id)
-        except Refused:
-            return news
-        if not any(c.source == self._source and c.profile_id == profile_id for c in candidates):
-            return news
-        said = {(candidate.field, repr(candidate.value)) for candidate in candidates}
-        fields = {name: mapped.by_property[name].field for name in news}
-        return {
-            name: value for name, value in news.items() if (fields[name], repr(value)) not in said
-        }
+    def _is_old(self, profile_id: str, link: Link, reading: _Reading) -> bool:
+        """Say whether something was sent to a record after a state of it may have been read."""
+        if reading.is_snapshot and 0 < self._ledger.load(link.object) <= link.sent_in:
+            return True
+        since = reading.since
+        return since is not None and self._ledger.touches.is_since(profile_id, since)
 
     def _write(
         self,
@@ -205,8 +195,8 @@ class Intake:
         for name, value in news.items():
             one = mapped.by_property[name]
             if one.identifier:
-                gone += self._said_identifiers(profile_id, one)
-                come += self._identifiers(mapped, {name: value})
+                gone += self._adoption.said_identifiers(profile_id, one)
+                come += self._adoption.identifiers(mapped, {name: value})
             fields[one.field] = self._said(one, value)
         if come or gone:
             fields["identifiers"] = edit_set(add=tuple(come), remove=tuple(set(gone) - set(come)))
@@ -231,36 +221,6 @@ class Intake:
             return ""
         return value
 
-    def _identifiers(self, mapped: ObjectMapping, values: Mapping[str, Any]) -> list[str]:
-        """Return the identifiers among the values of a record that are of their form."""
-        found = []
-        region = self._replica.schema.identity.phone_region
-        for one in mapped.fields:
-            value = values.get(one.property_name) if one.identifier else None
-            if value:
-                try:
-                    found.append(identifier(one.identifier, str(value), region=region))
-                except InvalidValue as error:
-                    _log.info("a value of %s is no identifier: %s", mapped.name, type(error))
-        return found
-
-    def _said_identifiers(self, profile_id: str, one: FieldMapping) -> list[str]:
-        """Return the identifiers of a type that our source has said of a profile."""
-        return [
-            text
-            for text in self._said_elements(profile_id)
-            if text.partition(":")[0] == one.identifier
-        ]
-
-    def _said_elements(self, profile_id: str) -> list[str]:
-        try:
-            candidates = self._replica.explain(profile_id, "identifiers")
-        except CrdtstoreError:
-            return []
-        return [
-            str(candidate.value) for candidate in candidates if candidate.source == self._source
-        ]
-
     # --- the ends of records ------------------------------------------------------------------
 
     def _delete(
@@ -277,7 +237,7 @@ class Intake:
             return
         newest_ms = max((known.value_ms for known in link.known.values()), default=0)
         is_old = 0 < sighting.at_ms + sighting.span_ms < newest_ms
-        if is_old and not reading.is_certain:
+        if (is_old or reading.is_snapshot) and not reading.is_certain:
             self._read_again(commit, sighting.key)
             return
         self.counters["deletions"] += 1
@@ -288,7 +248,7 @@ class Intake:
             name: None for name in pulled if self._replica.schema.kind_of(name) != "consent"
         }
         if not sighting.into:
-            fields["identifiers"] = edit_set(remove=tuple(self._said_elements(profile_id)))
+            fields["identifiers"] = edit_set(remove=tuple(self._adoption.said_elements(profile_id)))
         with suppress(ProfileErased):
             commit.write(profile_id, fields, source=self._source)
         gone_ms = (sighting.at_ms or newest_ms) + 1

@@ -7,6 +7,7 @@
 | due/PROFILE              | since when the profile is to be compared with its record           |
 | reread/OBJECT/ID         | since when the record is to be read again                          |
 | dead/KEY                 | a dead letter                                                      |
+| load/OBJECT              | how many loads of an object began                                  |
 
 All of it moves in the commits of the data that it is about.
 """
@@ -58,6 +59,7 @@ class Ledger:
         self._prefix = f"crm/{source}/"
         self._started_ns = time.time_ns()
         self._marks = 0
+        self._has_dead_letters = any(True for _ in self.dead_letters())
         self.touches = Touches()
 
     # --- links --------------------------------------------------------------------------------
@@ -87,6 +89,17 @@ class Ledger:
 
     def _record_name(self, key: RecordKey) -> str:
         return f"{self._prefix}record/{key.object}/{key.id}"
+
+    # --- loads --------------------------------------------------------------------------------
+
+    def load(self, object_name: str) -> int:
+        """Return the number of the load of an object that began last."""
+        return int(self._notes.get(f"{self._prefix}load/{object_name}") or b"0")
+
+    def begin_load(self, commit: Joint, object_name: str) -> None:
+        """Take note that a load begins: what is sent from now on is younger than it may be."""
+        number = self.load(object_name) + 1
+        commit.note(f"{self._prefix}load/{object_name}", str(number).encode())
 
     # --- what is due --------------------------------------------------------------------------
 
@@ -139,6 +152,7 @@ class Ledger:
 
     def bury(self, commit: Joint, letter: DeadLetter) -> None:
         """Keep a dead letter; one about the same counts its attempts on."""
+        self._has_dead_letters = True
         name = f"{self._prefix}dead/{letter.key}"
         packed = self._notes.get(name)
         if packed is not None:
@@ -147,6 +161,8 @@ class Ledger:
 
     def unbury(self, commit: Joint, key: str) -> None:
         """Drop the dead letter about something, if there is one: it succeeded."""
+        if not self._has_dead_letters:
+            return  # as nearly always: no look-up for each record of a load
         name = f"{self._prefix}dead/{key}"
         if self._notes.get(name) is not None:
             commit.note(name, None)

@@ -15,7 +15,10 @@ SALESFORCE_PAGE_MAX: Final = 2_000
 """Records in one page of a query: the vendor's largest page."""
 
 SALESFORCE_BULK_MIN: Final = 2_000
-"""Records from which on a write goes through Bulk API 2.0, as the vendor recommends."""
+"""Records from which on a write or a load goes through Bulk API 2.0, as the vendor recommends."""
+
+SALESFORCE_RESULTS_MAX: Final = 10_000
+"""Records in one page of the results of a query job: what a crash makes us read again."""
 
 SALESFORCE_BULK_BYTES_MAX: Final = 100_000_000
 """Bytes of one bulk job: the vendor takes 150 MB after base64, which is 100 MB before."""

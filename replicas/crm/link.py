@@ -64,7 +64,7 @@ class Link:
 
     ``state`` is ``new`` for a record that was asked for and whose id is not known, ``live``,
     ``gone`` for one in the recycle bin or merged into another, or ``erased``. ``gone_ms`` is when
-    it went.
+    it went. ``sent_in`` is the number of the load during or after which something was sent last.
     """
 
     object: str
@@ -72,6 +72,7 @@ class Link:
     state: str = "live"
     gone_ms: int = 0
     known: dict[str, Known] = field(default_factory=dict)
+    sent_in: int = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -84,13 +85,14 @@ class Link:
             name: [getattr(known, part) for part in Known.__slots__]
             for name, known in self.known.items()
         }
-        return _pack([self.object, self.record_id, self.state, self.gone_ms, known])
+        return _pack([self.object, self.record_id, self.state, self.gone_ms, known, self.sent_in])
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Link":
         """Return the link that a note keeps."""
-        object_name, record_id, state, gone_ms, known = msgpack.unpackb(packed)
-        return cls(object_name, record_id, state, gone_ms, {n: Known(*k) for n, k in known.items()})
+        name, record_id, state, gone_ms, packed_known, sent_in = msgpack.unpackb(packed)
+        known = {one: Known(*parts) for one, parts in packed_known.items()}
+        return cls(name, record_id, state, gone_ms, known, sent_in)
 
 
 def weigh(link: Link, sighting: Sighting, values: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

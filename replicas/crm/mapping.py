@@ -98,7 +98,7 @@ class FieldMapping:
             raise FormError(f"{self.field}: {value!r} is no {self.form}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ObjectMapping:
     """One object of a vendor: a kind of record of which each is one person's.
 
@@ -140,12 +140,12 @@ class ObjectMapping:
             if name not in self.properties or not self.by_property[name].is_pushed:
                 raise ConfigurationError(f"{where}: required {name!r} is not mapped to be pushed")
 
-    @property
+    @cached_property
     def properties(self) -> tuple[str, ...]:
         """The names of all mapped properties."""
         return tuple(each.property_name for each in self.fields)
 
-    @property
+    @cached_property
     def by_property(self) -> Mapping[str, FieldMapping]:
         """The mapped fields by the names of their properties."""
         return {each.property_name: each for each in self.fields}

@@ -52,20 +52,24 @@ class Outflow:
         self._feed_cursor = f"crm/{self._source}/feed"
         self._scan_cursor = f"crm/{self._source}/scan"
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether all profiles were compared with their records."""
+        return self._replica.cursors.get(self._scan_cursor, "").startswith(_SCAN_DONE)
+
     async def round(self) -> bool:
         """Send what is due now; say whether there was anything to look at."""
         due = dict(list(self._ledger.due().items())[: limits.FEED_PAGE_MAX])
         if due:
             await self.push(list(due), due=due)
-        scanned = self._replica.cursors.get(self._scan_cursor, "")
-        if not scanned.startswith(_SCAN_DONE):
-            await self._scan(scanned)
+        if not self.is_compared:
+            await self._scan(self._replica.cursors.get(self._scan_cursor, ""))
             return True
         changed, cursor = await self._changed()
         if cursor is None:
             return bool(due)
         erased = [profile_id for profile_id, is_erased in changed.items() if is_erased]
-        await self.push(list(changed), cursor=(self._feed_cursor, cursor), erased=erased)
+        await self.push(list(changed), cursors={self._feed_cursor: cursor}, erased=erased)
         return True
 
     async def rescan(self) -> None:
@@ -99,23 +103,26 @@ class Outflow:
         return changed, cursor
 
     async def _scan(self, after: str) -> None:
-        """Compare the next page of all profiles."""
+        """Compare the next page of all profiles; at the very first, the feed is then at its end."""
+        cursors = self._replica.cursors
+        is_first = self._scan_cursor not in cursors and self._feed_cursor not in cursors
+        feed_end = {self._feed_cursor: self._replica.notes.feed_end()} if is_first else {}
         profiles = self._replica.profiles(after=after, limit=limits.FEED_PAGE_MAX)
         ids = [profile.id for profile in profiles]
         to = ids[-1] if len(ids) == limits.FEED_PAGE_MAX else _SCAN_DONE
-        await self.push(ids, cursor=(self._scan_cursor, to))
+        await self.push(ids, cursors={self._scan_cursor: to, **feed_end})
 
     async def push(
         self,
         profile_ids: Sequence[str],
         *,
-        cursor: tuple[str, str] | None = None,
+        cursors: Mapping[str, str] | None = None,
         due: Mapping[str, bytes] | None = None,
         erased: Sequence[str] = (),
     ) -> list[Outcome]:
         """Send what differs for some profiles; return what became of it, durably noted.
 
-        ``cursor`` is moved and what is ``due`` settled with that. What stands in dead letters about
+        ``cursors`` are moved and what is ``due`` settled with that. What stands in dead letters about
         ``erased`` profiles goes: a vendor's reasons may quote values.
         """
         planned: list[Planned] = []
@@ -135,8 +142,8 @@ class Outflow:
             for outcome in outcomes:
                 self._settle(commit, outcome, digests[id(outcome.edit)])
             self._ledger.settle_due(commit, due or {})
-            if cursor is not None:
-                commit.move_cursor(*cursor)
+            for name, place in (cursors or {}).items():
+                commit.move_cursor(name, place)
         return outcomes
 
     async def _announce(self, planned: Iterable[Planned]) -> None:
@@ -148,6 +155,7 @@ class Outflow:
                 self.counters["fields"] += len(edit.values)
                 self._ledger.touches.touch(edit.profile_id)
                 link = self._ledger.link(edit.profile_id) or Link(edit.object, state="new")
+                link.sent_in = self._ledger.load(edit.object)
                 for name, digest in each.digests.items():
                     known = link.known.setdefault(name, Known())
                     known.sent, known.is_flying = digest, True
@@ -160,6 +168,7 @@ class Outflow:
         link = self._ledger.link(edit.profile_id)
         if link is None:
             return
+        link.sent_in = self._ledger.load(edit.object)
         key = f"out/{edit.profile_id}"
         if outcome.result == "done":
             self._ledger.unbury(commit, key)

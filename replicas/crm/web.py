@@ -123,6 +123,7 @@ def status_of(connection: Connection) -> dict[str, Any]:
     driver = connection.driver
     return {
         "is_loaded": connection.is_loaded,
+        "is_compared": connection.is_compared,
         "is_dry": connection.is_dry,
         "progress": {
             name: {"done": done, "total": total}

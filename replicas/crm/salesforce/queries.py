@@ -5,32 +5,35 @@ any interruption where it was. Each pass begins some time before the end of the 
 of a long transaction become visible later than their time says.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from replicas.crm.conversation import Conversation, Request, member
 from replicas.crm.crm import Page, RecordKey, Sighting
 from replicas.crm.forms import ms_from, text_from_ms
 from replicas.crm.mapping import ObjectMapping
+from replicas.crm.salesforce import loads
 from replicas.crm.salesforce.answers import check
 from replicas.crm.salesforce.duplicates import quoted
+from replicas.crm.salesforce.rows import columns_of, sighting_of
 from replicas.crm.salesforce.settings import SalesforceSettings
-
-_MERGEABLE: Final = ("Account", "Contact", "Lead")
-_SECOND_MS: Final = 1000
 
 
 def pull(settings: SalesforceSettings, mapped: ObjectMapping, cursor: str) -> Conversation[Page]:
     """Read the next page of records, the deleted ones too.
 
     The cursor is "load" or "pass" with the place of the last record, within a pass; or "done" with
-    the time of the last record of the pass before.
+    the time of the last record of the pass before; or "job" with a job and the place in it.
     """
     kind, _, place = cursor.partition(" ")
     is_load = kind in ("", "load")
     total = None
+    if kind == "job":
+        return (yield from loads.results(settings, mapped, place))
     if not cursor:
         total = yield from _count(settings, mapped)
+        if total >= settings.bulk_min:
+            return (yield from loads.begin(settings, mapped, total))
     where = ""
     if kind == "done":
         since_ms = ms_from(place) - int(settings.overlap_s * 1000)
@@ -42,11 +45,11 @@ def pull(settings: SalesforceSettings, mapped: ObjectMapping, cursor: str) -> Co
             f"OR (SystemModstamp = {moment} AND Id > '{quoted(last_id)}')"
         )
     text = (
-        f"SELECT {', '.join(_columns(mapped))} FROM {mapped.name}{where} "
+        f"SELECT {', '.join(columns_of(mapped))} FROM {mapped.name}{where} "
         f"ORDER BY SystemModstamp, Id LIMIT {settings.page_max}"
     )
     records = yield from _query(settings, text, is_background=is_load)
-    sightings = [_sighting(mapped, record) for record in records]
+    sightings = [sighting_of(mapped, record) for record in records]
     if not records:
         return Page([], _done(place), True, total)
     last = text_from_ms(ms_from(records[-1]["SystemModstamp"]))
@@ -67,11 +70,11 @@ def read(
 ) -> Conversation[list[Sighting]]:
     """Read records by id; those that are in no recycle bin either are seen as deleted."""
     names = ", ".join(f"'{quoted(one)}'" for one in ids)
-    text = f"SELECT {', '.join(_columns(mapped))} FROM {mapped.name} WHERE Id IN ({names})"
+    text = f"SELECT {', '.join(columns_of(mapped))} FROM {mapped.name} WHERE Id IN ({names})"
     records = yield from _query(settings, text, is_background=False)
     found = {record["Id"] for record in records}
     gone = [Sighting("deleted", RecordKey(mapped.name, one)) for one in ids if one not in found]
-    return [*(_sighting(mapped, record) for record in records), *gone]
+    return [*(sighting_of(mapped, record) for record in records), *gone]
 
 
 def _count(settings: SalesforceSettings, mapped: ObjectMapping) -> Conversation[int]:
@@ -96,22 +99,3 @@ def _query(
         if member(answer, "done", bool):
             return records
         path, query = member(answer, "nextRecordsUrl", str), {}
-
-
-def _columns(mapped: ObjectMapping) -> Iterable[str]:
-    merged = ("MasterRecordId",) if mapped.name in _MERGEABLE else ()
-    return dict.fromkeys(
-        ("Id", "IsDeleted", *merged, "SystemModstamp", mapped.key, *mapped.properties)
-    )
-
-
-def _sighting(mapped: ObjectMapping, record: dict[str, Any]) -> Sighting:
-    key = RecordKey(mapped.name, member(record, "Id", str))
-    at_ms = ms_from(member(record, "SystemModstamp", str))
-    # The vendor cuts the time off at the second: the change was somewhere within it.
-    span_ms = _SECOND_MS - 1 if at_ms % _SECOND_MS == 0 else 0
-    if record.get("IsDeleted"):
-        into = str(record.get("MasterRecordId") or "")
-        return Sighting("deleted", key, at_ms, span_ms=span_ms, into=into)
-    values = {name: record.get(name) for name in (mapped.key, *mapped.properties)}
-    return Sighting("state", key, at_ms, values, span_ms=span_ms)

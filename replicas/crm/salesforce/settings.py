@@ -28,6 +28,7 @@ class SalesforceSettings:
     collection_max: int = limits.SALESFORCE_COLLECTION_MAX
     page_max: int = limits.SALESFORCE_PAGE_MAX
     bulk_min: int = limits.SALESFORCE_BULK_MIN
+    results_max: int = limits.SALESFORCE_RESULTS_MAX
     overlap_s: float = limits.OVERLAP_S
     waits: Waits = field(default_factory=Waits)
     follows: bool = True

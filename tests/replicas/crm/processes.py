@@ -29,6 +29,11 @@ class ServiceProcess:
         self.log = config.parent / "log"
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def process_id(self) -> int:
+        """The id of the process, 0 if it was not started."""
+        return 0 if self._process is None else self._process.pid
+
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -64,6 +64,18 @@ class Org:
         self._changed(name, row, "CREATE", list(values), client)
         return record_id
 
+    def fill(self, count: int) -> None:
+        """Have so many contacts, made some time ago: there are no events of them."""
+        moment = (self.now() - timedelta(hours=5)).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        for number in range(count):
+            plain = f"{PREFIXES['Contact']}{next(self._numbers):012}"
+            record_id = identifier("salesforce_id", plain).partition(":")[2]
+            row: dict[str, Any] = dict.fromkeys(COLUMNS)
+            row.update(Id=record_id, IsDeleted=False, SystemModstamp=moment, Title="CEO",
+                       FirstName=f"First {number}", LastName=f"Last {number}",
+                       Email=f"person{number}@example.com", Phone=f"+49 30 {number}")  # fmt: skip
+            self.tables["Contact"][record_id] = row
+
     def update(
         self, name: str, record_id: str, values: dict[str, Any], client: str = "SfdcUi"
     ) -> str:

@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.replicas.crm import soql
 from tests.replicas.crm.mischief import Handler, Mischief
 from tests.replicas.crm.salesforce_jobs import Jobs, client_of, refusal
+from tests.replicas.crm.salesforce_loads import QueryJobs
 from tests.replicas.crm.salesforce_org import COLUMNS, KEY, Org, RowError
 
 VERSION = "v62.0"
@@ -40,6 +41,7 @@ class SalesforceServer:
         self.rows_written = 0
         self.url = ""
         self.jobs = Jobs(self.org, self.mischief)
+        self.loads = QueryJobs(self.org)
         self._sessions: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
 
@@ -59,6 +61,7 @@ class SalesforceServer:
         add("*", f"{ROOT}/sobjects/{{type}}/{{id}}", self._one)
         add("*", f"{ROOT}/sobjects/{{type}}/{{field}}/{{key}}", self._one_by_key)
         self.jobs.add_to(app, ROOT)
+        self.loads.add_to(app, ROOT)
         add("POST", f"/cometd/{VERSION[1:]}", self._cometd)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

@@ -27,10 +27,10 @@ def run(text: str, tables: dict[str, dict[str, dict[str, Any]]], columns_of: Any
     if match["where"]:
         where = _Where(match["where"], columns_of(match["type"]))
         rows = [row for row in rows if where.holds(row)]
-    for name in reversed([one.strip() for one in (match["order"] or "Id").split(",")]):
-        rows.sort(key=lambda row: row[name])
     if match["columns"].replace(" ", "").upper() == "COUNT()":
         return match["type"], None, rows
+    for name in reversed([one.strip() for one in (match["order"] or "Id").split(",")]):
+        rows.sort(key=lambda row: row[name])
     names = [one.strip() for one in match["columns"].split(",")]
     for name in names:
         if name not in columns_of(match["type"]):
