@@ -122,7 +122,7 @@ class Outflow:
     ) -> list[Outcome]:
         """Send what differs for some profiles; return what became of it, durably noted.
 
-        ``cursors`` are moved and what is ``due`` settled with that. What stands in dead letters about
+        ``cursors`` are moved and what is ``due`` settled with that. What dead letters say about
         ``erased`` profiles goes: a vendor's reasons may quote values.
         """
         planned: list[Planned] = []

@@ -5,7 +5,6 @@ It serves the dated API and v3 alike, and delivers webhooks, signed, until they 
 
 import asyncio
 import json
-import random
 import time
 from collections import Counter
 from typing import Any
@@ -262,10 +261,10 @@ class HubSpotServer:
                 await asyncio.sleep(0.02)
                 if not self.waiting or not self.hook_target or self.is_deaf:
                     continue
-                events, self.waiting[:] = self.waiting[:100], self.waiting[100:]
+                events, self.waiting[:] = self._next_events()
                 batch = events * self.copies
                 if self.is_shuffled:
-                    random.Random(len(batch)).shuffle(batch)
+                    self.mischief.chance.shuffle(batch)
                 for at in range(0, len(batch), 100):
                     part = batch[at : at + 100]
                     if not await self._deliver(client, part):
@@ -273,6 +272,17 @@ class HubSpotServer:
                         for event in part:
                             event["attemptNumber"] = min(10, event["attemptNumber"] + 1)
                         self.waiting.extend(part)
+
+    def _next_events(self) -> tuple[list[Any], list[Any]]:
+        """Return the events that are delivered now, and those that wait: some are overtaken."""
+        if not self.is_shuffled:
+            return self.waiting[:100], self.waiting[100:]
+        now: list[Any] = []
+        later: list[Any] = []
+        for event in self.waiting:
+            chosen = len(now) < 100 and self.mischief.chance.random() < 0.2
+            (now if chosen else later).append(event)
+        return now, later
 
     async def _deliver(self, client: aiohttp.ClientSession, events: list[Any]) -> bool:
         body = json.dumps(events).encode()

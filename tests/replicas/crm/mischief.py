@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
+WELL = (0.0, 0.0, 0.0, 0.0, 0.0)
+LATE_S = 2.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -18,20 +21,28 @@ class Mischief:
     ``answers`` are given instead of doing anything: one for each request whose path contains the
     text. ``lost`` requests are done, and their answer never arrives. ``late`` ones
     are done at once, and answered so many seconds later. ``slow_s`` delays each request.
-    ``rates`` are the chances of (refusal, lost answer, ended session, failed row), drawn from
-    ``chance``: then everything goes wrong now and then.
+    ``rates`` are the chances of (refusal, lost answer, ended session, failed row, answer that comes
+    too late), drawn from ``chance``: then everything goes wrong now and then. ``refusals`` are
+    those that are drawn, if not all of the server's. ``told`` counts what went wrong.
     """
 
     answers: list[tuple[str, int, Any, dict[str, str]]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     late: list[tuple[str, float]] = field(default_factory=list)
     slow_s: float = 0.0
-    rates: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    rates: tuple[float, float, float, float, float] = WELL
+    refusals: list[Any] = field(default_factory=list)
+    told: Counter[str] = field(default_factory=Counter)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     def fails_row(self) -> bool:
         """Say whether a row fails by chance."""
-        return self.chance.random() < self.rates[3]
+        return self._happens(3, "failed row")
+
+    def _happens(self, place: int, name: str) -> bool:
+        happens = self.chance.random() < self.rates[place]
+        self.told[name] += happens
+        return happens
 
     async def around(
         self, request: web.Request, handler: Handler, refusals: list[Any], end_session: Any
@@ -44,10 +55,10 @@ class Mischief:
                 del self.answers[index]
                 return web.json_response(body, status=status, headers=headers)
         is_login = "oauth" in request.path
-        if not is_login and self.chance.random() < self.rates[0]:
-            status, body, headers = self.chance.choice(refusals)
+        if not is_login and self._happens(0, "refusal"):
+            status, body, headers = self.chance.choice(self.refusals or refusals)
             return web.json_response(body, status=status, headers=headers)
-        if not is_login and self.chance.random() < self.rates[2]:
+        if not is_login and self._happens(2, "ended session"):
             end_session()
         response = await handler(request)
         for index, (part, seconds) in enumerate(self.late):
@@ -55,7 +66,9 @@ class Mischief:
                 del self.late[index]
                 await asyncio.sleep(seconds)
                 break
-        is_lost = not is_login and self.chance.random() < self.rates[1]
+        if not is_login and self._happens(4, "late answer"):
+            await asyncio.sleep(LATE_S)
+        is_lost = not is_login and self._happens(1, "lost answer")
         for index, part in enumerate(self.lost):
             if part in request.path:
                 del self.lost[index]

@@ -22,9 +22,8 @@ backoff_max_s = 0.2
 pause_s = 0.1
 resend_after_s = 0.3
 attempts = 12
-request_timeout_s = 10
 """
-POLLS = "poll_s = 0.3\n"
+POLLS = "poll_s = 0.3\nrequest_timeout_s = 10\n"
 
 
 def field_tables(vendor: str, names: dict[str, str]) -> str:

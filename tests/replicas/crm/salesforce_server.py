@@ -38,6 +38,7 @@ class SalesforceServer:
         self.locked: Counter[str] = Counter()
         self.lock_chunk = 0
         self.holds_events = False
+        self.event_copies = 1
         self.rows_written = 0
         self.url = ""
         self.jobs = Jobs(self.org, self.mischief)
@@ -305,6 +306,13 @@ class SalesforceServer:
         self._sessions[client] = {-1: end, -2: self.org.first_replay}.get(replay, replay + 1)
         return {**shown, "successful": True}
 
+    def _again(self, news: list[Any]) -> list[Any]:
+        """Return events so many times, as after so many reconnections, with older ones before."""
+        if self.event_copies == 1:
+            return news
+        older = [pair for pair in self.org.events if pair[0] < news[0][0]][-20:]
+        return (older + news) * self.event_copies
+
     async def _connected(self, client: str) -> list[dict[str, Any]]:
         for _ in range(40):
             if client not in self._sessions:
@@ -316,7 +324,7 @@ class SalesforceServer:
                 data = [
                     {"channel": "/data/ChangeEvents",
                      "data": {"schema": "s", "payload": payload, "event": {"replayId": number}}}
-                    for number, payload in news
+                    for number, payload in self._again(news)
                 ]  # fmt: skip
                 return [*data, {"channel": "/meta/connect", "successful": True}]
             await asyncio.sleep(0.025)

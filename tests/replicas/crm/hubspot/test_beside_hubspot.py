@@ -114,7 +114,7 @@ def test_rows_of_a_batch_fail_one_by_one(tmp_path: Path) -> None:
         async with beside_hubspot(tmp_path, server, RARELY) as here:
             await until_compared(here.service)
             server.mischief.lost.append("batch/upsert")
-            server.mischief.rates = (0, 0, 0, 0.2)
+            server.mischief.rates = (0, 0, 0, 0.2, 0)
             async with here.service.replica.notes.commit() as commit:
                 for number in range(230):
                     email = "nobody" if number == 5 else f"p{number}@example.com"
