@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     backfill.add_argument("--no-wait", action="store_true", help="do not wait for its end")
     letters = _command(commands, "dead-letters", "show what could not be done, or retry", _letters)
     letters.add_argument("--retry", action="store_true", help="try them again")
+    letters.add_argument("--drop", action="store_true", help="forget those that --key names")
     letters.add_argument("--key", action="append", help="only this one (may be repeated)")
     return parser
 
@@ -107,6 +108,12 @@ def _plan(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int
 
 
 def _letters(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
+    if arguments.drop:
+        if not arguments.key:
+            raise CrmError("--drop needs --key: what is forgotten must be named")
+        answer = _ask(configuration, "POST", "/crm/dead-letters/drop", {"keys": arguments.key})
+        print(f"{answer['dropped']} dropped")
+        return 0
     if arguments.retry:
         body = {"keys": arguments.key} if arguments.key else {}
         answer = _ask(configuration, "POST", "/crm/dead-letters/retry", body)

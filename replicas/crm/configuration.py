@@ -29,7 +29,7 @@ _PACE: Final = {
     "pause_s": float,
     "request_timeout_s": float,
 }
-_WORK: Final = {"poll_s": float, "resend_after_s": float}
+_WORK: Final = {"poll_s": float, "resend_after_s": float, "sweep_s": float}
 _SHARED: Final = {"objects": list, "windows": list, "source": str, "overlap_s": float}
 _SALESFORCE: Final = {
     "login_address": str,
@@ -62,10 +62,11 @@ _HUBSPOT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How a connection works: how often it pulls, and when it tries again after a failure."""
+    """How a connection works: how often it pulls and sweeps, and when it tries again."""
 
     poll_s: float = limits.POLL_S
     resend_after_s: float = limits.RESEND_AFTER_S
+    sweep_s: float = limits.SWEEP_S
 
 
 @dataclass(frozen=True, slots=True)

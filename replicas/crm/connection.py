@@ -4,6 +4,7 @@
 |---------|----------------------------------------------------------------------------------|
 | pull    | loads all records of an object, then those that changed, page by page            |
 | follow  | waits for the vendor's events                                                    |
+| sweep   | reads all known records again, now and then: some went, and no event told          |
 | reread  | reads single records again of which an event said too little                     |
 | push    | sends what differs, once all objects are loaded: what exists is not made again   |
 
@@ -13,7 +14,8 @@ A vendor's failure stops the task that met it for a while, and shows on the heal
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 
 from crdtstore import Replica
 from crdtstore.errors import StorageFull
@@ -46,6 +48,7 @@ class Connection:
         events: Events | None = None,
         poll_s: float = limits.POLL_S,
         resend_after_s: float = limits.RESEND_AFTER_S,
+        sweep_s: float = limits.SWEEP_S,
         is_dry: bool = False,
     ) -> None:
         mapping.check_against(replica.schema)
@@ -62,6 +65,7 @@ class Connection:
         self._events = events
         self._poll_s = poll_s
         self._resend_after_s = resend_after_s
+        self._sweep_s = sweep_s
         self._push_work = asyncio.Event()
         self._reread_work = asyncio.Event()
         self._pull_work = {name: asyncio.Event() for name in mapping.by_name}
@@ -83,6 +87,12 @@ class Connection:
         for event in self._pull_work.values():
             event.set()
         self._push_work.set()
+
+    async def drop(self, letters: list[DeadLetter]) -> None:
+        """Forget dead letters: somebody has dealt with them."""
+        async with self._replica.notes.commit() as commit:
+            for letter in letters:
+                self.ledger.unbury(commit, letter.key)
 
     async def retry(self, letters: list[DeadLetter]) -> None:
         """Try again what became dead letters."""
@@ -130,6 +140,8 @@ class Connection:
                 group.create_task(self._forever(f"pull {name}", self._puller(name)))
             group.create_task(self._forever("reread", self._reread))
             group.create_task(self._forever("push", self._push))
+            if self._sweep_s:
+                group.create_task(self._forever("sweep", self._sweep))
             if self._events is not None:
                 group.create_task(self._forever("follow", self._follow))
 
@@ -188,6 +200,15 @@ class Connection:
         if not marks:
             await self._reread_work.wait()
             return
+        await self._read_records(marks, "reread", is_background=False)
+        strange = {key: mark for key, mark in marks.items() if key.object not in self._pull_work}
+        if strange:
+            await self.intake.absorb([], reread=strange)
+
+    async def _read_records(
+        self, marks: Mapping[RecordKey, bytes], lane: str, *, is_background: bool
+    ) -> None:
+        """Read records by id; those of one mark are no longer due then."""
         crm = self.driver.crm
         for name in self.mapping.by_name:
             keys = [key for key in marks if key.object == name][: limits.REREADS_MAX]
@@ -195,12 +216,31 @@ class Connection:
                 part = {key: marks[key] for key in keys[at : at + crm.read_max]}
                 since = self.ledger.touches.tick()
                 read = crm.read(name, [key.id for key in part])
-                sightings = await self.driver.run(read, "reread")
+                sightings = await self.driver.run(read, lane, is_background=is_background)
                 await self.intake.absorb(sightings, since=since, reread=part)
                 self._wake()
-        strange = {key: mark for key, mark in marks.items() if key.object not in self._pull_work}
-        if strange:
-            await self.intake.absorb([], reread=strange)
+
+    async def _sweep(self) -> None:
+        """Read the next page of all known records, if a sweep is under way or due."""
+        name = f"crm/{self.source}/sweep"
+        kind, _, place = self._replica.cursors.get(name, "").partition(" ")
+        now_s = time.time()
+        if not self.is_loaded:
+            await asyncio.sleep(min(self._poll_s, self._sweep_s))
+        elif kind == "":
+            await self.intake.absorb([], cursors={name: f"done {now_s:.0f}"})
+        elif kind == "done" and now_s < float(place) + self._sweep_s:
+            await asyncio.sleep(min(float(place) + self._sweep_s - now_s, self._sweep_s))
+        else:
+            ids = self.profile_ids("" if kind == "done" else place)
+            links = [self.ledger.link(profile_id) for profile_id in ids]
+            keys = [RecordKey(link.object, link.record_id) for link in links
+                    if link is not None and link.state == "live"]  # fmt: skip
+            await self._read_records(dict.fromkeys(keys, b""), "sweep", is_background=True)
+            is_last = len(ids) < limits.FEED_PAGE_MAX
+            await self.intake.absorb(
+                [], cursors={name: f"done {now_s:.0f}" if is_last else f"at {ids[-1]}"}
+            )
 
     async def _push(self) -> None:
         self._push_work.clear()

@@ -28,6 +28,7 @@ class Sighting:
     | change   | somebody changed these ``values``; with ``is_own`` it was this service        |
     | deleted  | it is in the recycle bin; merged into the record ``into`` if that is not empty |
     | erased   | its person was erased for reasons of privacy                                  |
+    | vanished | it is there no more, in no recycle bin either, and nothing tells why          |
     | unclear  | something happened to it: it must be read again                               |
 
     ``values`` are as the vendor writes them, by property. ``at_ms`` is the vendor's time of the
@@ -35,7 +36,7 @@ class Sighting:
     properties, where the vendor tells.
     """
 
-    kind: Literal["state", "created", "change", "deleted", "erased", "unclear"]
+    kind: Literal["state", "created", "change", "deleted", "erased", "vanished", "unclear"]
     key: RecordKey
     at_ms: int = 0
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -118,7 +119,7 @@ class Crm(Protocol):
         ...
 
     def read(self, object_name: str, ids: Sequence[str]) -> Conversation[list[Sighting]]:
-        """Read records, at most ``read_max``; those that are gone are seen as deleted."""
+        """Read records, at most ``read_max``; those that are gone are deleted or vanished."""
         ...
 
     def push(self, edits: Sequence[Edit]) -> Conversation[list[Outcome]]:

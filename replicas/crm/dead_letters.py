@@ -14,6 +14,8 @@ ADVICE: Final = {
     "then retry",
     "permanent": "the CRM does not take the record as it is: correct the value or the CRM's rule "
     "that the code names, then retry",
+    "vanished": "its values were taken back here: if its person asked to be forgotten, erase the "
+    "person; then, or if it was deleted for another reason, drop this letter",
     "refused": "the store does not take what the CRM says: correct it in the CRM, or revive the "
     "profile if it was erased; it is read again by itself",
 }

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
@@ -64,11 +64,14 @@ class Driver:
         self._session: Session | None = None
         self._login = asyncio.Lock()
 
-    async def run(self, conversation: Conversation[Result], lane: str) -> Result:
+    async def run(
+        self, conversation: Conversation[Result], lane: str, *, is_background: bool = False
+    ) -> Result:
         """Run a conversation to its end; return its result.
 
-        ``lane`` names the kind of work, which shares the vendor with others in turn. Raises
-        CrmUnavailable, CrmAccessDenied, and what the conversation raises.
+        ``lane`` names the kind of work, which shares the vendor with others in turn. With
+        ``is_background`` all its requests yield to edits. Raises CrmUnavailable, CrmAccessDenied,
+        and what the conversation raises.
         """
         try:
             step = next(conversation)
@@ -77,6 +80,8 @@ class Driver:
                     await asyncio.sleep(step.seconds * random.uniform(0.5, 1.0))
                     step = conversation.send(Response(0))
                 else:
+                    if is_background:
+                        step = replace(step, is_background=True)
                     step = conversation.send(await self._exchange(step, lane))
         except StopIteration as end:
             result: Result = end.value

@@ -48,7 +48,7 @@ class Intake:
     def __init__(self, replica: Replica, source: str, mapping: CrmMapping, ledger: Ledger) -> None:
         self.counters = dict.fromkeys(
             ("sightings", "edits", "echoes", "stale", "rereads", "deletions", "erasures", "merges",
-             "refused"), 0,
+             "vanished", "refused"), 0,
         )  # fmt: skip
         self._replica = replica
         self._source = source
@@ -114,7 +114,7 @@ class Intake:
         try:
             if sighting.kind == "erased":
                 self._erase(commit, sighting, profile_id)
-            elif sighting.kind == "deleted":
+            elif sighting.kind in ("deleted", "vanished"):
                 self._delete(commit, mapped, sighting, profile_id, reading)
             elif sighting.kind == "unclear":
                 self._doubt(commit, sighting, profile_id)
@@ -241,6 +241,8 @@ class Intake:
             self._read_again(commit, sighting.key)
             return
         self.counters["deletions"] += 1
+        if sighting.kind == "vanished":
+            self._flag(commit, sighting.key, profile_id)
         if sighting.into and self._merge(commit, mapped, sighting, profile_id, link):
             return
         pulled = [one.field for one in mapped.fields if one.is_pulled]
@@ -254,6 +256,22 @@ class Intake:
         gone_ms = (sighting.at_ms or newest_ms) + 1
         gone = Link(link.object, link.record_id, "gone", gone_ms)
         self._ledger.keep_link(commit, profile_id, gone)
+
+    def _flag(self, commit: Joint, key: RecordKey, profile_id: str) -> None:
+        """Have a steward look at a record that is gone for good: it may be an erasure."""
+        self.counters["vanished"] += 1
+        letter = DeadLetter(
+            key=f"gone/{profile_id}",
+            direction="in",
+            profile_id=profile_id,
+            object=key.object,
+            record_id=key.id,
+            result="vanished",
+            code="VANISHED",
+            message="the record is in the CRM no more, and no event told why",
+            at_ms=time.time_ns() // 1_000_000,
+        )
+        self._ledger.bury(commit, letter)
 
     def _merge(
         self,
@@ -288,6 +306,7 @@ class Intake:
         for each in dict.fromkeys((profile_id, *profiles)):
             commit.erase(each)
             self._ledger.unbury(commit, f"out/{each}")
+            self._ledger.unbury(commit, f"gone/{each}")
             self.counters["erasures"] += 1
         link = Link(sighting.key.object, sighting.key.id, "erased")
         self._ledger.keep_link(commit, profile_id, link)

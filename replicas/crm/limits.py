@@ -90,6 +90,10 @@ RESEND_AFTER_S: Final = 30.0
 POLL_S: Final = 30.0
 """Seconds between two incremental pulls: they repair what events missed."""
 
+SWEEP_S: Final = 86_400.0
+"""Seconds between two sweeps, which read all known records again: a day. At HubSpot a sweep of a
+million records takes 10,000 calls, of 250,000 a day at least."""
+
 OVERLAP_S: Final = 120.0
 """Seconds that an incremental pull looks back: records of a long transaction become visible later
 than their timestamp says."""

@@ -139,6 +139,7 @@ class Outflow:
         async with self._replica.notes.commit() as commit:
             for profile_id in erased:
                 self._ledger.unbury(commit, f"out/{profile_id}")
+                self._ledger.unbury(commit, f"gone/{profile_id}")
             for outcome in outcomes:
                 self._settle(commit, outcome, digests[id(outcome.edit)])
             self._ledger.settle_due(commit, due or {})
@@ -174,6 +175,7 @@ class Outflow:
             self._ledger.unbury(commit, key)
             if edit.is_deletion:
                 self.counters["deleted"] += 1
+                self._ledger.unbury(commit, f"gone/{edit.profile_id}")
                 link = Link(link.object, link.record_id, "erased")
             elif link.state == "new" and outcome.record_id:
                 self.counters["created"] += 1

@@ -119,6 +119,7 @@ def _connection(
         events=events,
         poll_s=configuration.work.poll_s,
         resend_after_s=configuration.work.resend_after_s,
+        sweep_s=configuration.work.sweep_s,
         is_dry=is_dry,
     )
 

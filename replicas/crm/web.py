@@ -7,7 +7,7 @@ have an application of their own: the world may reach it, and every request must
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -39,6 +39,7 @@ class Pages:
         app.router.add_get("/crm/plan", self.plan)
         app.router.add_get("/crm/dead-letters", self.dead_letters)
         app.router.add_post("/crm/dead-letters/retry", self.retry)
+        app.router.add_post("/crm/dead-letters/drop", self.drop)
         app.router.add_post("/crm/backfill", self.backfill)
 
     async def health(self, request: web.Request) -> web.Response:
@@ -90,24 +91,47 @@ class Pages:
 
     async def retry(self, request: web.Request) -> web.Response:
         """Try dead letters again: those whose keys are given, or all."""
-        body = await request.json() if request.can_read_body else {}
-        keys = body.get("keys") if isinstance(body, dict) else None
+        keys = await _keys_of(request)
         count = 0
         for connection in self._connections.values():
-            letters: list[DeadLetter] = [
-                letter
-                for letter in connection.ledger.dead_letters()
-                if keys is None or letter.key in keys
-            ]
+            letters = _chosen(connection, keys)
             await connection.retry(letters)
             count += len(letters)
         return web.json_response({"retried": count}, headers=_PLAIN)
+
+    async def drop(self, request: web.Request) -> web.Response:
+        """Forget the dead letters whose keys are given."""
+        keys = await _keys_of(request)
+        count = 0
+        for connection in self._connections.values():
+            letters = _chosen(connection, keys or ())
+            await connection.drop(letters)
+            count += len(letters)
+        return web.json_response({"dropped": count}, headers=_PLAIN)
 
     async def backfill(self, request: web.Request) -> web.Response:
         """Have all records loaded anew, and all profiles compared with them."""
         for connection in self._connections.values():
             await connection.backfill()
         return web.json_response({"started": list(self._connections)}, headers=_PLAIN)
+
+
+async def _keys_of(request: web.Request) -> list[str] | None:
+    """Return the keys that a request names, None if it names none."""
+    try:
+        body = await request.json() if request.can_read_body else {}
+    except ValueError:
+        raise web.HTTPBadRequest(text="the body is no JSON") from None
+    keys = body.get("keys") if isinstance(body, dict) else None
+    if keys is not None and not (isinstance(keys, list) and all(type(k) is str for k in keys)):
+        raise web.HTTPBadRequest(text="keys is a list of texts")
+    return keys
+
+
+def _chosen(connection: Connection, keys: Collection[str] | None) -> list[DeadLetter]:
+    return [
+        letter for letter in connection.ledger.dead_letters() if keys is None or letter.key in keys
+    ]
 
 
 def troubles_of(connection: Connection) -> dict[str, str]:

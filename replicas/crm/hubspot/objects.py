@@ -112,23 +112,37 @@ def _search_page(
 def read(
     settings: HubSpotSettings, mapped: ObjectMapping, ids: Sequence[str]
 ) -> Conversation[list[Sighting]]:
-    """Read records by id, with the history of their properties."""
+    """Read records by id, with the history of their properties; then those that are archived."""
+    sightings, found = yield from _read(settings, mapped, ids, is_archived=False)
+    missing = [one for one in ids if one not in found]
+    if missing:
+        archived, also_found = yield from _read(settings, mapped, missing, is_archived=True)
+        sightings += archived
+        missing = [one for one in missing if one not in also_found]
+    return [*sightings, *(Sighting("vanished", RecordKey(mapped.name, one)) for one in missing)]
+
+
+def _read(
+    settings: HubSpotSettings, mapped: ObjectMapping, ids: Sequence[str], *, is_archived: bool
+) -> Conversation[tuple[list[Sighting], set[str]]]:
+    """Return what is told of records, living or archived ones, and the ids of those found."""
     names = _properties(mapped)
     body = {
         "inputs": [{"id": one} for one in ids],
         "properties": names,
         "propertiesWithHistory": list(mapped.properties),
     }
-    response = yield json_request("POST", f"{settings.path(mapped.name)}/batch/read", body)
+    path = f"{settings.path(mapped.name)}/batch/read"
+    response = yield json_request("POST", path + ("?archived=true" if is_archived else ""), body)
     check(response, "reading a batch")
     sightings: list[Sighting] = []
-    found = set()
+    found: set[str] = set()
     for result in member(response.json(), "results", list):
         found.add(str(result["id"]))
-        sightings += _history(settings, mapped, result)
+        if not result.get("archived"):
+            sightings += _history(settings, mapped, result)
         sightings.append(_state(mapped, result))
-    gone = [Sighting("deleted", RecordKey(mapped.name, one)) for one in ids if one not in found]
-    return [*sightings, *gone]
+    return sightings, found
 
 
 def _history(

@@ -68,12 +68,12 @@ def _done(place: str) -> str:
 def read(
     settings: SalesforceSettings, mapped: ObjectMapping, ids: Sequence[str]
 ) -> Conversation[list[Sighting]]:
-    """Read records by id; those that are in no recycle bin either are seen as deleted."""
+    """Read records by id; those that are in no recycle bin either have vanished."""
     names = ", ".join(f"'{quoted(one)}'" for one in ids)
     text = f"SELECT {', '.join(columns_of(mapped))} FROM {mapped.name} WHERE Id IN ({names})"
     records = yield from _query(settings, text, is_background=False)
     found = {record["Id"] for record in records}
-    gone = [Sighting("deleted", RecordKey(mapped.name, one)) for one in ids if one not in found]
+    gone = [Sighting("vanished", RecordKey(mapped.name, one)) for one in ids if one not in found]
     return [*(sighting_of(mapped, record) for record in records), *gone]
 
 

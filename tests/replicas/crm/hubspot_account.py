@@ -92,8 +92,12 @@ class Account:
 
     def living(self, record_id: str) -> dict[str, Any]:
         """Return a contact that is there; raises RowError."""
+        return self.found(record_id, is_archived=False)
+
+    def found(self, record_id: str, *, is_archived: bool) -> dict[str, Any]:
+        """Return a contact, or one that is archived; raises RowError."""
         record = self.records.get(record_id)
-        if record is None or record["archived"]:
+        if record is None or record["archived"] != is_archived:
             raise RowError(
                 "OBJECT_NOT_FOUND", "Could not get some CONTACT objects", ids=[record_id]
             )

@@ -176,6 +176,7 @@ class HubSpotServer:
 
     async def _batch(self, request: web.Request) -> web.Response:
         kind = request.path.rpartition("/")[2]
+        is_archived = request.query.get("archived") == "true"
         body = await request.json()
         inputs = body["inputs"]
         traces = [one.get("objectWriteTraceId") for one in inputs]
@@ -188,7 +189,7 @@ class HubSpotServer:
             try:
                 if kind != "read" and self.mischief.fails_row():
                     raise RowError("INTERNAL_ERROR", "try again", ids=[str(one["id"])])
-                results.append(self._apply(kind, one, body, trace))
+                results.append(self._apply(kind, one, body, trace, is_archived=is_archived))
             except RowError as error:
                 context = dict(error.context)
                 if trace is not None:
@@ -205,12 +206,18 @@ class HubSpotServer:
         return web.json_response(answer, status=207 if errors else 201 if kind == "create" else 200)
 
     def _apply(
-        self, kind: str, one: dict[str, Any], body: dict[str, Any], trace: str | None
+        self,
+        kind: str,
+        one: dict[str, Any],
+        body: dict[str, Any],
+        trace: str | None,
+        *,
+        is_archived: bool,
     ) -> Any:
         account, source = self.account, ("INTEGRATION", self.account.app_id)
         names = body.get("properties", sorted(PROPERTIES))
         if kind == "read":
-            record = account.living(str(one["id"]))
+            record = account.found(str(one["id"]), is_archived=is_archived)
             return self._shown(record, names, body.get("propertiesWithHistory", []))
         if kind == "archive":
             account.archive(str(one["id"]))

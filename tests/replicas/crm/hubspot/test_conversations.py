@@ -85,14 +85,21 @@ def test_a_read_tells_the_history_then_the_state_and_what_is_gone() -> None:
         "updatedAt": "2026-11-21T08:00:03Z", "propertiesWithHistory": {"email": history},
     }  # fmt: skip
     contact = settings().mapping.by_name["contacts"]
-    seen, _ = talk(
-        objects.read(settings(), contact, ["5", "6"]), answer({"results": [result]}, 207)
+    archived = {**result, "id": "6", "archived": True, "archivedAt": "2026-11-21T08:00:04Z"}
+    seen, asked = talk(
+        objects.read(settings(), contact, ["5", "6", "7"]),
+        answer({"results": [result]}, 207),
+        answer({"results": [archived]}, 207),
     )
     assert [(one.kind, one.is_own) for one in seen] == [
         ("change", False), ("change", True), ("state", False), ("deleted", False),
+        ("vanished", False),
     ]  # fmt: skip
     assert seen[2].times_ms["email"] == seen[1].at_ms
-    assert seen[3].key.id == "6"
+    assert [one.key.id for one in seen[3:]] == ["6", "7"]
+    assert isinstance(asked[1], Request)
+    assert asked[1].path.endswith("/contacts/batch/read?archived=true")
+    assert [one["id"] for one in json.loads(asked[1].body)["inputs"]] == ["6", "7"]
 
 
 def test_a_search_of_many_records_of_one_moment_gets_through() -> None:
@@ -104,7 +111,7 @@ def test_a_search_of_many_records_of_one_moment_gets_through() -> None:
     read = answer({"results": []})
     cursor, cursors = "pass 1795248000000 0", []
     for _ in range(3):
-        got, _ = talk(objects.pull(chosen, contact, cursor), page, read)
+        got, _ = talk(objects.pull(chosen, contact, cursor), page, read, read)
         cursor = got.cursor
         cursors.append(cursor)
     assert cursors == ["pass 1795248000000 2", "pass 1795248000001 0", "pass 1795248000001 2"]
