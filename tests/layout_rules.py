@@ -111,7 +111,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "hypothesis": ("testing",),
     "aiohttp": ("link", "peering", "replica", "server", "client", "cli", "demo"),
     "prometheus_client": ("server",),
-    "uvloop": ("cli",),
+    "uvloop": ("server",),
     "rich": ("cli", "demo"),
     "phonenumbers": ("model",),
     "idna": ("model",),

@@ -12,7 +12,6 @@ import socket
 
 from crdtstore import limits
 from crdtstore.cli.configuration import ServeConfiguration, serve_configuration
-from crdtstore.cli.loop import run_as_server
 from crdtstore.errors import ConfigurationError
 from crdtstore.logs import LOG_FORMS, LOG_LEVELS, configure_logging
 from crdtstore.loop_delay import event_loop_name
@@ -63,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return 0 if everything was closed in order."""
     configuration = serve_configuration(vars(arguments), os.environ)
     configure_logging(configuration.log_format, configuration.log_level)
+    from crdtstore.server import run_as_server
+
     return run_as_server(serve(configuration))
 
 

@@ -75,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
-    from crdtstore.cli.loop import run_as_server
+    from crdtstore.server import run_as_server
     from replicas.crm.service import serve
 
     form = arguments.log_format or configuration.log_format

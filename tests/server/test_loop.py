@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from crdtstore.cli.loop import event_loop_factory
+from crdtstore.server.loop import event_loop_factory
 
 
 def test_the_loop_is_that_of_uvloop() -> None:
