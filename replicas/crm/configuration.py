@@ -17,7 +17,7 @@ from replicas.crm.driver import Pace
 from replicas.crm.hubspot.settings import HubSpotSettings
 from replicas.crm.mapping import mapping_of
 from replicas.crm.rounds import Waits
-from replicas.crm.salesforce.settings import SalesforceSettings
+from replicas.crm.salesforce.settings import EVENTS, SalesforceSettings
 
 _TEXTS: Final = ("name", "data", "listen", "space", "schema", "token_file", "link_secret_file")
 _TOP: Final = (*_TEXTS, "peers", "log_format", "log_level", "salesforce", "hubspot")
@@ -44,7 +44,8 @@ _SALESFORCE: Final = {
     "page_max": int,
     "bulk_min": int,
     "results_max": int,
-    "follows": bool,
+    "events": str,
+    "pubsub_address": str,
 }
 _HUBSPOT: Final = {
     "token_file": str,
@@ -154,6 +155,8 @@ def _salesforce_of(table: dict[str, Any], directory: Path) -> VendorConfiguratio
     flow = table.get("flow", "client_credentials")
     if flow not in ("client_credentials", "jwt_bearer"):
         raise ConfigurationError(f"[salesforce]: flow {flow!r} is no flow that is known here")
+    if table.get("events", "cometd") not in EVENTS:
+        raise ConfigurationError(f"[salesforce]: events is one of {', '.join(EVENTS)}")
     for name in ("login_address", "client_id", *(("username",) if flow == "jwt_bearer" else ())):
         if not table.get(name):
             raise ConfigurationError(f"[salesforce]: {name} is missing")

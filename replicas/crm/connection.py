@@ -135,7 +135,9 @@ class Connection:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            if self._events is not None:
+                stack.push_async_callback(self._events.close)
             for name in self.mapping.by_name:
                 group.create_task(self._forever(f"pull {name}", self._puller(name)))
             group.create_task(self._forever("reread", self._reread))
@@ -250,21 +252,35 @@ class Connection:
         if await self.outflow.round():
             self._reread_work.set()
             return
+        wait_s = await self._revive()
         feed = asyncio.ensure_future(self.outflow.wait())
         mark = asyncio.ensure_future(self._push_work.wait())
         try:
-            await asyncio.wait((feed, mark), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((feed, mark), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             feed.cancel()
             mark.cancel()
             await asyncio.gather(feed, mark, return_exceptions=True)
+
+    async def _revive(self) -> float | None:
+        """Have rows sent again that the vendor was too busy for; return when the next is due."""
+        now_ms = time.time_ns() // 1_000_000
+        times_ms = {
+            letter: again_ms
+            for letter in self.ledger.busy()
+            if (again_ms := letter.again_ms(self._resend_after_s)) is not None
+        }
+        ripe = [letter for letter, again_ms in times_ms.items() if again_ms <= now_ms]
+        if ripe:
+            await self.retry(ripe)
+        return max(0.0, (min(times_ms.values()) - now_ms) / 1000) if times_ms else None
 
     async def _follow(self) -> None:
         assert self._events is not None
         name = f"crm/{self.source}/events"
         position = self._replica.cursors.get(name, "")
         try:
-            page = await self.driver.run(self._events.follow(position), "follow")
+            page = await self._events.next_page(position)
         except PositionExpired as error:
             _log.warning("%s: %s", self.source, error)
             lost = {self._cursor("pull", each): "" for each in self.mapping.by_name}

@@ -82,10 +82,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a login gives: the vendor's address, and headers that prove who asks."""
+    """What a login gives: the vendor's address, and headers that prove who asks.
+
+    ``tenant`` is the id of the customer's part of the vendor, where the vendor tells it.
+    """
 
     address: str
     headers: Mapping[str, str] = field(repr=False)
+    tenant: str = ""
 
 
 def json_request(

@@ -130,6 +130,13 @@ class Crm(Protocol):
 class Events(Protocol):
     """A stream of events that a CRM keeps for a while, and that is read from a position on."""
 
-    def follow(self, position: str) -> Conversation[Page]:
-        """Wait for the next events after a position ("" for now); raises PositionExpired."""
+    async def next_page(self, position: str) -> Page:
+        """Wait for the next events after a position ("" for now).
+
+        Raises PositionExpired, CrmUnavailable, CrmAccessDenied.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what is open."""
         ...

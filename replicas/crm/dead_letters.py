@@ -6,10 +6,13 @@ from typing import Any, Final
 
 import msgpack
 
+from replicas.crm import limits
+
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
 ADVICE: Final = {
-    "retry": "the CRM was busy with this record for long: retry it when it is calmer",
+    "retry": "the CRM was busy with this record for long: it is tried again by itself, after "
+    "longer and longer waits",
     "conflict": "another record stands in the way: merge the records named, or change one of them, "
     "then retry",
     "permanent": "the CRM does not take the record as it is: correct the value or the CRM's rule "
@@ -47,6 +50,13 @@ class DeadLetter:
     def advice(self) -> str:
         """What to do about it."""
         return ADVICE[self.result]
+
+    def again_ms(self, resend_after_s: float) -> int | None:
+        """Return when it is tried again by itself, None if never: somebody must do something."""
+        if self.result != "retry" or self.direction != "out":
+            return None
+        wait_s = min(resend_after_s * 2.0 ** min(self.attempts, 20), limits.RESEND_MAX_S)
+        return self.at_ms + round(wait_s * 1000)
 
     def after(self, before: "DeadLetter") -> "DeadLetter":
         """Return this letter, counted on from an earlier one about the same."""

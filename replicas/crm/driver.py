@@ -94,7 +94,7 @@ class Driver:
         has_new_token = False
         failures = 0
         while True:
-            session = None if request.is_login else await self._logged_in()
+            session = None if request.is_login else await self.session()
             response, verdict = await self._attempt(request, session, lane)
             if verdict.usage is not None:
                 self.budget.heard(verdict.usage)
@@ -107,8 +107,8 @@ class Driver:
                 if has_new_token:
                     raise CrmAccessDenied(f"{self.crm.source} refuses a new token too")
                 has_new_token = True
-                if self._session is session:
-                    self._session = None
+                assert session is not None
+                self.forget(session)
             elif verdict.kind == "pause":
                 seconds = self._pace.pause_s if verdict.wait_s is None else verdict.wait_s
                 _log.warning("%s asks to pause %.1f s: %s", lane, seconds, verdict.reason)
@@ -163,8 +163,11 @@ class Driver:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Response(answer.status, headers, bytes(body))
 
-    async def _logged_in(self) -> Session:
-        """Return the session, made anew by whoever comes first if there is none."""
+    async def session(self) -> Session:
+        """Return the session, made anew by whoever comes first if there is none.
+
+        Raises CrmUnavailable or CrmAccessDenied.
+        """
         async with self._login:
             if self._session is None:
                 self._session = await self.run(self.crm.log_in(time.time()), "login")
@@ -172,6 +175,11 @@ class Driver:
                 for value in self._session.headers.values():
                     self._redaction.add(value, value.rpartition(" ")[2])
             return self._session
+
+    def forget(self, session: Session) -> None:
+        """Take note that the vendor no longer takes a session."""
+        if self._session is session:
+            self._session = None
 
     def _backoff_s(self, failures: int, wait_s: float | None) -> float:
         if wait_s is not None:

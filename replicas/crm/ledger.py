@@ -150,6 +150,12 @@ class Ledger:
         for packed in self._notes.starting_with(f"{self._prefix}dead/").values():
             yield DeadLetter.unpack(packed)
 
+    def busy(self) -> list[DeadLetter]:
+        """Return the dead letters that are tried again by themselves."""
+        if not self._has_dead_letters:
+            return []
+        return [letter for letter in self.dead_letters() if letter.again_ms(0) is not None]
+
     def bury(self, commit: Joint, letter: DeadLetter) -> None:
         """Keep a dead letter; one about the same counts its attempts on."""
         self._has_dead_letters = True

@@ -72,6 +72,15 @@ REQUEST_TIMEOUT_S: Final = 120.0
 FOLLOW_TIMEOUT_S: Final = 150.0
 """Seconds for a request that waits for events: the vendor answers after 110 s at the latest."""
 
+STREAM_TIMEOUT_S: Final = 330.0
+"""Seconds of silence that end a stream of events: the vendor says something every 270 s."""
+
+EVENTS_ASKED_MAX: Final = 100
+"""Events that are asked for at a time on a stream: the vendor's limit."""
+
+SCHEMAS_MAX: Final = 200
+"""Schemas of events that are kept: a few of each object, and each is asked for again if need be."""
+
 BREAKER_FAILURES_MAX: Final = 10
 """Failed attempts in a row that open the circuit: the vendor is down, not unlucky."""
 
@@ -86,6 +95,9 @@ BACKGROUND_SHARE: Final = 0.8
 
 RESEND_AFTER_S: Final = 30.0
 """Seconds after which work that a vendor's failure interrupted is tried anew."""
+
+RESEND_MAX_S: Final = 3_600.0
+"""Seconds after which at the latest a row is sent again that a vendor was too busy for."""
 
 POLL_S: Final = 30.0
 """Seconds between two incremental pulls: they repair what events missed."""

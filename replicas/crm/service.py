@@ -23,8 +23,9 @@ from replicas.crm.driver import Driver
 from replicas.crm.hubspot.crm import HubSpot
 from replicas.crm.hubspot.settings import HubSpotSettings
 from replicas.crm.redaction import Redaction
-from replicas.crm.salesforce.cometd import ChangeEvents
+from replicas.crm.salesforce.cometd import LongPolls
 from replicas.crm.salesforce.crm import Salesforce
+from replicas.crm.salesforce.settings import SalesforceSettings
 from replicas.crm.web import Pages, Webhooks
 
 _log = logging.getLogger("replicas.crm.service")
@@ -104,24 +105,41 @@ def _connection(
 ) -> Connection:
     settings = configuration.vendor
     crm: Crm
-    events: Events | None = None
     if isinstance(settings, HubSpotSettings):
         redaction.add(settings.token, settings.webhook_secret)
         crm = HubSpot(settings)
     else:
         redaction.add(settings.secret)
         crm = Salesforce(settings)
-        events = ChangeEvents(settings) if settings.follows else None
+    driver = Driver(crm, client, configuration.pace, redaction)
     return Connection(
         replica,
-        Driver(crm, client, configuration.pace, redaction),
+        driver,
         settings.mapping,
-        events=events,
+        events=_events(settings, driver) if isinstance(settings, SalesforceSettings) else None,
         poll_s=configuration.work.poll_s,
         resend_after_s=configuration.work.resend_after_s,
         sweep_s=configuration.work.sweep_s,
         is_dry=is_dry,
     )
+
+
+def _events(settings: SalesforceSettings, driver: Driver) -> Events | None:
+    """Return how the change events of an org come, None for not at all.
+
+    Raises ConfigurationError if a library is missing.
+    """
+    if settings.events == "cometd":
+        return LongPolls(settings, driver)
+    if settings.events == "none":
+        return None
+    try:
+        from replicas.crm.salesforce.stream import EventStream
+    except ImportError as error:
+        raise ConfigurationError(
+            f'events = "pubsub" needs {error.name}: pip install "crdtstore[crm-pubsub]"'
+        ) from None
+    return EventStream(settings, driver)
 
 
 @asynccontextmanager

@@ -7,22 +7,24 @@ the whole object where events overflowed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from replicas.crm.crm import RecordKey, Sighting
 from replicas.crm.errors import CrmAnswerInvalid
 from replicas.crm.mapping import ObjectMapping
 from replicas.crm.salesforce.settings import SalesforceSettings
 
+SchemaFields: TypeAlias = Sequence[Any]
+"""The fields of an event's schema in order: a name, or a compound field's name and its fields."""
+
 _ID_LENGTHS: Final = (15, 18)
 
 
-def changed_names(changed: Sequence[str], schema: Sequence[Any]) -> list[str]:
+def changed_names(changed: Sequence[str], schema: SchemaFields) -> list[str]:
     """Return the names of fields that bitmaps or names stand for.
 
-    ``schema`` is the list of an event's fields in order: a name, or for a compound field a pair of
-    its name and the list of its own fields. ``0x0E`` has a bit for each field, the lowest one for
-    the first; ``4-0x03`` is about the fields of the compound field at place 4.
+    ``0x0E`` has a bit for each field of the schema, the lowest one for the first; ``4-0x03`` is
+    about the fields of the compound field at place 4.
     """
     names: list[str] = []
     for one in changed:
@@ -42,7 +44,7 @@ def changed_names(changed: Sequence[str], schema: Sequence[Any]) -> list[str]:
 
 
 def sightings_of(
-    settings: SalesforceSettings, payload: Mapping[str, Any], schema: Sequence[Any] = ()
+    settings: SalesforceSettings, payload: Mapping[str, Any], schema: SchemaFields = ()
 ) -> tuple[list[Sighting], str]:
     """Return what an event means, and the object of which events were lost, if any.
 
@@ -75,7 +77,7 @@ def _changed_values(
     payload: Mapping[str, Any],
     header: Mapping[str, Any],
     mapped: ObjectMapping,
-    schema: Sequence[Any],
+    schema: SchemaFields,
 ) -> dict[str, Any]:
     flat = _flat(payload, mapped)
     changed = set(_plain(changed_names(header.get("changedFields") or (), schema)))

@@ -41,7 +41,14 @@ def log_in(settings: SalesforceSettings, now_s: float) -> Conversation[Session]:
             "Authorization": f"Bearer {token}",
             "Sforce-Call-Options": f"client={settings.tag}",
         },
+        _org_in(str(answer.get("id", ""))),
     )
+
+
+def _org_in(identity: str) -> str:
+    """Return the id of the org in the address of an identity: .../id/ORG/USER."""
+    parts = identity.rsplit("/", 3)
+    return parts[2] if len(parts) == 4 and parts[1] == "id" else ""
 
 
 def _assertion(settings: SalesforceSettings, now_s: float) -> str:

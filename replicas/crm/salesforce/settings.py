@@ -1,10 +1,14 @@
 """What an operator says of a Salesforce org."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from replicas.crm import limits
 from replicas.crm.mapping import CrmMapping
 from replicas.crm.rounds import Waits
+
+EVENTS: Final = ("cometd", "pubsub", "none")
+"""How change events may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,7 @@ class SalesforceSettings:
 
     ``flow`` is ``client_credentials`` or ``jwt_bearer``; ``secret`` is then the client's secret or
     its private key in PEM. ``tag`` is the name by which our own changes are known again.
+    ``events`` says how change events come: by ``cometd``, ``pubsub``, or ``none``.
     """
 
     login_address: str
@@ -31,7 +36,8 @@ class SalesforceSettings:
     results_max: int = limits.SALESFORCE_RESULTS_MAX
     overlap_s: float = limits.OVERLAP_S
     waits: Waits = field(default_factory=Waits)
-    follows: bool = True
+    events: str = "cometd"
+    pubsub_address: str = "api.pubsub.salesforce.com:7443"
 
     @property
     def root(self) -> str:

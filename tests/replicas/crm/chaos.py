@@ -13,6 +13,7 @@ import asyncio
 import random
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -130,8 +131,9 @@ async def endure(directory: Path, seed: int) -> list[str]:
         # Each edit is written to the other vendor about once, whatever went wrong meanwhile.
         changes = sum(len(r["history"][n]) for r in here.hubspot.account.records.values()
                       for n in r["history"])  # fmt: skip
-        assert here.salesforce.rows_written <= PERSONS + 2 * edits.number
-        assert changes <= 5 * PERSONS + 2 * edits.number
+        rows = here.salesforce.rows_written
+        assert rows <= PERSONS + 2 * edits.number, f"{rows} rows for {edits.number} edits"
+        assert changes <= 5 * PERSONS + 2 * edits.number, f"{changes} for {edits.number} edits"
     return lines
 
 
@@ -197,9 +199,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as directory:
             try:
                 lines = asyncio.run(endure(Path(directory), seed))
-            except AssertionError as error:
+            except AssertionError:
                 failed += 1
-                print(f"seed {seed} failed: {error}", flush=True)
+                print(f"seed {seed} failed:", traceback.format_exc(), flush=True)
             else:
                 took_s = time.monotonic() - started
                 print(f"seed {seed}: {took_s:.0f} s", *lines, sep="\n    ", flush=True)

@@ -24,7 +24,7 @@ def test_a_page_that_was_read_before_our_write_overwrites_nothing(tmp_path: Path
         server = await SalesforceServer().start()
         ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
         server.org.update("Contact", ann, {"Phone": "old"})
-        async with beside_salesforce(tmp_path, server, "poll_s = 0.2\nfollows = false\n") as here:
+        async with beside_salesforce(tmp_path, server, 'poll_s = 0.2\nevents = "none"\n') as here:
             found = await until_person(here.service, "a@b.example", phone="old")
             await until_true(lambda: here.connection.is_loaded, "the load")
             server.mischief.late.append(("queryAll", 0.8))
@@ -46,7 +46,7 @@ def test_a_service_that_ends_while_it_writes_knows_its_write_again(tmp_path: Pat
 
     No event tells who wrote it; it is known by what was noted before it was sent.
     """
-    no_events = "poll_s = 0.2\nfollows = false\n"
+    no_events = 'poll_s = 0.2\nevents = "none"\n'
 
     async def main() -> None:
         server = await SalesforceServer().start()
