@@ -14,6 +14,7 @@ import aiohttp
 from tests.processes.servers import free_port
 from tests.replicas.crm.cut import Cut
 from tests.replicas.crm.hubspot_server import HubSpotServer
+from tests.replicas.crm.pubsub_server import PubSubServer
 from tests.replicas.crm.regions import POLLS, until, write_hubspot, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
@@ -105,13 +106,22 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, more: str = POLLS) -> AsyncIterator[World]:
-    """Start two vendors; the two services beside them are started by ``World.start``."""
+async def world(
+    directory: Path, more: str = POLLS, *, is_streaming: bool = False
+) -> AsyncIterator[World]:
+    """Start two vendors; the two services beside them are started by ``World.start``.
+
+    With ``is_streaming`` Salesforce's events come over its Pub/Sub API instead of CometD.
+    """
     salesforce, hubspot = await SalesforceServer().start(), await HubSpotServer().start()
+    stream = await PubSubServer(salesforce).start() if is_streaming else None
+    events = "" if stream is None else f'events = "pubsub"\npubsub_address = "{stream.url}"\n'
     eu_port, us_port, hook_port = free_port(), free_port(), free_port()
     link = await Cut(us_port).start()
     peers = [f"http://127.0.0.1:{link.port}"]
-    eu_config = write_salesforce(directory / "eu", salesforce, port=eu_port, peers=peers, more=more)
+    eu_config = write_salesforce(
+        directory / "eu", salesforce, port=eu_port, peers=peers, more=more + events
+    )
     us_config = write_hubspot(
         directory / "us", hubspot, port=us_port, peers=[], hook_port=hook_port, more=more
     )
@@ -123,5 +133,7 @@ async def world(directory: Path, more: str = POLLS) -> AsyncIterator[World]:
             if service._process is not None:
                 await service.kill()
         await link.stop()
+        if stream is not None:
+            await stream.stop()
         await salesforce.stop()
         await hubspot.stop()

@@ -16,6 +16,7 @@ from tests.replicas.crm.salesforce_loads import QueryJobs
 from tests.replicas.crm.salesforce_org import COLUMNS, KEY, Org, RowError
 
 VERSION = "v62.0"
+ORG_ID = "00D000000000001AAA"
 ROOT = f"/services/data/{VERSION}"
 REFUSALS: list[Any] = [
     (503, [{"errorCode": "SERVER_UNAVAILABLE", "message": "busy"}], {}),
@@ -131,9 +132,11 @@ class SalesforceServer:
             return web.json_response(body, status=400)
         token = f"00D{secrets.token_hex(16)}"
         self.tokens.add(token)
+        identity = f"{self.url}/id/{ORG_ID}/005000000000001AAA"
         return web.json_response(
-            {"access_token": token, "instance_url": self.url, "token_type": "Bearer"}
-        )
+            {"access_token": token, "instance_url": self.url, "token_type": "Bearer",
+             "id": identity}
+        )  # fmt: skip
 
     # --- reading ------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from tests.replicas.crm.regions import salesforce_golden, until
 
 def test_regions_converge_over_a_partition(tmp_path: Path) -> None:
     async def main() -> None:
-        async with world(tmp_path) as here:
+        async with world(tmp_path, is_streaming=True) as here:
             edits = Edits(here)
             edits.records()
             await here.start()
