@@ -20,10 +20,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from crdtstore import Replica
 from crdtstore.errors import StorageFull
 from replicas.crm import limits
-from replicas.crm.crm import Events, RecordKey, Sighting
+from replicas.crm.crm import RecordKey, Sighting
 from replicas.crm.dead_letters import DeadLetter
 from replicas.crm.driver import Driver
 from replicas.crm.errors import CrmError, PositionExpired
+from replicas.crm.events import Events
 from replicas.crm.intake import Intake
 from replicas.crm.ledger import Ledger
 from replicas.crm.mapping import CrmMapping
@@ -267,7 +268,7 @@ class Connection:
         now_ms = time.time_ns() // 1_000_000
         times_ms = {
             letter: again_ms
-            for letter in self.ledger.busy()
+            for letter in self.ledger.dead_letters()
             if (again_ms := letter.again_ms(self._resend_after_s)) is not None
         }
         ripe = [letter for letter, again_ms in times_ms.items() if again_ms <= now_ms]

@@ -125,18 +125,3 @@ class Crm(Protocol):
     def push(self, edits: Sequence[Edit]) -> Conversation[list[Outcome]]:
         """Write records; return what became of each edit, every one exactly once, in any order."""
         ...
-
-
-class Events(Protocol):
-    """A stream of events that a CRM keeps for a while, and that is read from a position on."""
-
-    async def next_page(self, position: str) -> Page:
-        """Wait for the next events after a position ("" for now).
-
-        Raises PositionExpired, CrmUnavailable, CrmAccessDenied.
-        """
-        ...
-
-    async def close(self) -> None:
-        """End what is open."""
-        ...

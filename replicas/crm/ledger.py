@@ -59,6 +59,7 @@ class Ledger:
         self._prefix = f"crm/{source}/"
         self._started_ns = time.time_ns()
         self._marks = 0
+        self._has_dead_letters = True
         self._has_dead_letters = any(True for _ in self.dead_letters())
         self.touches = Touches()
 
@@ -147,14 +148,10 @@ class Ledger:
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """Yield the dead letters, by key."""
+        if not self._has_dead_letters:
+            return  # as nearly always: no look-up for each record of a load
         for packed in self._notes.starting_with(f"{self._prefix}dead/").values():
             yield DeadLetter.unpack(packed)
-
-    def busy(self) -> list[DeadLetter]:
-        """Return the dead letters that are tried again by themselves."""
-        if not self._has_dead_letters:
-            return []
-        return [letter for letter in self.dead_letters() if letter.again_ms(0) is not None]
 
     def bury(self, commit: Joint, letter: DeadLetter) -> None:
         """Keep a dead letter; one about the same counts its attempts on."""
@@ -168,7 +165,7 @@ class Ledger:
     def unbury(self, commit: Joint, key: str) -> None:
         """Drop the dead letter about something, if there is one: it succeeded."""
         if not self._has_dead_letters:
-            return  # as nearly always: no look-up for each record of a load
+            return
         name = f"{self._prefix}dead/{key}"
         if self._notes.get(name) is not None:
             commit.note(name, None)

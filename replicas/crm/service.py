@@ -18,12 +18,12 @@ from crdtstore.server import application, check_exposure
 from replicas.crm import limits
 from replicas.crm.configuration import CrmConfiguration, VendorConfiguration
 from replicas.crm.connection import Connection
-from replicas.crm.crm import Crm, Events
+from replicas.crm.crm import Crm
 from replicas.crm.driver import Driver
+from replicas.crm.events import Events, LongPolls
 from replicas.crm.hubspot.crm import HubSpot
 from replicas.crm.hubspot.settings import HubSpotSettings
 from replicas.crm.redaction import Redaction
-from replicas.crm.salesforce.cometd import LongPolls
 from replicas.crm.salesforce.crm import Salesforce
 from replicas.crm.salesforce.settings import SalesforceSettings
 from replicas.crm.web import Pages, Webhooks
@@ -134,7 +134,7 @@ def _events(settings: SalesforceSettings, driver: Driver) -> Events | None:
     if settings.events == "none":
         return None
     try:
-        from replicas.crm.salesforce.stream import EventStream
+        from replicas.crm.event_stream import EventStream
     except ImportError as error:
         raise ConfigurationError(
             f'events = "pubsub" needs {error.name}: pip install "crdtstore[crm-pubsub]"'

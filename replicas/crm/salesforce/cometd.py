@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from replicas.crm.conversation import Conversation, Request, json_request
 from replicas.crm.crm import Page, Sighting
-from replicas.crm.driver import Driver
 from replicas.crm.errors import CrmAnswerInvalid, CrmUnavailable, PositionExpired
 from replicas.crm.salesforce.answers import check
 from replicas.crm.salesforce.changes import sightings_of
@@ -18,21 +17,6 @@ from replicas.crm.salesforce.settings import SalesforceSettings
 
 CHANNEL: Final = "/data/ChangeEvents"
 _NEW_EVENTS: Final = -1
-
-
-class LongPolls:
-    """The change events of one org, by long polls that a driver runs."""
-
-    def __init__(self, settings: SalesforceSettings, driver: Driver) -> None:
-        self._events = ChangeEvents(settings)
-        self._driver = driver
-
-    async def next_page(self, position: str) -> Page:
-        """Wait for the next events after a position ("" for now); raises PositionExpired."""
-        return await self._driver.run(self._events.follow(position), "follow")
-
-    async def close(self) -> None:
-        """Nothing is open between two polls."""
 
 
 class ChangeEvents:

@@ -31,7 +31,10 @@ def test_a_row_that_fails_for_long_is_sent_when_it_is_calmer(tmp_path: Path) -> 
             await until_compared(here.service)
             server.mischief.rates = (0, 0, 0, 1.0, 0)
             await here.service.replica.write(found.id, {"phone": "1"}, source="desk")
-            letters = here.connection.ledger.busy
+
+            def letters() -> list[DeadLetter]:
+                return list(here.connection.ledger.dead_letters())
+
             await until_true(lambda: len(letters()) == 1, "a dead letter")
             await until_true(lambda: len(letters()) == 1 and letters()[0].attempts > 1, "another")
             server.mischief.rates = (0, 0, 0, 0, 0)
