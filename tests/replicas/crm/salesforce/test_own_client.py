@@ -81,6 +81,11 @@ def use_bulk(client: Salesforce) -> None:
     succeeded = client.bulk2.Contact.get_successful_records(job["job_id"])
     assert succeeded.count("sf__") == 2
     assert len(succeeded.strip().splitlines()) == 10
+    query = "SELECT Id, LastName, IsDeleted FROM Contact WHERE LastName >= 'L0'"
+    pages = list(client.bulk2.Contact.query_all(query, max_records=4))
+    names = [line.split(",")[1].strip('"') for page in pages for line in page.splitlines()[1:]]
+    assert sorted(names) == [f"L{number}" for number in range(9)]
+    assert len(pages) == 3
 
 
 def test_the_client_of_others_works_with_the_local_server() -> None:
