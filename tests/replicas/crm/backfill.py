@@ -87,7 +87,7 @@ class Backfill:
         await self._check()
         size_mib = sum(f.stat().st_size for f in self.service.config.parent.rglob("*")
                        if f.is_file()) / 2**20  # fmt: skip
-        self._say(f"the service took at most {self.rss_kib_max / 1024:,.0f} MiB of memory, "
+        self._say(f"the service took at most {self.rss_kib_max / 1024:,.0f} MiB of its own memory, "
                   f"{size_mib:,.0f} MiB of disk")  # fmt: skip
 
     async def _check(self) -> None:
@@ -119,8 +119,8 @@ class Backfill:
         process = self.service.process_id
         with contextlib.suppress(OSError, StopIteration):
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
-            peak = next(line for line in lines if line.startswith("VmHWM"))
-            self.rss_kib_max = max(self.rss_kib_max, int(peak.split()[1]))
+            own = next(line for line in lines if line.startswith("RssAnon"))
+            self.rss_kib_max = max(self.rss_kib_max, int(own.split()[1]))
         return (await self.service.ask("GET", "/crm/status"))["salesforce"]
 
     async def _done(self) -> int:
