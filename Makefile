@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run crm crm-backfill test lint bench sim laws faults fuzz fuzz-updates mutants clean
+.PHONY: run crm crm-backfill crm-chaos test lint bench sim laws faults fuzz fuzz-updates mutants
+.PHONY: clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
@@ -17,6 +18,9 @@ crm: $(STAMP)  ## a CRM replica beside a local Salesforce and one beside a local
 
 crm-backfill: $(STAMP)  ## load a million contacts from a local Salesforce: ARGS="--records 40000"
 	$(BIN)/python -m tests.replicas.crm.backfill $(ARGS)
+
+crm-chaos: $(STAMP)  ## both vendors misbehave in every way, services are killed: SEEDS=20
+	$(BIN)/python -m tests.replicas.crm.chaos --seeds $(or $(SEEDS),10) $(ARGS)
 
 test: $(STAMP) lint  ## style, types, every test, by WORKERS processes; with smoke benchmarks
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
