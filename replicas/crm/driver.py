@@ -159,7 +159,11 @@ class Driver:
             async for chunk in answer.content.iter_any():
                 body += chunk
                 if len(body) > limits.ANSWER_BYTES_MAX:
-                    raise CrmAnswerInvalid(f"{_path(request)}: the answer is too large")
+                    raise CrmAnswerInvalid(
+                        f"{_path(request)}: the answer is too large, above "
+                        f"{limits.ANSWER_BYTES_MAX:,} bytes; ask for smaller pages (page_max, "
+                        "results_max, batch_max)"
+                    )
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Response(answer.status, headers, bytes(body))
 

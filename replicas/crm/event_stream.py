@@ -64,6 +64,7 @@ class EventStream:
 
         has_new_session = False
         while True:
+            was_open = self._call is not None
             session = await self._driver.session()
             try:
                 async with asyncio.timeout(limits.STREAM_TIMEOUT_S):
@@ -75,6 +76,8 @@ class EventStream:
             except grpc.aio.AioRpcError as error:
                 self._hang_up()
                 if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                    if was_open and isinstance(call, Fetch):
+                        continue  # streams end now and then: the next one starts at our position
                     raise _error_of(error, call) from None
                 if has_new_session:
                     raise CrmAccessDenied("the Pub/Sub API refuses a new token too") from None

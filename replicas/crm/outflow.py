@@ -142,6 +142,8 @@ class Outflow:
                 self._ledger.unbury(commit, f"gone/{profile_id}")
             for outcome in outcomes:
                 self._settle(commit, outcome, digests[id(outcome.edit)])
+            for profile_id in (due or {}).keys() - {each.edit.profile_id for each in planned}:
+                self._ledger.unbury(commit, f"out/{profile_id}")  # nothing differs any more
             self._ledger.settle_due(commit, due or {})
             for name, place in (cursors or {}).items():
                 commit.move_cursor(name, place)

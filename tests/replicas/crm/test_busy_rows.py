@@ -44,3 +44,21 @@ def test_a_row_that_fails_for_long_is_sent_when_it_is_calmer(tmp_path: Path) -> 
         await server.stop()
 
     asyncio.run(main())
+
+
+def test_a_dead_letter_about_what_differs_no_more_goes(tmp_path: Path) -> None:
+    async def main() -> None:
+        server = await HubSpotServer().start()
+        ann = server.account.create({"lastname": "Ann", "email": "ann@example.com"})
+        async with beside_hubspot(tmp_path, server) as here:
+            found = await until_person(here.service, "ann@example.com")
+            await until_compared(here.service)
+            server.mischief.rates = (0, 0, 0, 1.0, 0)
+            await here.service.replica.write(found.id, {"phone": "1"}, source="desk")
+            ledger = here.connection.ledger
+            await until_true(lambda: any(True for _ in ledger.dead_letters()), "a dead letter")
+            server.account.update(ann, {"phone": "1"})  # somebody does it by hand
+            await until_true(lambda: not any(True for _ in ledger.dead_letters()), "none")
+        await server.stop()
+
+    asyncio.run(main())
