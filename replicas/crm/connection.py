@@ -176,7 +176,7 @@ class Connection:
         cursor = cursors.get(self._cursor("pull", name), "")
         if not cursor:
             async with self._replica.notes.commit() as commit:
-                self.ledger.begin_load(commit, name)
+                self.ledger.loads.begin(commit, name)
         since = self.ledger.touches.tick()
         page = await self.driver.run(self.driver.crm.pull(name, cursor), f"pull {name}")
         moved = {self._cursor("pull", name): page.cursor}

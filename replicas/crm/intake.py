@@ -177,7 +177,7 @@ class Intake:
 
     def _is_old(self, profile_id: str, link: Link, reading: _Reading) -> bool:
         """Say whether something was sent to a record after a state of it may have been read."""
-        if reading.is_snapshot and 0 < self._ledger.load(link.object) <= link.sent_in:
+        if reading.is_snapshot and 0 < self._ledger.loads.number(link.object) <= link.sent_in:
             return True
         since = reading.since
         return since is not None and self._ledger.touches.is_since(profile_id, since)

@@ -51,6 +51,23 @@ class Touches:
         return self._last.get(profile_id, 0) > tick
 
 
+class Loads:
+    """The numbers of the loads of each object: they tell what was sent since one began."""
+
+    def __init__(self, replica: Replica, prefix: str) -> None:
+        self._notes = replica.notes
+        self._prefix = f"{prefix}load/"
+
+    def number(self, object_name: str) -> int:
+        """Return the number of the load of an object that began last."""
+        return int(self._notes.get(self._prefix + object_name) or b"0")
+
+    def begin(self, commit: Joint, object_name: str) -> None:
+        """Take note that a load begins: what is sent from now on is younger than it may be."""
+        number = self.number(object_name) + 1
+        commit.note(self._prefix + object_name, str(number).encode())
+
+
 class Ledger:
     """What is known of one vendor's records, and what is still to be done."""
 
@@ -62,6 +79,7 @@ class Ledger:
         self._has_dead_letters = True
         self._has_dead_letters = any(True for _ in self.dead_letters())
         self.touches = Touches()
+        self.loads = Loads(replica, self._prefix)
 
     # --- links --------------------------------------------------------------------------------
 
@@ -69,6 +87,11 @@ class Ledger:
         """Return the link of a profile, None if it has none."""
         packed = self._notes.get(f"{self._prefix}link/{profile_id}")
         return None if packed is None else Link.unpack(packed)
+
+    def linked(self) -> list[str]:
+        """Return all profiles that have a link: it takes a moment, and much memory."""
+        prefix = f"{self._prefix}link/"
+        return [name.removeprefix(prefix) for name in self._notes.starting_with(prefix)]
 
     def keep_link(self, commit: Joint, profile_id: str, link: Link) -> None:
         """Keep a link, and which profile its record belongs to."""
@@ -90,17 +113,6 @@ class Ledger:
 
     def _record_name(self, key: RecordKey) -> str:
         return f"{self._prefix}record/{key.object}/{key.id}"
-
-    # --- loads --------------------------------------------------------------------------------
-
-    def load(self, object_name: str) -> int:
-        """Return the number of the load of an object that began last."""
-        return int(self._notes.get(f"{self._prefix}load/{object_name}") or b"0")
-
-    def begin_load(self, commit: Joint, object_name: str) -> None:
-        """Take note that a load begins: what is sent from now on is younger than it may be."""
-        number = self.load(object_name) + 1
-        commit.note(f"{self._prefix}load/{object_name}", str(number).encode())
 
     # --- what is due --------------------------------------------------------------------------
 

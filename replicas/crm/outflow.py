@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from crdtstore import Replica, add
-from crdtstore.errors import CursorExpired, Refused
+from crdtstore.errors import CursorExpired, ProfileErased, ProfileNotFound, Refused
 from replicas.crm import limits
 from replicas.crm.crm import Edit, Outcome, RecordKey
 from replicas.crm.dead_letters import DeadLetter
@@ -96,11 +96,34 @@ class Outflow:
                     break
         except CursorExpired:
             _log.warning("the feed no longer reaches back to %s: all profiles are compared", since)
+            erased = await self._erased()
             async with self._replica.notes.commit() as commit:
+                for profile_id in erased:
+                    self._forget_letters(commit, profile_id)
+                    self._ledger.mark_due(commit, profile_id)
                 commit.move_cursor(self._feed_cursor, "")
                 commit.move_cursor(self._scan_cursor, "")
             return {}, None
         return changed, cursor
+
+    async def _erased(self) -> list[str]:
+        """Return the erased profiles that have a record: no list of profiles names them."""
+        erased: list[str] = []
+        linked = self._ledger.linked()
+        for at in range(0, len(linked), limits.PLANNED_MAX):
+            for profile_id in linked[at : at + limits.PLANNED_MAX]:
+                try:
+                    self._replica.read(profile_id)
+                except ProfileErased:
+                    erased.append(profile_id)
+                except ProfileNotFound:
+                    continue
+            await asyncio.sleep(0)
+        return erased
+
+    def _forget_letters(self, commit: Joint, profile_id: str) -> None:
+        self._ledger.unbury(commit, f"out/{profile_id}")
+        self._ledger.unbury(commit, f"gone/{profile_id}")
 
     async def _scan(self, after: str) -> None:
         """Compare the next page of all profiles; at the very first, the feed is then at its end."""
@@ -138,8 +161,7 @@ class Outflow:
         digests = {id(each.edit): each.digests for each in planned}
         async with self._replica.notes.commit() as commit:
             for profile_id in erased:
-                self._ledger.unbury(commit, f"out/{profile_id}")
-                self._ledger.unbury(commit, f"gone/{profile_id}")
+                self._forget_letters(commit, profile_id)
             for outcome in outcomes:
                 self._settle(commit, outcome, digests[id(outcome.edit)])
             for profile_id in (due or {}).keys() - {each.edit.profile_id for each in planned}:
@@ -158,7 +180,7 @@ class Outflow:
                 self.counters["fields"] += len(edit.values)
                 self._ledger.touches.touch(edit.profile_id)
                 link = self._ledger.link(edit.profile_id) or Link(edit.object, state="new")
-                link.sent_in = self._ledger.load(edit.object)
+                link.sent_in = self._ledger.loads.number(edit.object)
                 for name, digest in each.digests.items():
                     known = link.known.setdefault(name, Known())
                     known.sent, known.is_flying = digest, True
@@ -171,7 +193,7 @@ class Outflow:
         link = self._ledger.link(edit.profile_id)
         if link is None:
             return
-        link.sent_in = self._ledger.load(edit.object)
+        link.sent_in = self._ledger.loads.number(edit.object)
         key = f"out/{edit.profile_id}"
         if outcome.result == "done":
             self._ledger.unbury(commit, key)

@@ -1,12 +1,21 @@
 """Sweeps find what went at HubSpot while nobody listened."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from crdtstore.errors import ProfileErased
-from tests.replicas.crm.beside import BesideHubSpot, beside_hubspot, until_person, until_true
+from crdtstore import Change, Replica
+from crdtstore.errors import CursorExpired, ProfileErased
+from tests.replicas.crm.beside import (
+    BesideHubSpot,
+    beside_hubspot,
+    until_compared,
+    until_person,
+    until_true,
+)
 from tests.replicas.crm.hubspot_server import HubSpotServer
 
 SWEEPS = "poll_s = 30\nrequest_timeout_s = 10\nsweep_s = 0.5\n"
@@ -67,6 +76,38 @@ def test_a_sweep_goes_on_where_it_was_and_costs_a_call_for_a_hundred_records(
             cursor = here.service.replica.cursors["crm/hubspot/sweep"]
             assert cursor.startswith(("done ", "at "))
             assert here.connection.driver.requests["sweep"] == 3
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_who_was_erased_while_the_vendor_was_away_for_long_is_erased_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal, which tells of erasures, was trimmed meanwhile."""
+
+    async def trimmed(
+        self: Replica, *, since: str = "", follow: bool = True, **_: Any
+    ) -> AsyncGenerator[Change, None]:
+        if since:
+            raise CursorExpired("the journal no longer reaches back")
+        if follow:
+            await asyncio.Event().wait()
+        return
+        yield
+
+    async def main() -> None:
+        server = await HubSpotServer().start()
+        server.account.create({"lastname": "ann", "email": "ann@example.com"})
+        server.account.create({"lastname": "bob", "email": "bob@example.com"})
+        async with beside_hubspot(tmp_path, server) as here:
+            ann = await until_person(here.service, "ann@example.com")
+            await until_compared(here.service)
+        async with Replica.open(tmp_path / "data", name="us") as replica:
+            await replica.erase(ann.id)
+        monkeypatch.setattr(Replica, "changes", trimmed)
+        async with beside_hubspot(tmp_path, server):
+            await until_true(lambda: len(server.account.records) == 1, "the erasure")
         await server.stop()
 
     asyncio.run(main())
