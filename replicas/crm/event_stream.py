@@ -6,6 +6,7 @@ the stream, and the next one starts at our position.
 """
 
 import asyncio
+from functools import cache
 from typing import Any, Final
 
 from replicas.crm import limits
@@ -18,6 +19,18 @@ from replicas.crm.salesforce.pubsub import Call, Event, Fetch, Fetched, PubSubEv
 from replicas.crm.salesforce.settings import SalesforceSettings
 
 _LOOPBACK: Final = "http://"
+
+
+@cache
+def keep_running() -> None:
+    """Keep gRPC's thread until the process ends.
+
+    It would end with the last of its objects, at any moment that looks for garbage, and waiting
+    for the end of a thread there can take for ever.
+    """
+    import grpc
+
+    grpc.aio.init_grpc_aio()
 
 
 class EventStream:
@@ -132,6 +145,7 @@ class EventStream:
         import grpc
 
         if self._channel is None:
+            keep_running()
             options = [("grpc.max_receive_message_length", limits.ANSWER_BYTES_MAX)]
             if self._address.startswith(_LOOPBACK):
                 address = self._address.removeprefix(_LOOPBACK)

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from grpc_tools import protoc
 
+from replicas.crm.event_stream import keep_running
 from tests.replicas.crm.pubsub_avro import EventSchema
 from tests.replicas.crm.salesforce_server import ORG_ID, SalesforceServer
 
@@ -53,6 +54,7 @@ class PubSubServer:
         self.schema = EventSchema("Contact")
 
     async def start(self) -> "PubSubServer":
+        keep_running()
         self._server = grpc.aio.server()
         self._pb_grpc.add_PubSubServicer_to_server(self, self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
