@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from crdtstore import limits
 from crdtstore.cli.configuration import ServeConfiguration, serve_configuration
+from crdtstore.cli.garbage import collecting
 from crdtstore.errors import ConfigurationError
 from crdtstore.logs import LOG_FORMS, LOG_LEVELS, configure_logging
 from crdtstore.loop_delay import event_loop_name
@@ -65,9 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
     configuration = serve_configuration(vars(arguments), os.environ)
     configure_logging(configuration.log_format, configuration.log_level)
     sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
-    gc.set_threshold(
-        limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
-    )
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         return runner.run(serve(configuration))
 
@@ -97,7 +95,10 @@ async def serve(configuration: ServeConfiguration) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    with contextlib.closing(bind(configuration.host, configuration.port)) as listener:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(
+            contextlib.closing(bind(configuration.host, configuration.port))
+        )
         async with Replica.open(
             configuration.data,
             name=configuration.name,
@@ -108,6 +109,7 @@ async def serve(configuration: ServeConfiguration) -> int:
             settings=configuration.settings,
         ) as replica:
             gc.freeze()  # what was read in stays: no later look for garbage goes through it
+            stack.enter_context(collecting())
             app = application(
                 replica, token=configuration.token, link_secret=configuration.link_secret
             )
