@@ -389,7 +389,7 @@ CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 CHECKPOINT_MS: Final = 2_000
 """A checkpoint takes about so long: each commit carries the share of the time since the last."""
 
-COMMIT_INTERVAL_MS_MAX: Final = 20
+CHECKPOINT_PACE_MS_MAX: Final = 20
 """More time between two commits is not made up for: so that a checkpoint delays nobody, a commit
 carries at most a hundredth of what is dirty, 500 documents or 8 ms."""
 

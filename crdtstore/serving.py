@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crdtstore import limits
+from crdtstore.delivering import Durability
 from crdtstore.engine.ledger import frame_header
 from crdtstore.engine.replication import Replication
 from crdtstore.errors import MessageInvalid, PeerNotLinked, RepairUnderWay
 from crdtstore.giving import GivenSnapshot
-from crdtstore.repairing import Answering, Durability, Repair
+from crdtstore.repairing import Answering, Repair
 from crdtstore.sync.messages import SnapshotEnd, Trimmed
 from crdtstore.sync.repair_messages import PUSHED, Differences, Documents
 from crdtstore.sync.session import Session, cost_bytes
@@ -228,7 +229,12 @@ def is_repair_overdue(link: LinkState, now_ms: int) -> bool:
 
 
 def start_repair(
-    links: dict[int, LinkState], number: int, replication: Replication, now_ms: int
+    links: dict[int, LinkState],
+    number: int,
+    replication: Replication,
+    now_ms: int,
+    *,
+    is_quick: bool,
 ) -> Repair:
     """Begin a repair over a link; raises PeerNotLinked, or RepairUnderWay if one runs."""
     link = links.get(number)
@@ -237,5 +243,5 @@ def start_repair(
     for other in links.values():
         if other.repair is not None and other.repair.state == "running":
             raise RepairUnderWay("a repair is running; wait until it has ended")
-    link.repair = Repair(replication.healing, link.session, now_ms)
+    link.repair = Repair(replication.healing, link.session, now_ms, is_quick=is_quick)
     return link.repair

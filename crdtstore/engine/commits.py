@@ -340,7 +340,7 @@ def _slice_of(dirty: int, elapsed_ms: int) -> int:
     """
     if dirty > limits.CHECKPOINT_DOCUMENTS * 5 // 4:
         return max(limits.CHECKPOINT_SLICE_DOCUMENTS, limits.HURRIED_SLICE_DOCUMENTS)
-    paced = dirty * min(elapsed_ms, limits.COMMIT_INTERVAL_MS_MAX) // limits.CHECKPOINT_MS
+    paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
     return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
 
 

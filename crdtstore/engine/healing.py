@@ -14,6 +14,7 @@ from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.entries import entries_of
 from crdtstore.engine.ledger import snapshot_note
 from crdtstore.engine.texts import check_texts_at_rest, texts_at_rest
+from crdtstore.engine.totals import Totals
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import (
     canonical_bytes,
@@ -30,7 +31,10 @@ _SCAN_RECORDS_LEAST = 16
 
 
 class Healing:
-    """The store as a repair sees it: scans, records to send, documents to join."""
+    """The store as a repair sees it: scans, records to send, documents to join.
+
+    ``totals`` know the digest of all documents without a scan.
+    """
 
     def __init__(
         self, storage: Storage, documents: Documents, drafting: Drafting, committing: Committing
@@ -39,6 +43,7 @@ class Healing:
         self._documents = documents
         self._drafting = drafting
         self._committing = committing
+        self.totals = Totals(documents, committing)
         self._dirty_ids: list[str] = []
         self._dirty_as_of = (-1, -1)
 
