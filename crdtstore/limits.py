@@ -356,6 +356,9 @@ FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 FULL_DISK_BYTES: Final = 1 * MEBIBYTE
 """Free bytes below which an EIO of a write means a full disk: LMDB reports short writes so."""
 
+DEFLATED_RECORD_BYTES_MIN: Final = 512
+"""Shorter journal records are kept as they are: there is little in them that repeats."""
+
 TRIM_RECORDS_MAX: Final = 2_000
 """Journal records that one commit drops: bounds the time that writers wait for it."""
 

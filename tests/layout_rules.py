@@ -29,10 +29,8 @@ _BODY: Final = _HEART | {
 }  # fmt: skip
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
-    "limits": frozenset(),
-    "errors": frozenset(),
+    **dict.fromkeys(("limits", "errors", "clock"), frozenset()),
     "person_errors": frozenset({"errors"}),
-    "clock": frozenset(),
     "names": _GROUND,
     "packing": frozenset(),
     "json_text": frozenset(),

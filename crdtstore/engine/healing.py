@@ -68,10 +68,10 @@ class Healing:
         """Return the ids above one of the documents that do not rest, in order."""
         return sorted(each for each in self._documents.dirty if each > profile_id)
 
-    def documents_bytes(self, journal_bytes: int) -> int:
-        """Estimate the bytes of all documents, beside a journal of so many."""
+    def documents_bytes(self) -> int:
+        """Estimate the bytes of all documents."""
         dirty_bytes = sum(document.size_bytes for document in self._documents.dirty.values())
-        return max(0, self._storage.size().used_bytes - journal_bytes) + dirty_bytes
+        return self._storage.size().documents_bytes + dirty_bytes
 
     @property
     def is_durable(self) -> bool:

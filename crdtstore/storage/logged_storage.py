@@ -13,6 +13,7 @@ of them to LMDB, in its own transaction, whose named record "log" says which was
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ class LoggedStorage(LoggedReader):
         """Return how full the storage is."""
         size = self._lmdb.size()
         used_bytes = size.used_bytes + self._pending.size_bytes
-        return StorageSize(used_bytes, size.map_bytes, size.map_bytes_max, size.disk_free_bytes)
+        return replace(size, used_bytes=used_bytes)
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits; False if the disk's was gone."""

@@ -7,10 +7,8 @@ about equally many of its own documents, or the ids and digests themselves if th
 asking side compares, and asks on where something differs. The answering side keeps nothing between
 two answers.
 
-A quick comparison begins with the whole, whose digest both sides know without reading anything.
-
 Neither side reads documents here: a ``Scan`` is fed with the ids and digests of its range, by
-whoever has them, a few at a time.
+whoever has them. A quick comparison begins with the whole, whose digest is known without a scan.
 """
 
 from abc import ABC, abstractmethod
