@@ -41,6 +41,7 @@ class GroupCommit:
         self._waiters: list[asyncio.Future[None]] = []
         self._pins: list[_Pinned] = []
         self._pace = CommitPace()
+        self._shed_s = 0.0
         self._stopping = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
 
@@ -110,6 +111,7 @@ class GroupCommit:
             finally:
                 wake_links()
             await self._scrub_some()
+            self._shed()
             if self._interval_s:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
@@ -164,6 +166,17 @@ class GroupCommit:
         else:
             cleaning.stepped(is_done, store.now_ms())
         self.work.set()
+
+    def _shed(self) -> None:
+        """Let storage go of what it holds in memory for reads, between two commits."""
+        now_s = time.monotonic()
+        if now_s - self._shed_s < limits.MAPPED_LOOK_S or self._exchange.store.failure is not None:
+            return
+        self._shed_s = now_s
+        try:
+            self._exchange.store.storage.shed()
+        except StorageError as failure:
+            _log.error("%s", failure)  # the next commit fails, and tells it to who waits
 
     def _pin(self, pins: list[_Pinned], digest: StoreDigest | None) -> None:
         """Pin what is durable, whose digest is given, for each who waits for it."""

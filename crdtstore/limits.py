@@ -350,6 +350,13 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
+MAPPED_BYTES_MAX: Final = 192 * MEBIBYTE
+"""Pages of files in memory beyond which those of the data file are let go, to be mapped again as
+they are read: LMDB would keep all that were ever read, and a snapshot reads all."""
+
+MAPPED_LOOK_S: Final = 0.1
+"""How often a replica looks at that: a full load of random reads maps some 50 MiB until then."""
+
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
 

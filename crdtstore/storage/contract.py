@@ -229,6 +229,10 @@ class Storage(StorageReader, Protocol):
         """
         ...
 
+    def shed(self) -> None:
+        """Let go of what reads hold in memory, if it is much. No commit may be running; cheap."""
+        ...
+
     def size(self) -> StorageSize:
         """Return how full the storage is; cheap."""
         ...

@@ -135,6 +135,10 @@ class LoggedStorage(LoggedReader):
         """Double the map; False when it is at its maximum. No commit may be running."""
         return self._lmdb.grow()
 
+    def shed(self) -> None:
+        """Let go of pages of the data file that reads have mapped, if they are many."""
+        self._lmdb.shed()
+
     def size(self) -> StorageSize:
         """Return how full the storage is."""
         size = self._lmdb.size()

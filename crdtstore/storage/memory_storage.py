@@ -178,6 +178,9 @@ class MemoryStorage(MemoryReader):
         self._map_bytes = min(2 * self._map_bytes, self._map_bytes_max)
         return True
 
+    def shed(self) -> None:
+        """Do nothing: reads hold nothing."""
+
     def size(self) -> StorageSize:
         """Return how full the storage is."""
         tables = self._open_tables()
