@@ -41,7 +41,6 @@ class GroupCommit:
         self._waiters: list[asyncio.Future[None]] = []
         self._pins: list[_Pinned] = []
         self._pace = CommitPace()
-        self._shed_s = 0.0
         self._stopping = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
 
@@ -169,12 +168,11 @@ class GroupCommit:
 
     def _shed(self) -> None:
         """Let storage go of what it holds in memory for reads, between two commits."""
-        now_s = time.monotonic()
-        if now_s - self._shed_s < limits.MAPPED_LOOK_S or self._exchange.store.failure is not None:
+        store = self._exchange.store
+        if store.failure is not None:
             return
-        self._shed_s = now_s
         try:
-            self._exchange.store.storage.shed()
+            store.storage.shed()
         except StorageError as failure:
             _log.error("%s", failure)  # the next commit fails, and tells it to who waits
 

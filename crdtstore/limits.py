@@ -253,8 +253,8 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
-SNAPSHOT_SLICE_DOCUMENTS: Final = 2_000
-"""Dirty documents that are brought to rest at a time for a snapshot: about 20 ms, and a commit each
+SNAPSHOT_SLICE_DOCUMENTS: Final = 500
+"""Dirty documents that are brought to rest at a time for a snapshot: about 6 ms, and a commit each
 in whose rhythm they are sent."""
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
@@ -350,12 +350,9 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
-MAPPED_BYTES_MAX: Final = 192 * MEBIBYTE
+MAPPED_BYTES_MAX: Final = 128 * MEBIBYTE
 """Pages of files in memory beyond which those of the data file are let go, to be mapped again as
 they are read: LMDB would keep all that were ever read, and a snapshot reads all."""
-
-MAPPED_LOOK_S: Final = 0.1
-"""How often a replica looks at that: a full load of random reads maps some 50 MiB until then."""
 
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
@@ -399,9 +396,9 @@ CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 CHECKPOINT_MS: Final = 2_000
 """A checkpoint takes about so long: each commit carries the share of the time since the last."""
 
-CHECKPOINT_PACE_MS_MAX: Final = 20
+CHECKPOINT_PACE_MS_MAX: Final = 10
 """More time between two commits is not made up for: so that a checkpoint delays nobody, a commit
-carries at most a hundredth of what is dirty, 500 documents or 8 ms."""
+carries at most a two-hundredth of what is dirty, 250 documents or 4 ms."""
 
 SCRUB_RETRY_MS: Final = 60_000
 """How long a replica waits before it tries again to overwrite what was erased, if the disk failed
