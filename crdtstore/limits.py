@@ -409,7 +409,8 @@ SCRUB_STEP_PAGES: Final = 4_096
 
 HURRIED_SLICE_DOCUMENTS: Final = 2_000
 """Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
-about 30 ms, or a peer that sends a long backlog would fill the memory."""
+about 30 ms. It carries all beyond that quarter, or a peer that sends a long backlog would fill the
+memory."""
 
 WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""

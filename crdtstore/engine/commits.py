@@ -338,8 +338,9 @@ def _slice_of(dirty: int, elapsed_ms: int) -> int:
     A checkpoint takes about as long whether commits are quick and many or slow and few. If more are
     dirty than it waits for, they come in faster than they rest.
     """
-    if dirty > limits.CHECKPOINT_DOCUMENTS * 5 // 4:
-        return max(limits.CHECKPOINT_SLICE_DOCUMENTS, limits.HURRIED_SLICE_DOCUMENTS)
+    excess = dirty - limits.CHECKPOINT_DOCUMENTS * 5 // 4
+    if excess > 0:
+        return max(limits.CHECKPOINT_SLICE_DOCUMENTS, limits.HURRIED_SLICE_DOCUMENTS, excess)
     paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
     return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
 
