@@ -110,7 +110,6 @@ class GroupCommit:
             finally:
                 wake_links()
             await self._scrub_some()
-            self._shed()
             if self._interval_s:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
@@ -165,16 +164,6 @@ class GroupCommit:
         else:
             cleaning.stepped(is_done, store.now_ms())
         self.work.set()
-
-    def _shed(self) -> None:
-        """Let storage go of what it holds in memory for reads, between two commits."""
-        store = self._exchange.store
-        if store.failure is not None:
-            return
-        try:
-            store.storage.shed()
-        except StorageError as failure:
-            _log.error("%s", failure)  # the next commit fails, and tells it to who waits
 
     def _pin(self, pins: list[_Pinned], digest: StoreDigest | None) -> None:
         """Pin what is durable, whose digest is given, for each who waits for it."""

@@ -362,6 +362,7 @@ class Replica:
             await asyncio.sleep(_TICK_S)
             self._exchange.tick()
             self._revisions.forget_erased()
+            self._store.storage.shed()
             self._commits.work.set()
             self._wake_links()
 

@@ -230,7 +230,7 @@ class Storage(StorageReader, Protocol):
         ...
 
     def shed(self) -> None:
-        """Let go of what reads hold in memory, if it is much. No commit may be running; cheap."""
+        """Let go of what reads hold in memory, if it is much; cheap."""
         ...
 
     def size(self) -> StorageSize:

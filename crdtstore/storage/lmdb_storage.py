@@ -34,7 +34,7 @@ from crdtstore.storage.lmdb_reader import (
     read_failure,
 )
 from crdtstore.storage.lmdb_view import LmdbView
-from crdtstore.storage.mapped_memory import mapped_bytes
+from crdtstore.storage.mapped_memory import mapped_bytes, unmap_pages
 from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
@@ -167,20 +167,9 @@ class LmdbStorage(LmdbReader):
         return True
 
     def shed(self) -> None:
-        """Let go of pages of the data file that reads have mapped, if they are many.
-
-        They stay in the system's cache. Nothing is let go while copies or a scrub go on.
-        """
-        self.check_open()
-        if self._is_failed or self._scrub is not None or mapped_bytes() <= limits.MAPPED_BYTES_MAX:
-            return
-        if not all(copy.has_ended for copy in self._copies):
-            return
-        try:
-            self._environment.set_mapsize(self._map_bytes)
-        except lmdb.Error as error:
-            self._is_failed = True
-            raise StorageFailed(f"the data file cannot be mapped anew: {error}") from error
+        """Let go of pages of the data file that reads have mapped, if they are many."""
+        if self.is_open() and mapped_bytes() > limits.MAPPED_BYTES_MAX:
+            unmap_pages(self._directory.path / DATA_FILE)
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""
