@@ -307,15 +307,19 @@ class Exchange:
 
     # --- repairs ------------------------------------------------------------------------------
 
-    def start_repair(self, number: int) -> Repair:
+    def start_repair(self, number: int, *, is_quick: bool = False) -> Repair:
         """Compare documents with a link's peer, and exchange those that differ; one at a time.
 
-        The repair goes on as the link is served; its ``state`` and ``report`` tell how far it is.
-        Raises PeerNotLinked or RepairUnderWay.
+        One that is quick reads none where the digests that both keep are equal. The repair goes on
+        as the link is served; ``state`` and ``report`` tell how far. Raises PeerNotLinked or
+        RepairUnderWay.
         """
         if self._fetch.is_under_way:
             raise RepairUnderWay("a snapshot is being received; repair when it has ended")
-        return start_repair(self.links, number, self.store.replication, self.store.now_ms())
+        store = self.store
+        return start_repair(
+            self.links, number, store.replication, store.now_ms(), is_quick=is_quick
+        )
 
     # --- time and commits ---------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ before it is sent. So whatever is sent is durable, and contains at least what wa
 from collections import deque
 
 from crdtstore import limits
+from crdtstore.delivering import Durability
 from crdtstore.engine.replication import Replication
-from crdtstore.repairing import Durability
 from crdtstore.sync.messages import SnapshotChunk
 
 

@@ -253,8 +253,8 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
-SNAPSHOT_SLICE_DOCUMENTS: Final = 2_000
-"""Dirty documents that are brought to rest at a time for a snapshot: about 20 ms, and a commit each
+SNAPSHOT_SLICE_DOCUMENTS: Final = 500
+"""Dirty documents that are brought to rest at a time for a snapshot: about 6 ms, and a commit each
 in whose rhythm they are sent."""
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
@@ -350,11 +350,18 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
+MAPPED_BYTES_MAX: Final = 128 * MEBIBYTE
+"""Pages of files in memory beyond which those of the data file are let go, to be mapped again as
+they are read: LMDB would keep all that were ever read, and a snapshot reads all."""
+
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
 
 FULL_DISK_BYTES: Final = 1 * MEBIBYTE
 """Free bytes below which an EIO of a write means a full disk: LMDB reports short writes so."""
+
+DEFLATED_RECORD_BYTES_MIN: Final = 512
+"""Shorter journal records are kept as they are: there is little in them that repeats."""
 
 TRIM_RECORDS_MAX: Final = 2_000
 """Journal records that one commit drops: bounds the time that writers wait for it."""
@@ -383,8 +390,15 @@ CHECKPOINT_DOCUMENTS: Final = 50_000
 CHECKPOINT_INTERVAL_MS: Final = 30_000
 """A checkpoint starts when the oldest dirty document has waited this long."""
 
-CHECKPOINT_SLICE_DOCUMENTS: Final = 500
-"""Documents that one commit carries to rest: about 5 ms, so that a checkpoint delays nobody."""
+CHECKPOINT_SLICE_DOCUMENTS: Final = 100
+"""Documents that one commit carries to rest at the least: about 2 ms."""
+
+CHECKPOINT_MS: Final = 2_000
+"""A checkpoint takes about so long: each commit carries the share of the time since the last."""
+
+CHECKPOINT_PACE_MS_MAX: Final = 10
+"""More time between two commits is not made up for: so that a checkpoint delays nobody, a commit
+carries at most a two-hundredth of what is dirty, 250 documents or 4 ms."""
 
 SCRUB_RETRY_MS: Final = 60_000
 """How long a replica waits before it tries again to overwrite what was erased, if the disk failed
@@ -393,9 +407,10 @@ it: an operator may have acted by then."""
 SCRUB_STEP_PAGES: Final = 4_096
 """Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
 
-HURRIED_SLICE_DOCUMENTS: Final = 6_000
+HURRIED_SLICE_DOCUMENTS: Final = 2_000
 """Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
-about 60 ms, or a peer that sends a long backlog would fill the memory."""
+about 30 ms. It carries all beyond that quarter, or a peer that sends a long backlog would fill the
+memory."""
 
 WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""
@@ -539,16 +554,16 @@ SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
 again and again: with Python's 5 ms, a write under full load took several times as long."""
 
-COLLECT_AFTER_OBJECTS: Final = 20_000
-"""A server looks for garbage in cycles after so many new objects: with Python's 700, a message of
-writes or a chunk of a snapshot was looked through several times before it was done with."""
+COLLECT_YOUNG_S: Final = 0.05
+"""A server looks for garbage among the objects made since the last look this often: at full speed
+some ten thousand, in a few milliseconds."""
 
-COLLECT_MIDDLE_AFTER: Final = 50
-"""It looks through those that are left after so many such looks: a million objects or more."""
+COLLECT_MIDDLE_S: Final = 0.25
+"""It looks through those that outlived such looks this often."""
 
-COLLECT_OLD_AFTER: Final = 10
-"""It looks through all after so many of those, as Python does; what was there at the start of
-serving is left out for good."""
+COLLECT_ALL_S: Final = 300.0
+"""It looks through all objects this often: with a full cache this takes some 50 ms. Until then the
+rests of connections that lasted more than a moment wait."""
 
 LOOP_DELAY_SAMPLE_S: Final = 0.05
 """How often the delay of the event loop is sampled: a pause that is longer is never missed."""

@@ -6,17 +6,25 @@ by page, one page whenever the link is about to send, and send only documents th
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from crdtstore import limits
+from crdtstore.delivering import Delivery, Durability
 from crdtstore.engine.healing import Healing, Reading
-from crdtstore.engine.snapshots import packed_entries
 from crdtstore.errors import MessageInvalid
-from crdtstore.sync.ranges import ABSENT, Answer, Difference, Reconciliation, Scan
+from crdtstore.sync.ranges import (
+    ABSENT,
+    Answer,
+    Difference,
+    Fingerprint,
+    Reconciliation,
+    Scan,
+    is_quick,
+)
 from crdtstore.sync.repair_messages import (
     LAST,
-    MORE,
     PUSHED,
     Compare,
     Differences,
@@ -25,7 +33,6 @@ from crdtstore.sync.repair_messages import (
 )
 from crdtstore.sync.session import Session
 
-_ENTRIES_BYTES: Final = limits.FRAME_BYTES_MAX - 16 * limits.KIBIBYTE
 _SCAN_COST_RECORDS: Final = 20
 
 
@@ -52,34 +59,6 @@ class RepairReport:
     reason: str
 
 
-class Durability:
-    """A wait for what was written and joined so far to be durable."""
-
-    def __init__(self, healing: Healing) -> None:
-        self._healing = healing
-        self._state = "drafted" if healing.is_drafted else "committing"
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether all of it is durable."""
-        return self._state == "durable" or self._healing.is_durable
-
-    @property
-    def needs_commit(self) -> bool:
-        """Whether a commit has yet to begin."""
-        return self._state == "drafted" and not self._healing.is_durable
-
-    def commit_begun(self) -> None:
-        """Take note that a commit has begun, of all that was drafted."""
-        if self._state == "drafted":
-            self._state = "committing"
-
-    def commit_finished(self) -> None:
-        """Take note that the commit under way is durable."""
-        if self._state == "committing":
-            self._state = "durable"
-
-
 class _Reader:
     """Reads one scan after the other, about a page's worth at a time."""
 
@@ -103,35 +82,10 @@ class _Reader:
         self.budget -= reading.records + _SCAN_COST_RECORDS
 
 
-class _Delivery:
-    """Documents to be sent, read when their turn comes."""
-
-    def __init__(self, healing: Healing, profile_ids: list[str]) -> None:
-        self._healing = healing
-        self._profile_ids = deque(profile_ids)
-        self._entries: deque[bytes] = deque()
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self._profile_ids or self._entries)
-
-    def send(self, session: Session, role: int) -> int:
-        """Send the next of them as one message; return its bytes."""
-        taken: list[bytes] = []
-        size = 0
-        while not self.is_empty:
-            if not self._entries:
-                profile_id = self._profile_ids.popleft()
-                self._entries.extend(self._healing.entries_at_rest(profile_id))
-                continue
-            if taken and size + len(self._entries[0]) > _ENTRIES_BYTES:
-                break
-            size += len(self._entries[0])
-            taken.append(self._entries.popleft())
-        if role != PUSHED:
-            role = LAST if self.is_empty else MORE
-        message = Documents(role, self._healing.latest_timestamp, packed_entries(taken))
-        return session.send_chunk(message)
+def _known(healing: Healing) -> Fingerprint:
+    """Return the digest of all documents, with the number of living ones for theirs."""
+    digest, living = healing.totals.whole()
+    return Fingerprint(living, digest)
 
 
 class Answering:
@@ -143,7 +97,8 @@ class Answering:
         self._reader = _Reader(healing)
         self._questions: deque[Compare] = deque()
         self._answer: Answer | None = None
-        self._fetches: deque[tuple[_Delivery, Durability]] = deque()
+        self._computing: Iterator[None] | None = None
+        self._fetches: deque[tuple[Delivery, Durability]] = deque()
         self._is_asked = False
 
     @property
@@ -169,7 +124,7 @@ class Answering:
             raise MessageInvalid("the peer fetches more documents than it has answers for")
         profile_ids = list(message.profile_ids)
         self._healing.rest(profile_ids)
-        self._fetches.append((_Delivery(self._healing, profile_ids), Durability(self._healing)))
+        self._fetches.append((Delivery(self._healing, profile_ids), Durability(self._healing)))
 
     def take_documents(self, message: Documents, now_ms: int) -> int:
         """Join documents that the peer pushes; return their number.
@@ -189,13 +144,30 @@ class Answering:
                 reader.step()
                 continue
             if self._answer is None:
-                self._answer = Answer(self._questions.popleft().ranges)
+                if not self._may_answer():
+                    return
+                question = self._questions.popleft().ranges
+                if is_quick(question) and self._healing.totals.whole()[0] == question[0][1].digest:
+                    self._session.send(Differences({}, {}))
+                    continue
+                self._answer = Answer(question)
             scan = self._answer.next_scan()
             if scan is not None:
                 reader.start(scan)
                 continue
             self._session.send(Differences(self._answer.parts, self._answer.items))
             self._answer = None
+
+    def _may_answer(self) -> bool:
+        """Say whether the next question can be begun; compute some more of what it takes."""
+        if not is_quick(self._questions[0].ranges):
+            return True
+        if self._computing is None:
+            self._computing = self._healing.totals.compute()
+        for _ in self._computing:
+            return False
+        self._computing = None
+        return True
 
     def fill(self) -> None:
         """Send documents that were fetched, as far as credit goes."""
@@ -219,16 +191,19 @@ class _Batch:
     fetched_ids: set[str]
     stage: str = "fetching"
     durability: Durability | None = None
-    delivery: _Delivery | None = None
+    delivery: Delivery | None = None
 
 
 class Repair:
     """The asking end: a comparison with the peer of one link, and the healing of what differs.
 
-    ``state`` is running, done or failed, and ``heard_ms`` when something last went on.
+    ``state`` is running, done or failed, and ``heard_ms`` when something last went on. One that is
+    quick begins with what both know of their documents: it reads none where that is equal.
     """
 
-    def __init__(self, healing: Healing, session: Session, now_ms: int) -> None:
+    def __init__(
+        self, healing: Healing, session: Session, now_ms: int, *, is_quick: bool = False
+    ) -> None:
         assert session.peer is not None
         self.state = "running"
         self.reason = ""
@@ -238,7 +213,7 @@ class Repair:
         self._healing = healing
         self._session = session
         self._reader = _Reader(healing)
-        self._reconciliation = Reconciliation()
+        self._reconciliation = Reconciliation(_known(healing) if is_quick else None)
         self._batch: _Batch | None = None
         self._ids: list[str] = []
         self._differing = self._fetched = self._pushed = self._sent_bytes = 0
@@ -342,7 +317,7 @@ class Repair:
             assert batch.durability is not None
             if not batch.durability.is_reached:
                 return False
-            batch.delivery = _Delivery(self._healing, self._missing_there(batch))
+            batch.delivery = Delivery(self._healing, self._missing_there(batch))
             batch.stage = "healed" if batch.delivery.is_empty else "pushing"
             return True
         if batch.stage == "healed":

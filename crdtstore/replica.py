@@ -20,16 +20,12 @@ import aiohttp
 from crdtstore.backups import Backups
 from crdtstore.coediting import Coediting
 from crdtstore.collaboration import ReplicaTexts
-from crdtstore.digesting import ReplicaDigests, verified
+from crdtstore.digesting import ReplicaDigests, compute_in_turns, verified
 from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.feed import Change, end_cursor
 from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult, apply_each
-from crdtstore.errors import (
-    CrdtstoreError,
-    PeerNotLinked,
-    ReplicaClosed,
-)
+from crdtstore.errors import CrdtstoreError, PeerNotLinked, ReplicaClosed
 from crdtstore.exchange import Exchange
 from crdtstore.group_commit import GroupCommit
 from crdtstore.link import Link, Websocket, end_links
@@ -331,18 +327,20 @@ class Replica:
         """Read every record at rest, page by page, and check it; reports what is damaged."""
         return await verified(self._store)
 
-    async def repair(self, peer: str) -> RepairReport:
+    async def repair(self, peer: str, *, quick: bool = False) -> RepairReport:
         """Compare all documents with a peer's, and heal those that differ, on both sides.
 
-        ``peer`` is the name of a replica that a link leads to, or its configured address. Returns
-        when both have every join durably, or the link ended: then the report says why. Raises
-        PeerNotLinked, RepairUnderWay or ReplicaClosed.
+        ``peer`` names a replica that a link leads to, or its configured address. A quick one reads
+        nothing if the digests that both keep are equal. Returns when both have every join durably,
+        or the link ended (see the report). Raises PeerNotLinked, RepairUnderWay or ReplicaClosed.
         """
         self._check_open()
+        if quick:
+            await compute_in_turns(self._store.digests)
         number = linked_peer(self._exchange, self._peers, peer)
         if number is None:
             raise PeerNotLinked(peer)
-        repair = self._exchange.start_repair(number)
+        repair = self._exchange.start_repair(number, is_quick=quick)
         self._wake_links()
         while repair.state == "running":
             await asyncio.sleep(_REPAIR_LOOK_S)
@@ -364,6 +362,7 @@ class Replica:
             await asyncio.sleep(_TICK_S)
             self._exchange.tick()
             self._revisions.forget_erased()
+            self._store.storage.shed()
             self._commits.work.set()
             self._wake_links()
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crdtstore import limits
+from crdtstore.delivering import Durability
 from crdtstore.engine.ledger import frame_header
 from crdtstore.engine.replication import Replication
 from crdtstore.errors import MessageInvalid, PeerNotLinked, RepairUnderWay
 from crdtstore.giving import GivenSnapshot
-from crdtstore.repairing import Answering, Durability, Repair
+from crdtstore.repairing import Answering, Repair
 from crdtstore.sync.messages import SnapshotEnd, Trimmed
 from crdtstore.sync.repair_messages import PUSHED, Differences, Documents
 from crdtstore.sync.session import Session, cost_bytes
@@ -142,7 +143,7 @@ def has_more_to_read(link: LinkState, replication: Replication) -> bool:
 
 
 def fill_link(link: LinkState, replication: Replication) -> None:
-    """Queue a repair's documents, frames or snapshot chunks, as far as the peer's credit goes.
+    """Queue a repair's documents, frames or a snapshot chunk, as far as the peer's credit goes.
 
     It reads a bounded part of documents and journal, even if nothing there is for this peer.
     Raises StorageError.
@@ -158,8 +159,8 @@ def fill_link(link: LinkState, replication: Replication) -> None:
         if not session.may_send:
             break
         if link.given is not None:
-            if not _send_chunk(link, link.given):
-                break
+            _send_chunk(link, link.given)
+            break  # a chunk takes as long to read as many frames
         elif session.subscriptions and session.position < replication.position:
             records = replication.records_after(session.position, limits.MESSAGE_FRAMES_BYTES)
             session.send_frames(_wanted_frames(session, records))
@@ -178,15 +179,14 @@ def _wanted_frames(session: Session, records: list[tuple[int, bytes]]) -> Iterat
             yield raw
 
 
-def _send_chunk(link: LinkState, given: GivenSnapshot) -> bool:
-    """Send the next chunk of a snapshot, or its end; return False if it has to wait."""
+def _send_chunk(link: LinkState, given: GivenSnapshot) -> None:
+    """Send the next chunk of a snapshot, or its end, unless it has to wait."""
     chunk = given.next_chunk()
     if chunk is not None:
         link.session.send_chunk(chunk)
     elif given.has_ended:
         link.session.send(SnapshotEnd())
         link.given = None
-    return chunk is not None or given.has_ended
 
 
 def receive_repair(
@@ -228,7 +228,12 @@ def is_repair_overdue(link: LinkState, now_ms: int) -> bool:
 
 
 def start_repair(
-    links: dict[int, LinkState], number: int, replication: Replication, now_ms: int
+    links: dict[int, LinkState],
+    number: int,
+    replication: Replication,
+    now_ms: int,
+    *,
+    is_quick: bool,
 ) -> Repair:
     """Begin a repair over a link; raises PeerNotLinked, or RepairUnderWay if one runs."""
     link = links.get(number)
@@ -237,5 +242,5 @@ def start_repair(
     for other in links.values():
         if other.repair is not None and other.repair.state == "running":
             raise RepairUnderWay("a repair is running; wait until it has ended")
-    link.repair = Repair(replication.healing, link.session, now_ms)
+    link.repair = Repair(replication.healing, link.session, now_ms, is_quick=is_quick)
     return link.repair

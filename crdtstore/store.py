@@ -114,9 +114,7 @@ class Store:
             storage, self.documents, self.ledger, self._drafting, self._clock, self.commits,
             self.retention, self.replication, settings.erasure_grace_ms, now_ms, random_bits,
         )  # fmt: skip
-        self.digests = Digests(
-            self.documents, self.commits, self.ledger, self.replication, self.erasures
-        )
+        self.digests = Digests(self.ledger, self.replication, self.erasures)
         self._texts = texts = TextFields(self.documents, self.replication.origins, schema)
         parts = (storage, self.documents, schema, self.replication, self.erasures, texts)
         self._persons = Persons(self, *parts, has_index)

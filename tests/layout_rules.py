@@ -21,18 +21,16 @@ _ENGINE: Final = _GROUND | {
 }  # fmt: skip
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
 _BODY: Final = _HEART | {
-    "repairing", "giving", "serving", "fetching", "presence_links", "coediting", "revisions",
-    "y_protocol", "json_text", "greeting", "retiring", "digesting", "commit_pace", "group_commit",
-    "backups", "stewardship", "notes", "export", "exporting", "querying", "stream", "streams",
-    "text_trials", "collaboration", "loop_delay", "link", "membership", "peering", "status",
-    "replica",
+    "delivering", "repairing", "giving", "serving", "fetching", "presence_links", "coediting",
+    "revisions", "y_protocol", "json_text", "greeting", "retiring", "digesting", "commit_pace",
+    "group_commit", "backups", "stewardship", "notes", "export", "exporting", "querying", "stream",
+    "streams", "text_trials", "collaboration", "loop_delay", "link", "membership", "peering",
+    "status", "replica",
 }  # fmt: skip
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
-    "limits": frozenset(),
-    "errors": frozenset(),
+    **dict.fromkeys(("limits", "errors", "clock"), frozenset()),
     "person_errors": frozenset({"errors"}),
-    "clock": frozenset(),
     "names": _GROUND,
     "packing": frozenset(),
     "json_text": frozenset(),
@@ -52,9 +50,10 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "storage": _GROUND,
     "engine": (_ENGINE - {"engine"}) | {"stream"},
     "store": _ENGINE | {"settings"},
-    "repairing": _GROUND | {"engine", "sync"},
-    "giving": _GROUND | {"engine", "repairing", "sync"},
-    "serving": _GROUND | {"engine", "giving", "repairing", "sync"},
+    "delivering": _GROUND | {"engine", "sync"},
+    "repairing": _GROUND | {"delivering", "engine", "sync"},
+    "giving": _GROUND | {"delivering", "engine", "sync"},
+    "serving": _GROUND | {"delivering", "engine", "giving", "repairing", "sync"},
     "greeting": _GROUND | {"engine", "serving", "store", "sync"},
     "fetching": _GROUND | {"serving", "store", "sync"},
     "presence_links": _GROUND | {"serving", "sync"},

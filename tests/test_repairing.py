@@ -63,12 +63,12 @@ def number_of(network: Network, name: str, peer: str) -> int:
     raise AssertionError(f"{name} has no link to {peer}")
 
 
-def begin(network: Network, name: str, peer: str):
-    return network.exchange(name).start_repair(number_of(network, name, peer))
+def begin(network: Network, name: str, peer: str, *, is_quick: bool = False):
+    return network.exchange(name).start_repair(number_of(network, name, peer), is_quick=is_quick)
 
 
-def repaired(network: Network, name: str, peer: str, steps_max: int = 300):
-    repair = begin(network, name, peer)
+def repaired(network: Network, name: str, peer: str, steps_max: int = 300, is_quick: bool = False):
+    repair = begin(network, name, peer, is_quick=is_quick)
     for _ in range(steps_max):
         network.advance()
         if repair.state != "running":

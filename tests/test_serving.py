@@ -37,8 +37,13 @@ def linked():
 
 
 def served(link, store):
-    fill_link(link, store.replication)
-    return [decode(data, TAG) for data in link.session.take_outgoing()]
+    messages = []
+    while True:
+        fill_link(link, store.replication)
+        taken = link.session.take_outgoing()
+        if not taken:
+            return messages
+        messages += [decode(data, TAG) for data in taken]
 
 
 def sequences(messages):

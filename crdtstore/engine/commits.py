@@ -6,7 +6,7 @@ dirty at the start of a checkpoint rest, the journal position of that start beco
 a recovery begins.
 """
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -135,6 +135,7 @@ class Committing:
         self._next_mark: Mark | None = None
         self._next_causes = b""
         self._started_ms = 0
+        self._begun_ms = 0
 
     def begin(
         self, now_ms: int, whole: bool = False, *, is_full: bool = False, is_lean: bool = False
@@ -167,7 +168,7 @@ class Committing:
         commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
         if starts:
             self._start_checkpoint(batch, now_ms)
-        self._rest_documents(commit, whole, goes_on or starts)
+        self._rest_documents(commit, whole, goes_on or starts, now_ms)
         if waypoint is not None:
             batch.waypoints.append((waypoint.position, waypoint.pack()))
         if trim is not None:
@@ -217,12 +218,14 @@ class Committing:
         self._next_causes = self._drafting.causes.pack()
         self._pending = sorted(self._documents.dirty, reverse=True)
 
-    def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool) -> None:
+    def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool, now_ms: int) -> None:
         commit.digest, commit.profiles = self.digest, self.profiles
+        elapsed_ms, self._begun_ms = now_ms - self._begun_ms, now_ms
         taken = set(commit.draft.resting)
         self._rest(commit, taken)
         if goes_on and self._next_mark is not None:
-            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else _slice_of(self._documents.dirty)
+            size = _slice_of(len(self._documents.dirty), elapsed_ms)
+            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
             while size > 0 and self._pending and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
                 part = self._pending[-min(size, limits.CHECKPOINT_SLICE_DOCUMENTS) :]
@@ -329,15 +332,17 @@ class Committing:
         self.owes_checkpoint = self._is_floor_above_mark()
 
 
-def _slice_of(dirty: Sized) -> int:
+def _slice_of(dirty: int, elapsed_ms: int) -> int:
     """Return how many documents a commit of ordinary size brings to rest.
 
-    Those of which more are dirty than a checkpoint waits for come in faster than they rest.
+    A checkpoint takes about as long whether commits are quick and many or slow and few. If more are
+    dirty than it waits for, they come in faster than they rest.
     """
-    size = max(limits.CHECKPOINT_SLICE_DOCUMENTS, len(dirty) // 32)
-    if len(dirty) > limits.CHECKPOINT_DOCUMENTS * 5 // 4:
-        size = max(size, limits.HURRIED_SLICE_DOCUMENTS)
-    return size
+    excess = dirty - limits.CHECKPOINT_DOCUMENTS * 5 // 4
+    if excess > 0:
+        return max(limits.CHECKPOINT_SLICE_DOCUMENTS, limits.HURRIED_SLICE_DOCUMENTS, excess)
+    paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
+    return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
 
 
 def is_living(document: Document) -> bool:

@@ -14,6 +14,7 @@ from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.entries import entries_of
 from crdtstore.engine.ledger import snapshot_note
 from crdtstore.engine.texts import check_texts_at_rest, texts_at_rest
+from crdtstore.engine.totals import Totals
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import (
     canonical_bytes,
@@ -30,7 +31,10 @@ _SCAN_RECORDS_LEAST = 16
 
 
 class Healing:
-    """The store as a repair sees it: scans, records to send, documents to join."""
+    """The store as a repair sees it: scans, records to send, documents to join.
+
+    ``totals`` know the digest of all documents without a scan.
+    """
 
     def __init__(
         self, storage: Storage, documents: Documents, drafting: Drafting, committing: Committing
@@ -39,6 +43,7 @@ class Healing:
         self._documents = documents
         self._drafting = drafting
         self._committing = committing
+        self.totals = Totals(documents, committing)
         self._dirty_ids: list[str] = []
         self._dirty_as_of = (-1, -1)
 
@@ -63,10 +68,10 @@ class Healing:
         """Return the ids above one of the documents that do not rest, in order."""
         return sorted(each for each in self._documents.dirty if each > profile_id)
 
-    def documents_bytes(self, journal_bytes: int) -> int:
-        """Estimate the bytes of all documents, beside a journal of so many."""
+    def documents_bytes(self) -> int:
+        """Estimate the bytes of all documents."""
         dirty_bytes = sum(document.size_bytes for document in self._documents.dirty.values())
-        return max(0, self._storage.size().used_bytes - journal_bytes) + dirty_bytes
+        return self._storage.size().documents_bytes + dirty_bytes
 
     @property
     def is_durable(self) -> bool:

@@ -168,7 +168,7 @@ class Replication:
         """
         frames_bytes = self._ledger.bytes_after(wanted)
         is_long = frames_bytes >= limits.SNAPSHOT_FRAMES_BYTES_MIN
-        if is_long and frames_bytes > self.healing.documents_bytes(self._ledger.journal_bytes):
+        if is_long and frames_bytes > self.healing.documents_bytes():
             return None
         return self._ledger.position_before(wanted)
 

@@ -182,6 +182,8 @@ class Texts:
 
     def rows(self, profile_id: str, document: Document) -> dict[str, bytes | None]:
         """Return what storage shall keep of a document's texts: those edited, and those gone."""
+        if not (document.texts or document.stored_texts):
+            return {}
         gone = document.stored_texts - texts_in(document.cells)
         rows: dict[str, bytes | None] = {row_name(profile_id, name): None for name in gone}
         for name, text in document.texts.items():

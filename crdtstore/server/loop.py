@@ -1,12 +1,12 @@
 """Running a process that embeds a replica as a server: its event loop and its memory."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from crdtstore import limits
+from crdtstore.server.garbage import collecting
 
 Result = TypeVar("Result")
 
@@ -14,11 +14,13 @@ Result = TypeVar("Result")
 def run_as_server(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a program to its end, set up for many small objects and a commit in a thread."""
     sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
-    gc.set_threshold(
-        limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
-    )
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        return runner.run(main)
+        return runner.run(_collecting_garbage(main))
+
+
+async def _collecting_garbage(main: Coroutine[Any, Any, Result]) -> Result:
+    with collecting():
+        return await main
 
 
 def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -267,8 +267,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
                 **_TEXT,
                 "description": "The name of a linked replica, or its configured address.",
                 "examples": ["us"],
-            }
-        }
+            },
+            "quick": {
+                "type": "boolean",
+                "description": "Read no record if the digests that both keep are equal. Damage "
+                "that nobody has seen yet is then not found.",
+            },
+        },
+        optional=("quick",),
     ),
     "RepairReport": closed(
         {

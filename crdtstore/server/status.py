@@ -43,10 +43,13 @@ async def post_repair(request: web.Request) -> web.StreamResponse:
     answer_form(request)
     replica = service_of(request).replica
     async with read_document(request) as (document, _):
-        peer = checked_map(document, "the body", frozenset({"peer"}), frozenset())["peer"]
+        body = checked_map(document, "the body", frozenset({"peer"}), frozenset({"quick"}))
+        peer, quick = body["peer"], body.get("quick", False)
         if type(peer) is not str:
             raise InvalidInput(f"peer is text, not a {type_name(peer)}")
-    return answer(request, asdict(await replica.repair(peer)))
+        if type(quick) is not bool:
+            raise InvalidInput(f"quick is true or false, not a {type_name(quick)}")
+    return answer(request, asdict(await replica.repair(peer, quick=quick)))
 
 
 async def get_health(request: web.Request) -> web.StreamResponse:

@@ -104,8 +104,10 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
         message, size_bytes = received
         match message:
             case Writes():
-                stream.receive(message, size_bytes)
-                await asyncio.sleep(0)
+                for turn in _turns(message):
+                    stream.receive(turn, size_bytes)
+                    size_bytes = 0
+                    await asyncio.sleep(0)
             case Ping():
                 stream.seen()
                 await _send(websocket, message)
@@ -114,6 +116,14 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
                 return
             case _:
                 raise MessageInvalid("a client sends HELLO once, then WRITES, PING and BYE")
+
+
+def _turns(writes: Writes) -> Iterator[Writes]:
+    """Yield writes so few at a time that a reader who comes meanwhile does not wait long."""
+    entries = writes.entries
+    for start in range(0, max(1, len(entries)), bounds.STREAM_TURN_WRITES):
+        part = entries[start : start + bounds.STREAM_TURN_WRITES]
+        yield Writes(writes.first + start, writes.confirmed, part)
 
 
 async def _write(websocket: web.WebSocketResponse, stream: Stream) -> None:

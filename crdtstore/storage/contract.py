@@ -73,12 +73,13 @@ class Batch:
 class StorageSize:
     """How full a storage is, in bytes.
 
-    ``used_bytes`` is what live records take now (it shrinks when they go), ``map_bytes`` what the
-    map can hold before it grows, ``map_bytes_max`` where it stops growing, ``disk_free_bytes``
-    what the file system would still give us.
+    ``used_bytes`` is what live records take now (it shrinks when they go), ``documents_bytes`` the
+    part that documents take, ``map_bytes`` what the map can hold before it grows, ``map_bytes_max``
+    where it stops growing, ``disk_free_bytes`` what the file system would still give us.
     """
 
     used_bytes: int
+    documents_bytes: int
     map_bytes: int
     map_bytes_max: int
     disk_free_bytes: int
@@ -226,6 +227,10 @@ class Storage(StorageReader, Protocol):
 
         It may end copies and views that are under way.
         """
+        ...
+
+    def shed(self) -> None:
+        """Let go of what reads hold in memory, if it is much; cheap."""
         ...
 
     def size(self) -> StorageSize:

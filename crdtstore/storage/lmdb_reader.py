@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import lmdb
 
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
+from crdtstore.storage.journal_packing import unpacked_head, unpacked_record
 from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 
 Table: TypeAlias = "lmdb._Database"
@@ -45,8 +46,27 @@ class LmdbReader(ABC):
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """Return the first journal records, in order, whose position is above ``after``."""
-        found = self._scan(self._journal, key_of(after + 1), limit, bytes_max)
-        return [(position_of(key), value) for key, value in found]
+        assert limit > 0, "a scan needs a limit"
+        self.check_open()
+        found: list[tuple[int, bytes]] = []
+        total_bytes = 0
+        try:
+            with (
+                self._environment.begin(db=self._journal) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                is_there = cursor.set_range(key_of(after + 1))
+                while is_there and len(found) < limit:
+                    position = position_of(cursor.key())
+                    record = unpacked_record(position, cursor.value())
+                    total_bytes += len(record)
+                    if total_bytes > bytes_max and found:
+                        break
+                    found.append((position, record))
+                    is_there = cursor.next()
+        except lmdb.Error as error:
+            raise read_failure(error) from error
+        return found
 
     def journal_headers(
         self, after: int, *, limit: int, header_bytes: int
@@ -63,7 +83,8 @@ class LmdbReader(ABC):
                 is_there = cursor.set_range(key_of(after + 1))
                 while is_there and len(found) < limit:
                     key, value = cursor.item()
-                    found.append((position_of(key), bytes(value[:header_bytes])))
+                    position = position_of(key)
+                    found.append((position, unpacked_head(position, value, header_bytes)))
                     is_there = cursor.next()
         except lmdb.Error as error:
             raise read_failure(error) from error

@@ -17,6 +17,7 @@ from crdtstore import limits
 from crdtstore.errors import StorageError, StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
 from crdtstore.storage.directory import DATA_FILE, DataDirectory
+from crdtstore.storage.journal_packing import packed_record
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_opening import (
     MAP_STEP_BYTES,
@@ -33,6 +34,7 @@ from crdtstore.storage.lmdb_reader import (
     read_failure,
 )
 from crdtstore.storage.lmdb_view import LmdbView
+from crdtstore.storage.mapped_memory import mapped_bytes, unmap_pages
 from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
@@ -164,18 +166,26 @@ class LmdbStorage(LmdbReader):
             )
         return True
 
+    def shed(self) -> None:
+        """Let go of pages of the data file that reads have mapped, if they are many."""
+        if self.is_open() and mapped_bytes() > limits.MAPPED_BYTES_MAX:
+            unmap_pages(self._directory.path / DATA_FILE)
+
     def size(self) -> StorageSize:
         """Return how full the storage is."""
         self.check_open()
         try:
             with self._environment.begin() as transaction:
                 used_bytes = self._used_bytes(transaction)
+                documents_bytes = self._pages_of(transaction, self._documents) * self._page_bytes
             free_bytes = self._directory.disk_free_bytes()
         except lmdb.Error as error:
             raise read_failure(error) from error
         except OSError as error:
             raise StorageFailed(f"the disk cannot be read: {error.strerror}") from error
-        return StorageSize(used_bytes, self._map_bytes, self._map_bytes_max, free_bytes)
+        return StorageSize(
+            used_bytes, documents_bytes, self._map_bytes, self._map_bytes_max, free_bytes
+        )
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits; False if the disk's was gone."""
@@ -262,7 +272,7 @@ class LmdbStorage(LmdbReader):
 
     def _write(self, transaction: _Writer, batch: Batch) -> None:
         with transaction.cursor(self._journal) as cursor:
-            records = [(key_of(position), value) for position, value in batch.journal]
+            records = [(key_of(place), packed_record(record)) for place, record in batch.journal]
             _, added = cursor.putmulti(records, append=True)
             assert added == len(records), "journal positions do not follow the last one"
         self._write_documents(transaction, dict(batch.documents))
@@ -329,11 +339,12 @@ class LmdbStorage(LmdbReader):
         return self._map_bytes - reserve_bytes
 
     def _used_bytes(self, transaction: "lmdb.Transaction[bytes]") -> int:
-        pages = _META_PAGES
-        for table in (None, *self._tables):
-            stat = transaction.stat(table) if table is not None else self._environment.stat()
-            pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return pages * self._page_bytes
+        pages = sum(self._pages_of(transaction, table) for table in (None, *self._tables))
+        return (_META_PAGES + pages) * self._page_bytes
+
+    def _pages_of(self, transaction: "lmdb.Transaction[bytes]", table: "Table | None") -> int:
+        stat = transaction.stat(table) if table is not None else self._environment.stat()
+        return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
     def _extend_file(self, batch: Batch) -> None:
         """Keep the file longer than the pages that any next commit can name."""

@@ -13,6 +13,7 @@ of them to LMDB, in its own transaction, whose named record "log" says which was
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,15 @@ class LoggedStorage(LoggedReader):
         """Double the map; False when it is at its maximum. No commit may be running."""
         return self._lmdb.grow()
 
+    def shed(self) -> None:
+        """Let go of pages of the data file that reads have mapped, if they are many."""
+        self._lmdb.shed()
+
     def size(self) -> StorageSize:
         """Return how full the storage is."""
         size = self._lmdb.size()
         used_bytes = size.used_bytes + self._pending.size_bytes
-        return StorageSize(used_bytes, size.map_bytes, size.map_bytes_max, size.disk_free_bytes)
+        return replace(size, used_bytes=used_bytes)
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits; False if the disk's was gone."""

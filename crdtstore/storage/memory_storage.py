@@ -178,11 +178,20 @@ class MemoryStorage(MemoryReader):
         self._map_bytes = min(2 * self._map_bytes, self._map_bytes_max)
         return True
 
+    def shed(self) -> None:
+        """Do nothing: reads hold nothing."""
+
     def size(self) -> StorageSize:
         """Return how full the storage is."""
-        used_bytes = self._open_tables().used_bytes
-        free_bytes = self.disk_bytes_max - self._ballast_held_bytes - used_bytes
-        return StorageSize(used_bytes, self._map_bytes, self._map_bytes_max, max(0, free_bytes))
+        tables = self._open_tables()
+        free_bytes = self.disk_bytes_max - self._ballast_held_bytes - tables.used_bytes
+        return StorageSize(
+            tables.used_bytes,
+            tables.documents_bytes,
+            self._map_bytes,
+            self._map_bytes_max,
+            max(0, free_bytes),
+        )
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits."""

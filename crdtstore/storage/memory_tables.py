@@ -23,6 +23,7 @@ class MemoryTables:
         self.meta: dict[str, bytes] = {}
         self.index: list[bytes] = []
         self.used_bytes = 0
+        self.documents_bytes = 0
         self.commit_number = 0
 
     def seal(self, batch: Batch) -> Batch:
@@ -69,11 +70,12 @@ class MemoryTables:
 
     def _put_document(self, key: bytes, document: bytes | None) -> None:
         old = self.documents.pop(key, None)
-        if old is not None:
-            self.used_bytes -= len(key) + len(old)
+        change_bytes = 0 if old is None else -len(key) - len(old)
         if document is not None:
             self.documents[key] = document
-            self.used_bytes += len(key) + len(document)
+            change_bytes += len(key) + len(document)
+        self.used_bytes += change_bytes
+        self.documents_bytes += change_bytes
         if old is None and document is not None:
             insort(self.keys, key)
         elif old is not None and document is None:

@@ -5,7 +5,10 @@ from typing import Final
 from crdtstore import limits
 
 STREAM_BATCH_WRITES_MAX: Final = 500
-"""Writes in one message of a write stream: about 5 ms of the replica's event loop."""
+"""Writes in one message of a write stream: about 10 ms of the replica's event loop, in turns."""
+
+STREAM_TURN_WRITES: Final = 100
+"""Writes that a replica applies before it looks what else there is to do: about 2 ms."""
 
 STREAM_BATCH_BYTES: Final = 128 * limits.KIBIBYTE
 """A client gathers writes into one message up to about this size."""

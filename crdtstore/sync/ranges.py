@@ -8,7 +8,7 @@ asking side compares, and asks on where something differs. The answering side ke
 two answers.
 
 Neither side reads documents here: a ``Scan`` is fed with the ids and digests of its range, by
-whoever has them, a few at a time.
+whoever has them. A quick comparison begins with the whole, whose digest is known without a scan.
 """
 
 from abc import ABC, abstractmethod
@@ -32,6 +32,10 @@ class Range(NamedTuple):
     def holds(self, profile_id: str) -> bool:
         """Say whether an id lies in the range."""
         return self.lower <= profile_id and (not self.upper or profile_id < self.upper)
+
+
+WHOLE: Final = Range("", "")
+"""The range of all ids."""
 
 
 class Fingerprint(NamedTuple):
@@ -141,6 +145,11 @@ class Scan(ABC):
         """Take note that the range has no more."""
 
 
+def is_quick(question: Sequence[tuple[Range, Fingerprint]]) -> bool:
+    """Say whether a question begins a quick comparison: few documents are always read."""
+    return question[0][0] == WHOLE and question[0][1].documents > limits.RANGE_IDS_MAX
+
+
 class Answer:
     """The answer to one COMPARE, made range by range: ``next_scan`` until there is none.
 
@@ -196,17 +205,21 @@ class Reconciliation:
 
     Call ``next_scan`` and ``next_question`` until both have nothing and nothing is unanswered;
     ``is_done`` says so. ``differences`` fills meanwhile: take from its front. ``rounds`` and
-    ``ranges`` count what was asked.
+    ``ranges`` count what was asked. It begins with a scan, unless the digest of all is ``known``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Fingerprint | None = None) -> None:
         self.differences: deque[Difference] = deque()
         self.rounds = 0
         self.ranges = 0
         self._to_ask: list[_Asked] = []
         self._unanswered: deque[list[_Asked]] = deque()
-        self._scans: list[Scan] = [_FirstScan(self)]
+        self._scans: list[Scan] = []
         self._scanning = False
+        if known is None:
+            self._scans.append(_FirstScan(self))
+        else:
+            self._to_ask.append(_Asked(WHOLE, known, 1))
 
     @property
     def unanswered(self) -> int:
@@ -319,7 +332,7 @@ class _FirstScan(Scan):
     """The reading of the whole store here, with which a comparison begins."""
 
     def __init__(self, reconciliation: Reconciliation) -> None:
-        super().__init__(Range("", ""), limits.SCAN_RECORDS)
+        super().__init__(WHOLE, limits.SCAN_RECORDS)
         self._reconciliation = reconciliation
         self._summary = Summary()
 

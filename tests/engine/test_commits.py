@@ -235,6 +235,23 @@ def test_a_checkpoint_hurries_when_documents_come_in_faster_than_they_rest(monke
     assert max(rested) == 30
 
 
+def test_a_checkpoint_takes_as_long_whether_commits_are_quick_or_slow(monkeypatch):
+    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 2)
+    monkeypatch.setattr(limits, "CHECKPOINT_MS", 100)
+    store = open_store()
+    fill(store, 400)
+    store.commit()
+    store.now_ms.ms += limits.CHECKPOINT_INTERVAL_MS
+    rested = []
+    for elapsed_ms in (0, 1, 5, 1_000):
+        store.now_ms.ms += elapsed_ms
+        dirty = len(store.documents.dirty)
+        commit = store.begin_commit()
+        persist(store, commit)
+        rested.append((dirty, len(commit.rested)))
+    assert rested == [(400, 40), (360, 3), (357, 17), (340, 34)]
+
+
 def test_a_checkpoint_comes_in_slices_in_key_order(monkeypatch):
     monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 10)
     store = open_store()

@@ -21,6 +21,7 @@ from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.store import Store
 from tests.engine.stores import open_store, reopened, send
+from tests.storage.deflated import with_inflated
 
 NOTES = Schema(fields={"notes": Field("text"), "tasks": Field("list")})
 AT_ONCE = Settings(erasure_grace_ms=0)
@@ -84,7 +85,7 @@ def test_documents_of_which_a_text_cannot_be_accepted_are_refused_whole() -> Non
 
 
 def files_with_secrets(directory: Path) -> set[str]:
-    contents = {path.name: path.read_bytes() for path in directory.iterdir()}
+    contents = {path.name: with_inflated(path.read_bytes()) for path in directory.iterdir()}
     return {name for name, raw in contents.items() if any(secret in raw for secret in SECRETS)}
 
 

@@ -6,6 +6,8 @@ does to the profiles is known exactly: registers hold the last number, counters 
 once for each write, sets have what was added and not removed, who was erased is not there.
 """
 
+import random
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,8 @@ from crdtstore import Write, add, increment, remove
 
 PROFILES = 211
 WRITES = 12
+SHORT_TEXT_BYTES = 40
+LETTERS = string.ascii_letters + string.digits
 
 Profiles = Mapping[str, Mapping[str, Any]]
 
@@ -62,14 +66,28 @@ class Batch:
     erased: str | None
 
 
+def _text_of(start: str, profile_id: str, text_bytes: int) -> str:
+    """Return a text of so many bytes; a long one cannot be deflated by much."""
+    if text_bytes <= SHORT_TEXT_BYTES:
+        return start.ljust(text_bytes, "x")
+    letters = random.Random(start + profile_id).choices(LETTERS, k=text_bytes - len(start))
+    return start + "".join(letters)
+
+
 def batch_of(lane: str, number: int, text_bytes: int = 40) -> Batch:
     """Return a batch: its place in the profiles moves, and each tenth brings one who will leave."""
-    text = f"{lane}.{number}.".ljust(text_bytes, "x")
     ids = [f"person-{(number * WRITES + index) * 89 % PROFILES:04d}" for index in range(WRITES)]
     if number % 10 == 0:
         ids.append(_leaver(lane, number))
     erased = _leaver(lane, number - 9) if number % 10 == 9 and number > 9 else None
-    return Batch(lane, number, tuple(Entry(id_, lane, number, text) for id_ in ids), erased)
+    return Batch(
+        lane,
+        number,
+        tuple(
+            Entry(id_, lane, number, _text_of(f"{lane}.{number}.", id_, text_bytes)) for id_ in ids
+        ),
+        erased,
+    )
 
 
 def _leaver(lane: str, number: int) -> str:

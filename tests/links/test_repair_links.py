@@ -151,6 +151,9 @@ def test_the_api_repairs_one_at_a_time_and_names_what_is_wrong(tmp_path: Path) -
             assert (status, problem["type"]) == (404, "urn:crdtstore:error:peer-not-linked")
             assert (await ask({"peer": 7}))[0] == 422
             assert (await ask({}))[0] == 422
+            assert (await ask({"peer": "eu", "quick": 1}))[0] == 422
+            quick = await ask({"peer": "eu", "quick": True})
+            assert (quick[0], quick[1]["is_healed"], quick[1]["ranges"]) == (200, True, 1)
             answers = await asyncio.gather(ask({"peer": "eu"}), ask({"peer": eu_url}))
             assert sorted(status for status, _ in answers) == [200, 409]
             (report,) = [body for status, body in answers if status == 200]

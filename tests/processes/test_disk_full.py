@@ -1,6 +1,7 @@
 """A server process on a disk that fills up: refusals are clear, reads go on, and it resumes."""
 
 import os
+import random
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ def fill(server: Server) -> tuple[list[str], int]:
     kept: list[str] = []
     for number in range(5_000):
         profile_id = f"p{number}"
-        body = {"source": "crm", "fields": {"text": "x" * 50_000}}
+        text = random.Random(number).randbytes(25_000).hex()
+        body = {"source": "crm", "fields": {"text": text}}
         status, answer = server.ask("PATCH", f"/v1/profiles/{profile_id}", body)
         if status != 200:
             assert answer["type"] == "urn:crdtstore:error:storage-full"

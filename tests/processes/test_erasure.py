@@ -8,6 +8,7 @@ from typing import Any
 
 from crdtstore.cli.main import main
 from tests.processes.servers import Server, wait_for_equal_digests, wait_until
+from tests.storage.deflated import with_inflated
 
 SECRET = "Annelotte-Quast"
 EMAIL = "annelotte.quast@example.com"
@@ -18,7 +19,7 @@ def files_with_the_secret(*servers: Server) -> dict[str, int]:
     found = {}
     for server in servers:
         for path in server.directory.iterdir():
-            content = path.read_bytes()
+            content = with_inflated(path.read_bytes())
             count = content.count(SECRET.encode()) + content.count(EMAIL.encode())
             if count:
                 found[f"{server.directory.name}/{path.name}"] = count
@@ -60,7 +61,7 @@ def test_no_byte_is_left_in_three_replicas(
     wait_for_equal_digests(eu, us, ap)
     backup = tmp_path / "eu.backup"
     assert main(["backup", str(backup), "--url", eu.url]) == 0
-    assert SECRET.encode() in backup.read_bytes()
+    assert SECRET.encode() in with_inflated(backup.read_bytes())
 
     ap.stop()
     ap.start()  # with no link: it meets the person on its own

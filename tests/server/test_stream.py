@@ -9,6 +9,7 @@ import msgpack
 import pytest
 
 from crdtstore import limits
+from crdtstore.server.stream import _turns
 from crdtstore.stream import bounds
 from crdtstore.stream.entries import pack_write
 from crdtstore.stream.messages import (
@@ -20,6 +21,7 @@ from crdtstore.stream.messages import (
     Refuse,
     Results,
     Welcome,
+    Writes,
     encode,
     encode_writes,
 )
@@ -51,6 +53,15 @@ GARBAGE: dict[str, bytes | Message] = {
     "nested too deep": b"\x03\x93\x01\x00" + b"\x91" * 2000,
     "a huge length": b"\x03\x93\x01\x00\xdd\xff\xff\xff\xff",
 }
+
+
+def test_a_long_message_is_applied_in_turns() -> None:
+    entries = list(range(2 * bounds.STREAM_TURN_WRITES + 1))
+    turns = list(_turns(Writes(7, 5, entries)))
+    assert [turn.first - 7 for turn in turns] == [0, 100, 200]
+    assert [each for turn in turns for each in turn.entries] == entries
+    assert {turn.confirmed for turn in turns} == {5}
+    assert list(_turns(Writes(7, 5, []))) == [Writes(7, 5, [])]
 
 
 @pytest.mark.parametrize("name", GARBAGE)

@@ -221,7 +221,7 @@ def test_a_full_map_never_takes_what_could_not_be_brought_home(tmp_path: Path) -
     while True:
         number += 1
         try:
-            storage.commit(Batch(journal=[(number, bytes(5_000))]))
+            storage.commit(Batch(journal=[(number, random.randbytes(5_000))]))
         except StorageFull:
             break
     storage.commit(Batch(trim_before=number))

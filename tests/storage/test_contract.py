@@ -1,5 +1,6 @@
 """What every storage must do; both implementations pass all of it."""
 
+import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -134,6 +135,15 @@ def test_answers_are_bounded_in_bytes_but_never_empty(
     storage.commit(Batch(journal=values, documents=[(b"%d" % key, value) for key, value in values]))
     assert len(storage.journal(0, limit=9, bytes_max=bytes_max)) == count
     assert len(storage.documents(b"", limit=9, bytes_max=bytes_max)) == count
+
+
+def test_records_that_repeat_themselves_count_with_all_their_bytes(storage: Storage) -> None:
+    records = [(number, b"the same, " * 1_000 + b"%d" % number) for number in range(1, 6)]
+    storage.commit(Batch(journal=records, documents=[(b"ann", b"a" * 3_000)]))
+    assert storage.journal(0, limit=9, bytes_max=25_000) == records[:2]
+    assert storage.journal(2, limit=9, bytes_max=1) == records[2:3]
+    assert storage.journal_headers(3, limit=1, header_bytes=13) == [(4, b"the same, the")]
+    assert 3_000 <= storage.size().documents_bytes <= 8_192 < storage.size().used_bytes
 
 
 def test_journal_is_read_from_any_position(storage: Storage) -> None:
@@ -308,7 +318,7 @@ def test_reserve_is_given_by_releasing_the_ballast(place: Place) -> None:
     place.map_bytes_max = MAP_BYTES
     storage = place.open()
     fill(storage)
-    erasure = Batch(documents=[(b"person", b"erased")], journal=[(1, bytes(20_000))])
+    erasure = Batch(documents=[(b"person", b"erased")], journal=[(1, random.randbytes(20_000))])
     with pytest.raises(StorageFull):
         storage.commit(erasure)
     assert storage.release_ballast()

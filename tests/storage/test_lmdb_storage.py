@@ -68,7 +68,7 @@ def test_full_map_trims_in_steps_until_there_is_room(tmp_path: Path) -> None:
     position = 0
     is_full = False
     while not is_full:
-        records = [(position + 1 + index, bytes(700)) for index in range(100)]
+        records = [(position + 1 + index, random.randbytes(700)) for index in range(100)]
         try:
             storage.commit(Batch(journal=records))
             position += 100
@@ -80,7 +80,7 @@ def test_full_map_trims_in_steps_until_there_is_room(tmp_path: Path) -> None:
     # Pages that one commit frees can be used by the second one after it.
     storage.commit(Batch(meta={"applied": b"1"}))
     storage.commit(Batch(meta={"applied": b"2"}))
-    records = [(position + 1 + index, bytes(700)) for index in range(3_000)]
+    records = [(position + 1 + index, random.randbytes(700)) for index in range(3_000)]
     storage.commit(Batch(journal=records))
     assert storage.journal_bounds() == (position, position + 3_000)
     storage.close()
@@ -205,16 +205,16 @@ def test_fork_that_outlives_a_killed_parent_holds_no_lock(tmp_path: Path) -> Non
 
 
 LIMITED = """
-import resource, sys
+import random, resource, sys
 from crdtstore.errors import StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.lmdb_storage import LmdbStorage
 
 storage = LmdbStorage.open(sys.argv[1])
-storage.commit(Batch(journal=[(1, bytes(20_000))], documents=[(b"a", b"kept")]))
+storage.commit(Batch(journal=[(1, random.randbytes(20_000))], documents=[(b"a", b"kept")]))
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
-lost = Batch(journal=[(2, bytes(100_000))], documents=[(b"a", b"lost")])
+lost = Batch(journal=[(2, random.randbytes(100_000))], documents=[(b"a", b"lost")])
 for _ in range(2):
     try:
         storage.commit(lost)

@@ -8,6 +8,7 @@ import pytest
 from crdtstore.storage.contract import Batch, MapFull, ScrubInterrupted, Storage
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.logged_storage import LoggedStorage
+from tests.storage.deflated import with_inflated
 
 SECRET = b"SECRET-"
 _ALL = 1 << 40
@@ -23,8 +24,8 @@ def _commit(storage: Storage, batch: Batch) -> None:
 
 def _places(directory: Path) -> dict[str, int]:
     """Return in which files of a directory the secret still is, and how often."""
-    counts = {path.name: path.read_bytes().count(SECRET) for path in directory.iterdir()}
-    return {name: count for name, count in counts.items() if count}
+    contents = {path.name: with_inflated(path.read_bytes()) for path in directory.iterdir()}
+    return {name: content.count(SECRET) for name, content in contents.items() if SECRET in content}
 
 
 def _filled(storage: Storage, chance: random.Random, keys: int) -> dict[bytes, bytes]:

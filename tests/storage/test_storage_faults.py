@@ -118,7 +118,7 @@ def stored(tmp_path: Path) -> Path:
     storage = LmdbStorage.open(path)
     chance = random.Random(2)
     for number in range(60):
-        batch = Batch(journal=[(number + 1, bytes(9_000))])
+        batch = Batch(journal=[(number + 1, chance.randbytes(9_000))])
         for index in range(8):
             batch.documents.append((b"%d/%d" % (number, index), chance.randbytes(3_000)))
         storage.commit(batch)
@@ -192,7 +192,7 @@ def test_full_disk_refuses_and_resumes(mount: Callable[[str], Path]) -> None:
     assert storage.size().disk_free_bytes < limits.FULL_DISK_BYTES
     check_whole(storage, last)
 
-    erasure = Batch(journal=[(last + 1, bytes(200_000))], documents=[(b"1", b"erased")])
+    erasure = Batch(journal=[(last + 1, random.randbytes(200_000))], documents=[(b"1", b"erased")])
     with pytest.raises(StorageFull):
         storage.commit(erasure)
     assert storage.document(b"1") != b"erased"
@@ -206,7 +206,7 @@ def test_full_disk_refuses_and_resumes(mount: Callable[[str], Path]) -> None:
         storage.commit(Batch(journal=[(last + number, b"small")], documents=[(b"2", b"erased")]))
         assert not storage.restore_ballast()
         with pytest.raises(StorageFull):
-            storage.commit(Batch(journal=[(last + number + 1, bytes(200_000))]))
+            storage.commit(Batch(journal=[(last + number + 1, random.randbytes(200_000))]))
     last += 4
 
     subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)

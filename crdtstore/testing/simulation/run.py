@@ -215,7 +215,8 @@ class Simulation:
         links = [number for number, link in exchange.links.items() if link.state == "live"]
         if links:
             try:
-                exchange.start_repair(self.chance.choice(links))
+                is_quick = self.counts["repair started"] % 2 == 1
+                exchange.start_repair(self.chance.choice(links), is_quick=is_quick)
             except CrdtstoreError:
                 return
             self.counts["repair started"] += 1
