@@ -24,6 +24,7 @@ from crdtstore.model.cells import (
     text_name,
     texts_in,
 )
+from crdtstore.model.contests import Contest, forget_pairs, without_halves
 from crdtstore.model.document import (
     Document,
     checked_canonical,
@@ -34,6 +35,7 @@ from crdtstore.model.texts import Text, client_of
 from crdtstore.model.updates import (
     Clocks,
     Pairs,
+    Update,
     advance,
     decode_update,
     encode_update,
@@ -233,7 +235,13 @@ class _Fitting:
         kind = KIND_OF_LETTER[key[0]]
         given = decode_update(cell[3], kind)
         try:
-            update = fit(given, *known)
+            contest = self._contest(profile_id, document, epoch, place[1], given)
+            if contest is not None:
+                forget_pairs(known[1], contest)
+            update = fit(without_halves(given, known[0]), *known)
+        except StorageCorrupt:
+            self._known[place] = None
+            return cell
         except InvalidValue as error:
             if self._own_origin is None:
                 self._texts.get(profile_id, document, place[1]).lose()
@@ -247,7 +255,16 @@ class _Fitting:
         note_pairs(known[1], update)
         if update == given:
             return cell
-        return (*cell[:3], encode_update(update, kind), tally_of(given))
+        cut = (*cell[:3], encode_update(update, kind), tally_of(given))
+        return cut if contest is None else (*cut, given)
+
+    def _contest(
+        self, profile_id: str, document: Document, epoch: int, name: str, given: Update
+    ) -> Contest | None:
+        """Return in what an edit contradicts the text as it is; raises StorageCorrupt."""
+        if epoch > document.epoch:
+            return None
+        return self._texts.get(profile_id, document, name).contest(given)
 
     def _what_is_known(
         self, profile_id: str, document: Document, epoch: int, name: str
