@@ -31,6 +31,7 @@ from crdtstore.model.document import (
     has_texts,
     unpack_canonical,
 )
+from crdtstore.model.text_history import tally_of
 from crdtstore.model.texts import Text, client_of
 from crdtstore.model.updates import (
     Clocks,
@@ -41,7 +42,6 @@ from crdtstore.model.updates import (
     encode_update,
     fit,
     note_pairs,
-    tally_of,
 )
 from crdtstore.storage.contract import Storage, StorageReader
 

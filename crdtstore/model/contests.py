@@ -8,6 +8,8 @@ already is compared, and joined as a value of its own, element by element:
   what its client wrote before it; if what was to its right differs, that is nothing;
 - its **content**: if two differ, it is deleted; and so is the other half of its character.
 
+A character is deleted too if something stands between its halves: it was, where that was taken.
+
 Both are flat lattices, so the join is associative, commutative and idempotent, and all replicas end
 with the same elements in whatever order they heard of them. No elements wait for each other in a
 circle: each refers to what came before it wherever it was first written, or to its own client's.
@@ -19,7 +21,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
 from crdtstore.model.update_contents import DELETED, STRING
-from crdtstore.model.updates import Block, Pairs, Place, Update
+from crdtstore.model.updates import Block, Pairs, Place, Update, torn_characters
 
 Span: TypeAlias = tuple[int, int]
 """A clock, and how many there are from it on."""
@@ -46,14 +48,16 @@ def overlap(update: Update, clocks: Mapping[int, int]) -> dict[int, int]:
     }
 
 
-def contest_of(own: Update, given: Update) -> Contest | None:
+def contest_of(own: Update, given: Update, pairs: Pairs) -> Contest | None:
     """Return in what an update contradicts the state here; None if in nothing, as honest ones."""
     contest = Contest({}, {}, {})
+    for client, clock in torn_characters(given, pairs):
+        contest.deleted.setdefault(client, []).append((clock - 1, 2))
     for client, blocks in given.blocks.items():
         known = own.blocks.get(client, [])
         lefts: set[int] = set()
         rights: list[Span] = []
-        spans: list[Span] = []
+        spans: list[Span] = contest.deleted.pop(client, [])
         for mine, other, start, end in _met(known, blocks):
             if mine.right not in (None, other.right):
                 rights.append((start, end - start))

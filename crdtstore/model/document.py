@@ -30,9 +30,9 @@ from crdtstore.model.cells import (
     texts_in,
 )
 from crdtstore.model.identity import NONE, identifiers_in, may_identify
-from crdtstore.model.text_history import Edit, with_edit
+from crdtstore.model.text_history import Edit, tally_of, with_edit
 from crdtstore.model.texts import Text
-from crdtstore.model.updates import decode_update, tally_of
+from crdtstore.model.updates import decode_update
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 

@@ -4,6 +4,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from crdtstore import limits
+from crdtstore.model.update_contents import DELETED, FORMAT
+from crdtstore.model.updates import Update
 
 
 class Edit(NamedTuple):
@@ -32,3 +34,15 @@ def with_edit(edits: tuple[Edit, ...], edit: Edit) -> tuple[Edit, ...]:
     if edits and edits[-1][:2] >= edit[:2]:
         return newest_edits((*edits, edit))
     return (*edits[1 - limits.TEXT_HISTORY_MAX :], edit)
+
+
+def tally_of(update: Update) -> tuple[int, int]:
+    """Return how many elements an update brings, and how many it deletes, as Yjs counts."""
+    inserted = sum(
+        block.length
+        for blocks in update.blocks.values()
+        for block in blocks
+        if block.ref not in (DELETED, FORMAT)
+    )
+    deleted = sum(length for ranges in update.deleted.values() for _, length in ranges)
+    return inserted, deleted

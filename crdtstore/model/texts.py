@@ -50,6 +50,7 @@ from crdtstore.model.updates import (
     encode_update,
     fit,
     note_pairs,
+    torn_characters,
 )
 
 _ROW_FORMAT: Final = 1
@@ -196,12 +197,11 @@ class Text:
 
         Raises StorageCorrupt.
         """
-        first = overlap(given, self.clocks)
-        if not first:
+        first, pairs = overlap(given, self.clocks), self.pairs
+        if not first and not any(torn_characters(given, pairs)):
             return None
-        pairs = self.pairs
         since = {c: clock - (clock in pairs.get(c, ())) for c, clock in first.items()}
-        return contest_of(self._known_since({**self.clocks, **since}), given)
+        return contest_of(self._known_since({**self.clocks, **since}), given, pairs)
 
     def _settle(self, contest: Contest) -> None:
         """Do what a contest comes to, here as at all other replicas. Raises StorageCorrupt."""

@@ -8,7 +8,7 @@ import pytest
 from crdtstore.errors import InvalidValue
 from crdtstore.model.contests import contest_of, together
 from crdtstore.model.texts import Text
-from crdtstore.model.update_contents import ANY, DELETED, STRING
+from crdtstore.model.update_contents import ANY, DELETED, STRING, UpdateAhead
 from crdtstore.model.update_parts import normal_form
 from crdtstore.model.updates import Block, Place, Update, decode_update, encode_update, fit
 
@@ -39,8 +39,8 @@ def _states(*updates: bytes) -> set[tuple[bytes, str]]:
 def test_what_was_written_twice_alike_is_no_contest() -> None:
     one = decode_update(_typed(5, "hello 😀"), "text")
     longer = decode_update(_typed(5, "hello 😀, you"), "text")
-    assert contest_of(one, longer) is None
-    assert contest_of(longer, one) is None
+    assert contest_of(one, longer, {}) is None
+    assert contest_of(longer, one, {}) is None
 
 
 def test_one_id_with_two_contents_is_deleted_wherever_they_differ() -> None:
@@ -62,9 +62,9 @@ def test_one_id_at_two_places_stands_behind_what_its_client_wrote() -> None:
 def test_a_deletion_that_only_one_has_heard_of_is_no_contest() -> None:
     alive = decode_update(_typed(5, "hello"), "text")
     gone = Update({5: [Block(0, 5, DELETED, None, None, None)]}, {5: [(0, 5)]})
-    assert contest_of(alive, gone) is None
-    assert contest_of(gone, alive) is None
-    unsaid = contest_of(alive, gone._replace(deleted={}))
+    assert contest_of(alive, gone, {}) is None
+    assert contest_of(gone, alive, {}) is None
+    unsaid = contest_of(alive, gone._replace(deleted={}), {})
     assert unsaid is not None
     assert unsaid.deleted == {5: [(0, 5)]}
 
@@ -79,10 +79,22 @@ def test_items_of_lists_are_contested_one_by_one() -> None:
         assert _text_of(*order, kind="list").value == ["a", "c"]
 
 
+def test_a_character_in_which_something_stands_is_deleted_as_where_that_was_taken() -> None:
+    emoji, gone = _typed(5, "😀z"), encode_update(Update({}, {5: [(0, 2)]}), "text")
+    within = _typed(7, "w", left=(5, 0))
+    assert _text_of(emoji, gone, within).value == _text_of(emoji, within, gone).value == "zw"
+    known = _text_of(emoji)
+    both = Update(decode_update(within, "text").blocks, {5: [(0, 2)]})
+    with pytest.raises(UpdateAhead):
+        fit(both, known.clocks, known.pairs)
+    with pytest.raises(InvalidValue):
+        fit(both._replace(deleted={}), known.clocks, known.pairs)
+
+
 def test_without_native_code_the_parts_tell_the_same() -> None:
     first, second = _typed(5, "he"), _typed(5, "llo", 2, (5, 1))
     updates = [decode_update(raw, "text") for raw in (first, second)]
-    assert contest_of(together(updates), decode_update(_typed(5, "hello"), "text")) is None
+    assert contest_of(together(updates), decode_update(_typed(5, "hello"), "text"), {}) is None
 
 
 def _guests(chance: random.Random) -> list[list[bytes]]:
