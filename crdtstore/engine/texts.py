@@ -177,7 +177,7 @@ class Texts:
         """Have the texts that are to be edited in a document: it may have been read anew since."""
         if epoch == document.epoch:
             for key, cell in cells.items():
-                if len(cell) == 4:
+                if len(cell) > 3:
                     self.get(profile_id, document, text_name(key))
 
     # --- at rest ------------------------------------------------------------------------------
