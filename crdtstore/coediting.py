@@ -20,14 +20,23 @@ from crdtstore.engine.text_watches import TextWatch
 from crdtstore.errors import (
     CrdtstoreError,
     InvalidValue,
+    LimitExceeded,
     MessageInvalid,
     ProfileErased,
     Refused,
     ReplicaClosed,
 )
 from crdtstore.group_commit import GroupCommit
+from crdtstore.model.texts import Text
 from crdtstore.model.update_contents import UpdateAhead
-from crdtstore.model.updates import EMPTY_UPDATE, decode_update, fit
+from crdtstore.model.updates import (
+    EMPTY_UPDATE,
+    Clocks,
+    Pairs,
+    decode_update,
+    encode_update,
+    fit,
+)
 from crdtstore.model.updates import Update as Decoded
 from crdtstore.presence_links import PresenceLinks
 from crdtstore.store import Store
@@ -224,7 +233,7 @@ class Coediting:
         room = member.room
         text = self._store.texts.text(*room.place)
         try:
-            update = await self._decoded(raw, text.kind)
+            update = await self._decoded(raw, text)
             text = self._store.texts.text(*room.place)
             news = fit(update, text.clocks, text.pairs)
         except UpdateAhead:
@@ -254,15 +263,18 @@ class Coediting:
         if not joining.cancelled():
             joining.exception()
 
-    async def _decoded(self, raw: bytes, kind: str) -> Decoded:
+    async def _decoded(self, raw: bytes, text: Text) -> Decoded:
         """Return the parts of an update; large ones are read beside all else, one at a time.
 
-        Raises InvalidValue.
+        Of those only what is news is left, and that has room in a frame. Raises InvalidValue, or
+        LimitExceeded.
         """
         if len(raw) <= limits.SMALL_UPDATE_BYTES:
-            return decode_update(raw, kind)
+            return decode_update(raw, text.kind)
         async with self._reading:
-            return await asyncio.to_thread(decode_update, raw, kind)
+            clocks = dict(text.clocks)
+            pairs = {client: set(own) for client, own in text.pairs.items()}
+            return await asyncio.to_thread(_news_of, raw, text.kind, clocks, pairs)
 
     def _may_write_as(self, member: Member, client: int) -> bool:
         """Say whether a member may bring what was written under a Yjs client's id now."""
@@ -362,6 +374,15 @@ class Coediting:
         """End all memberships: the replica closes."""
         for room in self._rooms.values():
             room.end(ReplicaClosed("the replica is closing"))
+
+
+def _news_of(raw: bytes, kind: str, clocks: Clocks, pairs: Pairs) -> Decoded:
+    """Return what of an update is news; raises InvalidValue, or LimitExceeded if it is too much."""
+    news = fit(decode_update(raw, kind), clocks, pairs)
+    size = len(encode_update(Decoded(news.blocks, {}), kind))
+    if size > limits.WRITE_BYTES_MAX:
+        raise LimitExceeded("what an update brings", size, limits.WRITE_BYTES_MAX, "bytes")
+    return news
 
 
 def _send_all(room: Room, data: bytes) -> None:

@@ -670,6 +670,19 @@ date: somebody who types sends some in a second, and may be away for minutes."""
 REVISIONS_BYTES_MAX: Final = 1 * MEBIBYTE
 """Estimated memory of these changes of one text."""
 
+EDIT_ID_BYTES_MAX: Final = 64
+"""UTF-8 bytes of the id that a client gives to an edit: a UUID, or a number and a name."""
+
+NAMED_EDITS_MAX: Final = 2_000
+"""Edits of which a replica remembers the ids, over restarts too: a client sends one again within
+seconds, and two hundred that each send ten in a second are remembered for one."""
+
+NAMED_ANSWERS_MAX: Final = 500
+"""Answers to such edits that are given again as they were."""
+
+NAMED_ANSWER_BYTES_MAX: Final = 4 * KIBIBYTE
+"""Estimated memory of such an answer: of a longer one the client fetches the text instead."""
+
 FOLLOWED_TEXTS_BYTES: Final = 64 * MEBIBYTE
 """Estimated memory of the texts that clients without a CRDT edit; the one that was not touched for
 the longest is left first, and its clients fetch the whole text again."""

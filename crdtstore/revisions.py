@@ -12,6 +12,7 @@ from typing import Any
 from crdtstore import limits
 from crdtstore.engine.followed_text import FollowedText, revision_of
 from crdtstore.engine.listing import living_document
+from crdtstore.engine.named_edits import NamedEdit, NamedEdits, name_of_edit
 from crdtstore.errors import KindConflict, Refused
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.delta import Delta, compose, invert, transform
@@ -20,7 +21,7 @@ from crdtstore.model.operations import EditText
 from crdtstore.model.shared import NativeFault
 from crdtstore.model.texts import Text
 from crdtstore.model.update_contents import TEXT
-from crdtstore.names import check_field_name, check_profile_id
+from crdtstore.names import check_field_name, check_name, check_profile_id
 from crdtstore.store import Store
 
 
@@ -42,16 +43,21 @@ class RevisedEdit:
 
 
 class RevisionUnknown(Refused):
-    """What changed since a revision is not known here; ``text`` is the text as it is now."""
+    """What changed since a revision is not known here; ``text`` is the text as it is now.
+
+    ``is_kept`` says that the edit was made before, under its id: it is in the text.
+    """
 
     code = "revision-unknown"
 
-    def __init__(self, revision: str, text: RevisedText) -> None:
+    def __init__(self, revision: str, text: RevisedText, *, is_kept: bool = False) -> None:
         super().__init__(
             f"what changed since revision {revision[:40]!r} is not known at this replica, or not "
             f"any more; go on from the text as it is now, at revision {text.revision}"
+            + (", which has this edit already" if is_kept else "")
         )
         self.text = text
+        self.is_kept = is_kept
 
 
 class Revisions:
@@ -62,6 +68,8 @@ class Revisions:
         self._followed: OrderedDict[tuple[str, str], tuple[int, FollowedText]] = OrderedDict()
         self._commits_failed = 0
         self._forgotten = 0
+        self._named = NamedEdits(store.cursors.notes)
+        self._answers: OrderedDict[str, RevisedEdit] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._followed)
@@ -78,22 +86,36 @@ class Revisions:
         """
         living_document(self._store.documents, profile_id)
         followed = self._up_to_date(profile_id, field)
-        return RevisedText(followed.revision, operations_of(followed.document))
+        return _text_of(followed)
 
     def edit(
-        self, profile_id: str, field: str, delta: list[Any], *, revision: str, source: str
+        self,
+        profile_id: str,
+        field: str,
+        delta: list[Any],
+        *,
+        revision: str,
+        source: str,
+        edit_id: str = "",
     ) -> RevisedEdit:
         """Make a change of the text at a revision ("" for the empty text of a new field).
 
-        Raises InvalidInput or Refused, RevisionUnknown among them, with nothing changed.
+        One with an ``edit_id`` is made once, however often it comes: it is answered as it was, or
+        by RevisionUnknown with ``is_kept``. Raises InvalidInput or Refused, RevisionUnknown among
+        them, with nothing changed.
         """
         wanted = delta_of(delta)
         followed = self._up_to_date(profile_id, field)
+        key = ""
+        if edit_id:
+            check_name(edit_id, "the id of an edit", limits.EDIT_ID_BYTES_MAX)
+            epoch = self._store.documents.get(profile_id).epoch
+            key = name_of_edit(profile_id, epoch, field, source, edit_id)
+            if self._named.find(key) is not None:
+                return self._answered(key, followed, revision)
         others = followed.since(revision) if revision else followed.document
         if others is None:
-            raise RevisionUnknown(
-                revision, RevisedText(followed.revision, operations_of(followed.document))
-            )
+            raise RevisionUnknown(revision, _text_of(followed))
         mine = transform(others, wanted, first_is_first=True)
         meanwhile = transform(wanted, others, first_is_first=False)
         before = followed.document
@@ -102,13 +124,31 @@ class Revisions:
         made = self._advance(followed, profile_id, field)
         if compose(before, mine) != followed.document:
             meanwhile = compose(meanwhile, compose(invert(mine, before), made))
-        return RevisedEdit(result.version, followed.revision, operations_of(meanwhile))
+        edit = RevisedEdit(result.version, followed.revision, operations_of(meanwhile))
+        if key:
+            self._named.keep(key, NamedEdit(edit.version, edit.revision))
+            self._remember(key, edit)
+        return edit
+
+    def _answered(self, key: str, followed: FollowedText, revision: str) -> RevisedEdit:
+        """Return the answer to an edit that was made before; raises RevisionUnknown."""
+        answer = self._answers.get(key)
+        if answer is None:
+            raise RevisionUnknown(revision, _text_of(followed), is_kept=True)
+        return answer
+
+    def _remember(self, key: str, edit: RevisedEdit) -> None:
+        if len(repr(edit.meanwhile)) <= limits.NAMED_ANSWER_BYTES_MAX:
+            self._answers[key] = edit
+        while len(self._answers) > limits.NAMED_ANSWERS_MAX:
+            self._answers.popitem(last=False)
 
     def forget_erased(self) -> None:
         """Drop the texts of profiles that were erased, once the store has dropped them too."""
         documents = self._store.documents
         if self._forgotten != documents.texts.forgotten:
             self._forgotten = documents.texts.forgotten
+            self._answers.clear()
             for place, (epoch, _) in list(self._followed.items()):
                 if documents.get_to_join(place[0]).epoch != epoch:
                     del self._followed[place]
@@ -120,6 +160,8 @@ class Revisions:
         if failed != self._commits_failed:  # what they held was taken back, here too
             self._commits_failed = failed
             self._followed.clear()
+            self._answers.clear()
+            self._named.forget()
         epoch, text = self._text(profile_id, field)
         known_epoch, followed = self._followed.pop(place, (epoch, FollowedText()))
         clocks = text.clocks
@@ -163,6 +205,10 @@ class Revisions:
             size -= followed.popitem(last=False)[1][1].size_bytes
 
 
+def _text_of(followed: FollowedText) -> RevisedText:
+    return RevisedText(followed.revision, operations_of(followed.document))
+
+
 class ReplicaRevisions:
     """The texts of a running replica that are edited by deltas against a revision."""
 
@@ -184,15 +230,30 @@ class ReplicaRevisions:
         return text
 
     async def edit(
-        self, profile_id: str, field: str, delta: list[Any], *, revision: str, source: str
+        self,
+        profile_id: str,
+        field: str,
+        delta: list[Any],
+        *,
+        revision: str,
+        source: str,
+        edit_id: str = "",
     ) -> RevisedEdit:
         """Make a change of the text at a revision; return what became of it when it is durable.
 
         ``delta`` has the form of Quill, its lengths in UTF-16 units; ``revision`` is "" for a field
         that is new. The text that the caller had, changed by ``delta`` and then by ``meanwhile``,
-        is the text at the new revision. Raises InvalidInput or Refused, RevisionUnknown among them,
-        with nothing changed; StorageError.
+        is the text at the new revision. An edit whose answer was lost may come again under its
+        ``edit_id``, as ``Revisions.edit`` says. Raises InvalidInput or Refused, RevisionUnknown
+        among them, with nothing changed; StorageError.
         """
-        edit = self._revisions.edit(profile_id, field, delta, revision=revision, source=source)
+        try:
+            edit = self._revisions.edit(
+                profile_id, field, delta, revision=revision, source=source, edit_id=edit_id
+            )
+        except RevisionUnknown as unknown:
+            if unknown.is_kept:
+                await self._commits.durable()
+            raise
         await self._commits.durable()
         return edit

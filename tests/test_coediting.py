@@ -12,6 +12,7 @@ from crdtstore.coediting import ClientTooSlow, Coediting, Member, TextBegunAnew
 from crdtstore.errors import (
     CrdtstoreError,
     KindConflict,
+    LimitExceeded,
     MessageInvalid,
     ProfileErased,
     ProfileNotFound,
@@ -338,3 +339,22 @@ def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
 
     run(scenario)
     assert "never retrieved" not in caplog.text
+
+
+def test_of_a_large_update_what_is_known_costs_no_room_and_what_is_news_must_have_some() -> None:
+    async def scenario(replica: Replica) -> None:
+        client = Client(replica.coediting, 5)
+        for part in range(4):
+            await client.say(Update(client.write(0, chr(97 + part) * 100_000)))
+        client.write(0, "more ")
+        whole = bytes(client.doc.get_update())
+        assert len(whole) > limits.WRITE_BYTES_MAX
+        await client.say(SyncStep2(whole))
+        text = replica.texts.read("ann", "note")
+        assert text == str(client.note)
+        too_much = client.write(0, "x" * limits.WRITE_BYTES_MAX)
+        with pytest.raises(LimitExceeded, match="245,760"):
+            await client.say(Update(too_much))
+        assert replica.texts.read("ann", "note") == text
+
+    run(scenario)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crdtstore import limits
 from crdtstore.errors import (
+    InvalidName,
     InvalidOperation,
     KindConflict,
     ProfileErased,
@@ -144,6 +145,62 @@ def test_an_old_revision_is_answered_by_the_whole_text(monkeypatch: pytest.Monke
             revisions.edit("ann", "note", [{"delete": 1}], revision=revision, source="late")
         assert caught.value.text == revisions.read("ann", "note")
     assert revisions.read("ann", "note").delta == [{"insert": "ccccbbba"}]
+
+
+def test_an_edit_with_an_id_is_made_once_and_answered_alike() -> None:
+    revisions = Revisions(new_store())
+    base = revisions.edit("ann", "note", [{"insert": "text"}], revision="", source="one").revision
+    revisions.edit("ann", "note", [{"insert": "My "}], revision=base, source="two")
+    delta = [{"retain": 4}, {"insert": "!"}]
+    answers = [
+        revisions.edit("ann", "note", delta, revision=base, source="one", edit_id="7")
+        for _ in range(3)
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0].meanwhile == [{"insert": "My "}]
+    other = revisions.edit("ann", "note", delta, revision=base, source="two", edit_id="7")
+    assert other != answers[0]
+    assert revisions.read("ann", "note").delta == [{"insert": "My text!!"}]
+    with pytest.raises(InvalidName):
+        revisions.edit("ann", "note", delta, revision=base, source="one", edit_id="x" * 65)
+
+
+def test_an_edit_with_an_id_is_made_once_over_restarts_and_failed_commits() -> None:
+    store = new_store()
+    revisions = Revisions(store)
+    base = revisions.edit("ann", "note", [{"insert": "text"}], revision="", source="one").revision
+    store.commit()
+    words: dict[str, Any] = {"revision": base, "source": "one", "edit_id": "7"}
+    delta = [{"insert": "a "}]
+    revisions.edit("ann", "note", delta, **words)
+    fail(store, StorageFull("no room"))
+    with pytest.raises(StorageFull):
+        store.commit()
+    store = reopened(store, schema=SCHEMA)
+    Revisions(store).edit("ann", "note", delta, **words)
+    store.commit()
+    after = Revisions(reopened(store, schema=SCHEMA))
+    with pytest.raises(RevisionUnknown, match="has this edit already") as caught:
+        after.edit("ann", "note", delta, **words)
+    assert caught.value.is_kept
+    assert caught.value.text.delta == [{"insert": "a text"}] == after.read("ann", "note").delta
+
+
+def test_of_edits_with_an_id_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NAMED_EDITS_MAX", 3)
+    monkeypatch.setattr(limits, "NAMED_ANSWERS_MAX", 2)
+    store = new_store()
+    revisions = Revisions(store)
+    for number in range(5):
+        words: dict[str, Any] = {"source": "one", "edit_id": str(number)}
+        revisions.edit("ann", "note", [{"insert": str(number)}], revision="", **words)
+    store.commit()
+    assert len(store.cursors.notes.starting_with("crdtstore/edits/")) == 3
+    for edit_id in ("4", "3"):
+        revisions.edit("ann", "note", [], revision="", source="one", edit_id=edit_id)
+    with pytest.raises(RevisionUnknown):
+        revisions.edit("ann", "note", [], revision="", source="one", edit_id="2")
+    assert revisions.read("ann", "note").delta == [{"insert": "01234"}]
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

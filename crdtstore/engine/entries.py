@@ -24,7 +24,8 @@ from crdtstore.model.cells import (
     parse_key,
 )
 from crdtstore.model.document import check_delta, unpack_canonical
-from crdtstore.model.texts import Edit, Text
+from crdtstore.model.text_history import Edit
+from crdtstore.model.texts import Text
 from crdtstore.model.update_parts import split_update
 from crdtstore.model.updates import decode_update
 from crdtstore.model.values import pack

@@ -78,7 +78,9 @@ class TextWatches:
         if is_new_epoch:
             return [(profile_id, _EVERY_TEXT, None)]
         return [
-            (profile_id, text_name(key), cell[3]) for key, cell in cells.items() if len(cell) > 3
+            (profile_id, text_name(key), None if len(cell) > 5 else cell[3])
+            for key, cell in cells.items()
+            if len(cell) > 3
         ]
 
     def tell(self, notices: list[TextNotice]) -> None:

@@ -24,22 +24,24 @@ from crdtstore.model.cells import (
     text_name,
     texts_in,
 )
+from crdtstore.model.contests import Contest, forget_pairs, without_halves
 from crdtstore.model.document import (
     Document,
     checked_canonical,
     has_texts,
     unpack_canonical,
 )
+from crdtstore.model.text_history import tally_of
 from crdtstore.model.texts import Text, client_of
 from crdtstore.model.updates import (
     Clocks,
     Pairs,
+    Update,
     advance,
     decode_update,
     encode_update,
     fit,
     note_pairs,
-    tally_of,
 )
 from crdtstore.storage.contract import Storage, StorageReader
 
@@ -175,7 +177,7 @@ class Texts:
         """Have the texts that are to be edited in a document: it may have been read anew since."""
         if epoch == document.epoch:
             for key, cell in cells.items():
-                if len(cell) == 4:
+                if len(cell) > 3:
                     self.get(profile_id, document, text_name(key))
 
     # --- at rest ------------------------------------------------------------------------------
@@ -235,7 +237,13 @@ class _Fitting:
         kind = KIND_OF_LETTER[key[0]]
         given = decode_update(cell[3], kind)
         try:
-            update = fit(given, *known)
+            contest = self._contest(profile_id, document, epoch, place[1], given)
+            if contest is not None:
+                forget_pairs(known[1], contest)
+            update = fit(without_halves(given, known[0]), *known)
+        except StorageCorrupt:
+            self._known[place] = None
+            return cell
         except InvalidValue as error:
             if self._own_origin is None:
                 self._texts.get(profile_id, document, place[1]).lose()
@@ -249,7 +257,16 @@ class _Fitting:
         note_pairs(known[1], update)
         if update == given:
             return cell
-        return (*cell[:3], encode_update(update, kind), tally_of(given))
+        cut = (*cell[:3], encode_update(update, kind), tally_of(given))
+        return cut if contest is None else (*cut, given)
+
+    def _contest(
+        self, profile_id: str, document: Document, epoch: int, name: str, given: Update
+    ) -> Contest | None:
+        """Return in what an edit contradicts the text as it is; raises StorageCorrupt."""
+        if epoch > document.epoch:
+            return None
+        return self._texts.get(profile_id, document, name).contest(given)
 
     def _what_is_known(
         self, profile_id: str, document: Document, epoch: int, name: str

@@ -30,8 +30,9 @@ from crdtstore.model.cells import (
     texts_in,
 )
 from crdtstore.model.identity import NONE, identifiers_in, may_identify
-from crdtstore.model.texts import Edit, Text
-from crdtstore.model.updates import decode_update, tally_of
+from crdtstore.model.text_history import Edit, tally_of, with_edit
+from crdtstore.model.texts import Text
+from crdtstore.model.updates import decode_update
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
 
@@ -214,7 +215,7 @@ def _take_edit(document: Document, key: str, cell: Cell, count: int, undo: UndoL
 
     One that is not counted as a further one only brings what was written before.
     """
-    timestamp, origin, number, raw, *tally = cell
+    timestamp, origin, number, raw, *more = cell
     parsed = parse_key(key)
     name = text_name(key)
     kind = KIND_OF_LETTER[parsed.letter]
@@ -223,11 +224,11 @@ def _take_edit(document: Document, key: str, cell: Cell, count: int, undo: UndoL
         text = document.texts[name] = Text(kind)
     undo.append((document, _TEXT_MARK + name, text.snapshot()))
     update = decode_update(raw, kind)
-    text.take(raw, update)
+    text.take(raw, update, *more[1:])
     if number > count:
-        text.note(
-            Edit(timestamp, origin, parsed.source, *(tally[0] if tally else tally_of(update)))
-        )
+        tally = more[0] if more else tally_of(update)
+        edit = Edit(timestamp, origin, parsed.source, *tally)
+        text.history = with_edit(text.history, edit)
     return timestamp, origin, number
 
 

@@ -14,23 +14,30 @@ never behind. Every join is idempotent, as Yjs merges are. An edit of which a pa
 because it is known here, has a fifth part: how much it brought and deleted as it was written.
 
 Yjs identifies elements by (client, clock), so no two writers may share a client id. That of edits
-made here is derived from origin and epoch: a replica that takes a new origin writes as a new
-client, and a text that is begun anew after an erasure shares nothing with the one before.
+made here is derived from origin and epoch. Where guests shared one: ``crdtstore.model.contests``.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import pairwise
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgpack
 
-from crdtstore import limits
 from crdtstore.errors import InvalidValue, StorageCorrupt
+from crdtstore.model.contests import (
+    Contest,
+    contest_of,
+    overlap,
+    settled,
+    together,
+    without_halves,
+)
 from crdtstore.model.shared import CollaborationMissing, NativeFault, Run, Shared, Step
+from crdtstore.model.text_history import Edit, newest_edits
 from crdtstore.model.update_contents import LIST, TEXT
+from crdtstore.model.update_parts import normal_form
 from crdtstore.model.updates import (
     Clocks,
     Pairs,
@@ -43,6 +50,7 @@ from crdtstore.model.updates import (
     encode_update,
     fit,
     note_pairs,
+    torn_characters,
 )
 
 _ROW_FORMAT: Final = 1
@@ -54,19 +62,6 @@ _CLIENT_BIT: Final = 1 << 52
 
 
 _Read = TypeVar("_Read")
-
-
-class Edit(NamedTuple):
-    """One edit in the history of a field: when, at which origin, by which source, how much.
-
-    ``inserted`` and ``deleted`` count as Yjs does: UTF-16 units and embeds, or items.
-    """
-
-    timestamp: int
-    origin: int
-    source: str
-    inserted: int
-    deleted: int
 
 
 _Snapshot: TypeAlias = tuple[list[bytes], int, int, bool, bool, tuple[bytes, ...], tuple[Edit, ...]]
@@ -171,8 +166,15 @@ class Text:
                     note_pairs(self._pairs, decode_own(part, self.kind))
         return self._pairs
 
-    def take(self, raw: bytes, update: Update) -> None:
-        """Join an update that fits, given as bytes and decoded; one that cannot yet is parked."""
+    def take(self, raw: bytes, update: Update, given: Update | None = None) -> None:
+        """Join an update that fits, as bytes and decoded; one that cannot yet is parked.
+
+        ``given`` is what it was cut from, if that contradicts what is known.
+        """
+        if given is not None and self.is_readable:
+            with suppress(StorageCorrupt):  # then it waits until a peer has healed the text
+                if (contest := self.contest(given)) is not None:
+                    self._settle(contest)
         self.changes += 1
         self._value = None
         if not self.is_readable:
@@ -192,6 +194,31 @@ class Text:
         if self._pairs is not None:
             note_pairs(self._pairs, update)
 
+    def contest(self, given: Update) -> Contest | None:
+        """Return in what an update contradicts what is known here; None if in nothing.
+
+        Raises StorageCorrupt.
+        """
+        first, pairs = overlap(given, self.clocks), self.pairs
+        if not first and not any(torn_characters(given, pairs)):
+            return None
+        since = {c: clock - (clock in pairs.get(c, ())) for c, clock in first.items()}
+        return contest_of(self._known_since({**self.clocks, **since}), given, pairs)
+
+    def _settle(self, contest: Contest) -> None:
+        """Do what a contest comes to, here as at all other replicas. Raises StorageCorrupt."""
+        self.parts = [encode_update(settled(self._known_since({}), contest), self.kind)]
+        self.size_bytes = len(self.parts[0])
+        self.drop_decoded()
+        self._value = self._pairs = None
+        self.changes += 1
+
+    def _known_since(self, clocks: Mapping[int, int]) -> Update:
+        try:
+            return decode_own(self.missing(clocks), self.kind)
+        except CollaborationMissing:
+            return together(decode_own(part, self.kind) for part in self.parts)
+
     def take_whole(self, raw: bytes, update: Update, history: tuple[Edit, ...]) -> None:
         """Join what a peer gave as (a part of) the whole; what was parked goes in if it fits now.
 
@@ -203,18 +230,25 @@ class Text:
         if not self.is_whole:
             self.is_whole = True
             self.parts, self.size_bytes, self._clocks, self._pairs = [], 0, {}, {}
-        fitted = fit(update, self.clocks, self.pairs)
-        if not fitted.is_empty:
-            self.take(raw if fitted == update else encode_update(fitted, self.kind), fitted)
+        if self._absorb(raw, update):
             self.carries_all = True
         self.history = newest_edits((*history, *self.history))
         waiting = list(parked)
         for raw_parked in parked:
             with suppress(InvalidValue):
-                late = fit(decode_update(raw_parked, self.kind), self.clocks, self.pairs)
-                self.take(encode_update(late, self.kind), late)
+                self._absorb(raw_parked, decode_update(raw_parked, self.kind))
                 waiting.remove(raw_parked)
         self.parked = tuple(waiting)
+
+    def _absorb(self, raw: bytes, given: Update) -> bool:
+        """Join what a peer gave, known here or not; return whether anything of it was news."""
+        contest = self.contest(given)
+        if contest is not None:
+            self._settle(contest)
+        fitted = fit(without_halves(given, self.clocks), self.clocks, self.pairs)
+        if not fitted.is_empty:
+            self.take(raw if fitted == given else encode_update(fitted, self.kind), fitted)
+        return contest is not None or not fitted.is_empty
 
     def lose(self) -> None:
         """Take the text for damaged: a peer must bring all of it, and then its parts may fit."""
@@ -223,14 +257,6 @@ class Text:
         self.parts, self.size_bytes = [], 0
         self.is_whole, self._clocks, self._pairs = False, None, None
         self.changes += 1
-
-    def note(self, edit: Edit) -> None:
-        """Put an edit into the history."""
-        history = self.history
-        if history and history[-1][:2] >= edit[:2]:
-            self.history = newest_edits((*history, edit))
-        else:
-            self.history = (*history[1 - limits.TEXT_HISTORY_MAX :], edit)
 
     def snapshot(self) -> _Snapshot:
         """Return what ``restore`` needs to bring the text back to how it is now."""
@@ -317,13 +343,24 @@ class Text:
     # --- at rest ------------------------------------------------------------------------------
 
     def compact(self) -> None:
-        """Replace the parts by one, if the text can be decoded: deleted characters go then."""
-        if len(self.parts) > 1 and self.is_readable:
-            try:
-                self.parts = [self.encode()]
-                self.size_bytes = len(self.parts[0])
-            except (StorageCorrupt, CollaborationMissing):
-                self.drop_decoded()
+        """Replace the parts by one, if the text can be decoded: deleted characters go then.
+
+        What Yjs clients wrote is brought into its normal form, and read from that: elements such as
+        no honest client writes stand in another order where they came in another one.
+        """
+        if not self.is_readable:
+            return
+        try:
+            has_guests = any(client < _CLIENT_BIT for client in self.clocks)
+            if has_guests or len(self.parts) > 1:
+                whole = self.encode()
+                if has_guests:
+                    whole = normal_form(whole, self.kind)
+                    self._value = None
+                    self.drop_decoded()
+                self.parts, self.size_bytes = [whole], len(whole)
+        except (StorageCorrupt, CollaborationMissing):
+            self.drop_decoded()
 
     def to_row(self, epoch: int) -> bytes:
         """Return the bytes in which storage keeps the text."""
@@ -356,11 +393,3 @@ class Text:
         text.is_whole = False
         text._clocks = text._pairs = None
         return text
-
-
-def newest_edits(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
-    """Return the newest of some edits, each once, oldest first: a join, like all here."""
-    if any(one[:2] >= other[:2] for one, other in pairwise(edits)):
-        by_place = {edit[:3]: edit for edit in sorted(edits)}
-        edits = tuple(sorted(by_place.values()))
-    return edits[-limits.TEXT_HISTORY_MAX :]

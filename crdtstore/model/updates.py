@@ -22,7 +22,6 @@ from crdtstore.errors import InvalidValue
 from crdtstore.model.update_contents import (
     ANY,
     DELETED,
-    FORMAT,
     REFS_OF_KIND,
     STRING,
     ByteReader,
@@ -190,23 +189,27 @@ def _check_whole_characters(update: Update, pairs: Pairs) -> None:
     """Check that nothing comes between the two halves of a character, or deletes one of them."""
     fresh: Pairs = {}
     note_pairs(fresh, Update(update.blocks, {}))
-    if not (pairs or fresh):
+    for client, clock in (*torn_characters(update, pairs), *torn_characters(update, fresh)):
+        if any(start < clock < start + size for start, size in update.deleted.get(client, ())):
+            raise UpdateAhead("an update stands in a character whose deletion is not known here")
+        raise InvalidValue("an update writes within a character, or deletes a part of one")
+
+
+def torn_characters(update: Update, pairs: Pairs) -> Iterator[Place]:
+    """Yield the second halves of the characters that an update would cut in two."""
+    if not pairs:
         return
-
-    def is_within(client: int, clock: int) -> bool:
-        return clock in pairs.get(client, ()) or clock in fresh.get(client, ())
-
     for blocks in update.blocks.values():
         for block in blocks:
             left, right = block.left, block.right
-            if (left is not None and is_within(left[0], left[1] + 1)) or (
-                right is not None and is_within(*right)
-            ):
-                raise InvalidValue("an update writes within a character")
+            if left is not None and left[1] + 1 in pairs.get(left[0], ()):
+                yield left[0], left[1] + 1
+            if right is not None and right[1] in pairs.get(right[0], ()):
+                yield right
     for client, ranges in update.deleted.items():
+        own = pairs.get(client, ())
         for clock, length in ranges:
-            if is_within(client, clock) or is_within(client, clock + length):
-                raise InvalidValue("an update deletes a part of a character")
+            yield from ((client, edge) for edge in (clock, clock + length) if edge in own)
 
 
 def note_pairs(pairs: Pairs, update: Update) -> None:
@@ -386,15 +389,3 @@ def encode_clocks(clocks: Mapping[int, int]) -> bytes:
         _write_number(out, client)
         _write_number(out, clock)
     return bytes(out)
-
-
-def tally_of(update: Update) -> tuple[int, int]:
-    """Return how many elements an update brings, and how many it deletes, as Yjs counts."""
-    inserted = sum(
-        block.length
-        for blocks in update.blocks.values()
-        for block in blocks
-        if block.ref not in (DELETED, FORMAT)
-    )
-    deleted = sum(length for ranges in update.deleted.values() for _, length in ranges)
-    return inserted, deleted

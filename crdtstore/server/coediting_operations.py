@@ -70,7 +70,14 @@ COMPONENTS.update(
                     "description": "What the delta changes; empty for a field that is new.",
                 },
                 "delta": _DELTA,
-            }
+                "id": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": limits.EDIT_ID_BYTES_MAX,
+                    "description": "The client's name for this edit, which is then made once.",
+                },
+            },
+            optional=("id",),
         ),
         "RevisedText": _TEXT,
         "RevisedEdit": closed(

@@ -12,6 +12,7 @@ from crdtstore.server.service import service_of
 from crdtstore.server.writes import bounded_wait
 
 _EDIT_KEYS: Final = frozenset({"source", "revision", "delta"})
+_MORE_KEYS: Final = frozenset({"id"})
 
 
 async def get_delta(request: web.Request) -> web.StreamResponse:
@@ -32,10 +33,10 @@ async def post_delta(request: web.Request) -> web.StreamResponse:
     profile_id = profile_id_of(request, segments_after=3)
     field = text_field_of(request, segments_after=1)
     async with read_document(request) as (document, _):
-        body = checked_map(document, "an edit", _EDIT_KEYS, frozenset())
-        for name in ("source", "revision"):
-            if type(body[name]) is not str:
-                raise InvalidInput(f"the {name} of an edit is text, not a {type_name(body[name])}")
+        body = checked_map(document, "an edit", _EDIT_KEYS, _MORE_KEYS)
+        for name in ("source", "revision", "id"):
+            if type(value := body.get(name, "")) is not str:
+                raise InvalidInput(f"the {name} of an edit is text, not a {type_name(value)}")
         async with bounded_wait():
             edit = await service_of(request).replica.revisions.edit(
                 profile_id,
@@ -43,6 +44,7 @@ async def post_delta(request: web.Request) -> web.StreamResponse:
                 body["delta"],
                 revision=body["revision"],
                 source=body["source"],
+                edit_id=body.get("id", ""),
             )
     return answer(
         request,

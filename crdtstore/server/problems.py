@@ -184,7 +184,8 @@ def _members_of(error: CrdtstoreError) -> dict[str, Any]:
             "unit": error.unit,
         }
     if isinstance(error, RevisionUnknown):
-        return {"revision": error.text.revision, "delta": error.text.delta}
+        text = error.text
+        return {"revision": text.revision, "delta": text.delta, "kept": error.is_kept}
     if isinstance(error, VersionMismatch):
         return {"expected": error.expected, "actual": error.actual}
     if isinstance(error, InvalidFilter):

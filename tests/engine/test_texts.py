@@ -377,3 +377,19 @@ def test_a_row_that_was_damaged_under_a_text_in_memory_is_written_anew():
     us.commit()
     assert us.verify().is_sound
     assert reopened(us, schema=SCHEMA).texts.read("ann", "notes") == "whole"
+
+
+def test_an_item_that_two_move_at_once_is_there_twice_and_alike_everywhere():
+    """A list of Yjs has no moves, and its items no identity: see decision 130."""
+    eu, us = store(), store("us")
+    write(eu, tasks=insert_items(0, "a", "b", "c"))
+    eu.commit()
+    send(eu, us)
+    for each, to in ((eu, 2), (us, 1)):
+        write(each, tasks=move_item(0, to))
+        each.commit()
+    send(eu, us)
+    send(us, eu)
+    items = eu.texts.read("ann", "tasks")
+    assert items == us.texts.read("ann", "tasks")
+    assert sorted(items) == ["a", "a", "b", "c"]

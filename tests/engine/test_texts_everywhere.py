@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pycrdt
 import pytest
 
 from crdtstore.engine.returning import AWAITED
 from crdtstore.errors import FrameCorrupt, PersonNotFound
-from crdtstore.model.operations import add, format_text, insert_items, insert_text
+from crdtstore.model.operations import JoinUpdate, add, format_text, insert_items, insert_text
 from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_clocks
 from crdtstore.model.values import pack
@@ -166,3 +167,20 @@ def test_an_edit_of_a_text_whose_document_left_memory_in_the_same_frame_is_kept(
     for profile_id in ("ann", "bob", "eve"):
         assert us.texts.read(profile_id, "notes") == "2 1 0 "
     assert reopened(us, settings=Settings(cache_bytes=2)).read("ann")["notes"] == "2 1 0 "
+
+
+def test_an_edit_that_is_known_here_finds_a_text_whose_document_left_memory() -> None:
+    """A Yjs client brought the same to both replicas; of one frame's edits nothing is news."""
+    eu = open_store(schema=NOTES)
+    us = open_store(name="us", schema=NOTES, settings=Settings(cache_bytes=2))
+    guest = pycrdt.Doc(client_id=7)
+    guest.get("text", type=pycrdt.Text).insert(0, "hello")
+    brought = {"notes": JoinUpdate("text", bytes(guest.get_update()))}
+    profile_ids = ("ann", "bob", "eve")
+    for store in (us, eu):
+        for profile_id in profile_ids:
+            store.write(profile_id, brought, source="yjs")
+        store.commit(checkpoint=True)
+    send(eu, us)
+    us.commit(checkpoint=True)
+    assert [us.texts.read(each, "notes") for each in profile_ids] == ["hello"] * 3

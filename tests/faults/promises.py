@@ -3,7 +3,8 @@
 A lane is one writer that makes numbered batches, one after the other. A batch is a function of lane
 and number, so a writer that was killed needs to have said no more than the number. What a batch
 does to the profiles is known exactly: registers hold the last number, counters were incremented
-once for each write, sets have what was added and not removed, who was erased is not there.
+once for each write, sets have what was added and not removed, who was erased is not there. A few
+profiles have notes that all lanes write into: each insertion is there once, in whatever order.
 """
 
 import random
@@ -12,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crdtstore import Write, add, increment, remove
+from crdtstore import Write, add, increment, insert_text, remove
 
 PROFILES = 211
 WRITES = 12
 SHORT_TEXT_BYTES = 40
 LETTERS = string.ascii_letters + string.digits
+NOTED = frozenset(f"person-{number:04d}" for number in range(10))
 
 Profiles = Mapping[str, Mapping[str, Any]]
 
@@ -36,23 +38,32 @@ class Entry:
         return f"{self.lane}-{self.number % 3}"
 
     @property
+    def word(self) -> str:
+        """What is inserted into the profile's notes, "" if nothing is."""
+        return f"{self.lane}.{self.number}" if self.id in NOTED and self.number % 4 == 1 else ""
+
+    @property
     def adds(self) -> bool:
         return self.number % 4 != 3
 
     def write(self) -> Write:
         """Return the write for the library."""
         change = add(self.element) if self.adds else remove(self.element)
-        return Write(self.id, self.lane, self._fields(increment(), change))
+        return Write(
+            self.id, self.lane, self._fields(increment(), change, insert_text(0, f"{self.word} "))
+        )
 
     def body(self) -> dict[str, Any]:
         """Return the write for the HTTP API."""
         change = {"add" if self.adds else "remove": [self.element]}
-        return {
-            "id": self.id, "source": self.lane, "fields": self._fields({"increment": 1}, change)
-        }  # fmt: skip
+        edit = {"edit_text": [{"insert": f"{self.word} "}]}
+        fields = self._fields({"increment": 1}, change, edit)
+        return {"id": self.id, "source": self.lane, "fields": fields}
 
-    def _fields(self, count: Any, change: Any) -> dict[str, Any]:
+    def _fields(self, count: Any, change: Any, edit: Any) -> dict[str, Any]:
         named = {f"last-{self.lane}": self.number, f"text-{self.lane}": self.text}
+        if self.word:
+            named["notes"] = edit
         return {**named, "count": count, "tags": change}
 
 
@@ -143,6 +154,8 @@ class Promises:
             fields = self._expected.setdefault(entry.id, {})
             fields[f"last-{lane}"], fields[f"text-{lane}"] = number, entry.text
             fields["count"] = fields.get("count", 0) + 1
+            if entry.word:
+                fields["notes"] = sorted([*fields.get("notes", ()), entry.word])
             tags = set(fields.get("tags", ()))
             tags = tags | {entry.element} if entry.adds else tags - {entry.element}
             fields.pop("tags", None)
@@ -179,11 +192,11 @@ class Promises:
         for id_, fields in self._expected.items():
             if id_ not in actual:
                 found.append(f"{id_} is lost")
-            elif dict(actual[id_]) != fields:
+            elif (there := _comparable(actual[id_])) != fields:
                 found += [
-                    f"{id_}: {name} is {actual[id_].get(name)!r}, must be {fields.get(name)!r}"
-                    for name in sorted(fields.keys() | actual[id_].keys())
-                    if actual[id_].get(name) != fields.get(name)
+                    f"{id_}: {name} is {there.get(name)!r}, must be {fields.get(name)!r}"
+                    for name in sorted(fields.keys() | there.keys())
+                    if there.get(name) != fields.get(name)
                 ]
         return found
 
@@ -215,6 +228,12 @@ class Promises:
         found = self.differences(actual)
         assert not found, f"{len(found)} differences:\n" + "\n".join(sorted(found)[:30])
         self.checked = self.acknowledged
+
+
+def _comparable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with the insertions into notes in order: writers at two replicas have none."""
+    notes = fields.get("notes")
+    return {**fields, "notes": sorted(notes.split())} if isinstance(notes, str) else dict(fields)
 
 
 class BesideOthers(Promises):

@@ -48,6 +48,22 @@ def lost_element(actual: Actual) -> None:
     next(fields for fields in actual.values() if len(fields.get("tags", ())) > 1)["tags"].pop()
 
 
+def noted(actual: Actual) -> dict[str, Any]:
+    return next(fields for fields in actual.values() if "notes" in fields)
+
+
+def lost_insertion(actual: Actual) -> None:
+    noted(actual)["notes"] = noted(actual)["notes"].partition(" ")[2]
+
+
+def repeated_insertion(actual: Actual) -> None:
+    noted(actual)["notes"] *= 2
+
+
+def torn_insertion(actual: Actual) -> None:
+    noted(actual)["notes"] = "x" + noted(actual)["notes"]
+
+
 def lost_profile(actual: Actual) -> None:
     del actual["person-0002"]
 
@@ -62,8 +78,8 @@ def invented_profile(actual: Actual) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [older_register, lost_increment, repeated_increment, lost_element, lost_profile,
-     erased_is_back, invented_profile],
+    [older_register, lost_increment, repeated_increment, lost_element, lost_insertion,
+     repeated_insertion, torn_insertion, lost_profile, erased_is_back, invented_profile],
 )  # fmt: skip
 def test_every_way_to_break_a_promise_is_found(
     tmp_path: Any, spoil: Callable[[Actual], None]

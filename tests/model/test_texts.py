@@ -8,7 +8,8 @@ import pytest
 from crdtstore.errors import InvalidValue, StorageCorrupt
 from crdtstore.model.edits import plan_text
 from crdtstore.model.shared import NativeFault, Shared, is_panic
-from crdtstore.model.texts import Edit, Text, client_of, newest_edits
+from crdtstore.model.text_history import Edit, newest_edits
+from crdtstore.model.texts import Text, client_of
 from crdtstore.model.updates import decode_update
 from tests.fuzzing.update_grammar import real_updates
 
@@ -30,7 +31,7 @@ def test_a_row_brings_everything_back():
     text = Text("text")
     for raw in real_updates("text")[:-1]:
         taken(text, raw)
-    text.note(Edit(5, 7, "crm", 3, 0))
+    text.history = (Edit(5, 7, "crm", 3, 0),)
     text.carries_all = True
     epoch, again = Text.from_row("text", text.to_row(4))
     assert (epoch, again.value, again.runs) == (4, text.value, text.runs)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue
+from crdtstore.model.text_history import tally_of
 from crdtstore.model.update_parts import normal_form, split_update
 from crdtstore.model.updates import (
     Update,
@@ -17,7 +18,6 @@ from crdtstore.model.updates import (
     encode_update,
     fit,
     note_pairs,
-    tally_of,
 )
 from tests.fuzzing.update_grammar import REPRODUCERS, nested, number, real_updates
 

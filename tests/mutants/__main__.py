@@ -13,15 +13,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.mutants.bugs import BUGS, Bug
+from tests.mutants.bug import Bug
+from tests.mutants.bugs import BUGS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHECK_TIMEOUT_S: Final = 600
 
 _PYTEST: Final = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
+_TEXT_TESTS: Final = (
+    "tests/model/test_texts.py",
+    "tests/model/test_updates.py",
+    "tests/model/test_contests.py",
+    "tests/fuzzing/test_targets.py",
+)
+
 CHECKS: Final = (
     ("simulator, 40 seeds", ("-m", "crdtstore.testing.simulation", "--seeds", "40")),
+    ("tests of texts", (*_PYTEST, *_TEXT_TESTS, "-k", "not test_targets or update")),
     ("tests of commits", (*_PYTEST, "tests/test_group_commit.py", "tests/engine")),
     ("laws", (*_PYTEST, "tests/laws")),
     ("simulator, 400 seeds", ("-m", "crdtstore.testing.simulation", "--seeds", "400")),

@@ -1,28 +1,9 @@
 """The bugs: each a small edit that a tired person could make, and what it breaks."""
 
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """One deliberate bug: in ``file``, the text ``before`` (there once) becomes ``after``.
-
-    ``more`` are further edits that belong to it, each (file, before, after).
-    """
-
-    name: str
-    breaks: str
-    file: str
-    before: str
-    after: str
-    more: tuple[tuple[str, str, str], ...] = ()
-
-    @property
-    def edits(self) -> tuple[tuple[str, str, str], ...]:
-        """All edits of the bug."""
-        return (self.file, self.before, self.after), *self.more
-
+from tests.mutants.bug import Bug
+from tests.mutants.text_bugs import TEXT_BUGS
 
 BUGS: Final = (
     Bug(
@@ -221,5 +202,6 @@ BUGS: Final = (
         "    if not set(after.profiles) >= {*one, *other}:\n",
         "    if other_id not in after.profiles:\n",
     ),
+    *TEXT_BUGS,
 )
 """Every bug. The names are what is shown; none may survive."""

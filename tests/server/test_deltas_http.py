@@ -39,6 +39,18 @@ def test_an_edit_is_answered_by_what_others_changed(serve: Any) -> None:
     serve(scenario, schema=SCHEMA)
 
 
+def test_an_edit_that_is_sent_again_under_its_id_is_made_once(serve: Any) -> None:
+    async def scenario(api: Api) -> None:
+        base = (await edit(api, "", {"insert": "text"}))["revision"]
+        body = {"source": "crm", "revision": base, "delta": [{"insert": "a "}], "id": "e-1"}
+        answers = [await api.json("POST", PATH, json=body) for _ in range(2)]
+        assert answers[0] == answers[1]
+        assert (await api.json("GET", PATH))["delta"] == [{"insert": "a text"}]
+        await api.problem(422, "invalid-input", "POST", PATH, json={**body, "id": 5})
+
+    serve(scenario, schema=SCHEMA)
+
+
 def test_an_unknown_revision_is_answered_by_the_text(serve: Any) -> None:
     async def scenario(api: Api) -> None:
         made = await edit(api, "", {"insert": "text"})
@@ -46,6 +58,7 @@ def test_an_unknown_revision_is_answered_by_the_text(serve: Any) -> None:
         problem = await api.problem(410, "revision-unknown", "POST", PATH, json=body)
         assert problem["revision"] == made["revision"]
         assert problem["delta"] == [{"insert": "text"}]
+        assert problem["kept"] is False
 
     serve(scenario, schema=SCHEMA)
 

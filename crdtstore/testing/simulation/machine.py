@@ -10,7 +10,7 @@ from crdtstore.errors import StorageError
 from crdtstore.exchange import Exchange
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
-from crdtstore.sync.vector import Vector
+from crdtstore.sync.vector import Vector, vector_of
 
 COMMIT_MS: Final = 2
 """Virtual milliseconds that a commit takes unless a machine is told otherwise."""
@@ -160,6 +160,11 @@ def overwrite(store: Store) -> None:
     cleaning = store.erasures.cleaning
     while cleaning.scrub is not None:
         cleaning.step(store.now_ms())
+
+
+def is_at_rest(store: Store) -> bool:
+    """Say whether all that a store shows is durable."""
+    return store.replication.vector == vector_of(store.ledger.heads)
 
 
 def durable_vector(store: Store) -> Vector:

@@ -21,8 +21,7 @@ from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
-from crdtstore.sync.vector import vector_of
-from crdtstore.testing.simulation.machine import Machine, Ticket
+from crdtstore.testing.simulation.machine import Machine, Ticket, is_at_rest
 from crdtstore.testing.simulation.timeline import TICK_MS
 from crdtstore.testing.simulation.wires import END
 from crdtstore.testing.simulation.wiring import Wiring
@@ -162,7 +161,7 @@ class Network(Wiring):
         vectors = [self.store(name).ledger.vector() for name in names]
         return (
             all(vector == vectors[0] for vector in vectors)
-            and all(_is_durable(self.store(name)) for name in names)
+            and all(is_at_rest(self.store(name)) for name in names)
             and all(self.store(name).replication.progress is None for name in names)
             and not any(self.machines[name].commit or self.machines[name].filling for name in names)
         )
@@ -184,7 +183,3 @@ class Network(Wiring):
             state = "cut" if wire.is_cut else f"stalled={sorted(wire.stalled)}"
             lines.append(f"{wire.one}-{wire.two}: {state} {wire.reasons[-2:]}")
         return "\n".join(lines)
-
-
-def _is_durable(store: Store) -> bool:
-    return store.replication.vector == vector_of(store.ledger.heads)

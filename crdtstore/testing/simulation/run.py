@@ -16,6 +16,7 @@ from crdtstore.store import Store
 from crdtstore.testing.simulation.disk import copy_storage, damaged_profiles, new_disk
 from crdtstore.testing.simulation.faults import BACKUPS_KEPT, FAULTS
 from crdtstore.testing.simulation.follower import Follower
+from crdtstore.testing.simulation.guests import Guests
 from crdtstore.testing.simulation.history import Broken
 from crdtstore.testing.simulation.invariants import Invariants
 from crdtstore.testing.simulation.machine import durable_vector
@@ -38,7 +39,10 @@ NAMES: Final = ("ap", "eu", "sa", "us", "af", "me")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is made of: all of it is drawn from the seed, but for what a caller fixes."""
+    """What a run is made of: all of it is drawn from the seed, but for what a caller fixes.
+
+    With ``guests`` Yjs clients, honest and hostile, come to texts and lists.
+    """
 
     seed: int
     steps: int = STEPS
@@ -46,6 +50,7 @@ class Plan:
     schema: Schema = SCHEMA
     shape: str | None = None
     replicas: int | None = None
+    guests: bool = True
 
 
 @dataclass(slots=True)
@@ -104,6 +109,7 @@ class Simulation:
         self.counts: Counter[str] = Counter()
         self.network = Network(plan.seed, schema=plan.schema, settings=settings, trace=trace)
         self.workload = Workload(chance, plan.schema, chance.choice([4, 12, 40]))
+        self.guests = Guests(plan.seed, self.workload.history, plan.schema)
         self.invariants = Invariants(self.network, self.workload.history)
         self.followers: dict[str, Follower] = {}
         self.images: dict[str, list[MemoryStorage]] = {}
@@ -139,6 +145,8 @@ class Simulation:
         network = self.network
         network.schedule(0, self._act)
         network.schedule(0, self._look)
+        if self.plan.guests and self.guests.fields:
+            network.schedule(0, self._host)
         if self.plan.faults:
             network.schedule(self._fault_gap_ms, self._beset)
         while network.events < self.plan.steps:
@@ -178,6 +186,25 @@ class Simulation:
             self.counts[f"write refused: {error.code}"] += 1
         self.network.say(f"{name}: {done}")
         self.network.pump(name)
+
+    def _host(self) -> None:
+        """Let a guest come to a replica."""
+        running = self.network.running()
+        if self.is_calm:
+            return
+        if running:
+            name = self.guests.choose(running)
+            ticket = self.network.ticket(name)
+            try:
+                done = self.guests.act(self.network.store(name), ticket)
+            except StorageError as error:
+                if isinstance(error, StorageCorrupt) and name not in self.damaged:
+                    raise
+                done = f"guest: {error.code}"
+            self.counts[done] += 1
+            self.network.say(f"{name}: {done}")
+            self.network.pump(name)
+        self.network.schedule(self.guests.pause_ms(), self._host)
 
     def _look(self) -> None:
         """Read, follow a feed, take an image of a disk, start a repair: what users do."""

@@ -195,9 +195,11 @@ def _canonical(store: Store) -> dict[str, bytes]:
 
 
 def _texts(store: Store, profile_id: str, document: Document) -> bytes:
-    """Return the states of a document's texts in their normal form."""
+    """Return the states of a document's texts in their normal form, and how they read."""
     texts = [
         store.documents.texts.get(profile_id, document, name)
         for name in sorted(texts_in(document.cells))
     ]
-    return b"".join(normal_form(text.encode(), text.kind) for text in texts)
+    return b"".join(
+        normal_form(text.encode(), text.kind) + repr(text.value).encode() for text in texts
+    )
