@@ -152,6 +152,7 @@ BOUNDS_FILES: Final = (
     "crdtstore/demo/limits.py",
     "crdtstore/query/bounds.py",
     "crdtstore/stream/bounds.py",
+    "replicas/cdp/limits.py",
     "replicas/crm/limits.py",
 )
 """Where every bound is, with its unit and reason."""

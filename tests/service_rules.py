@@ -15,6 +15,10 @@ from tests.layout_rules import (
 )
 
 PURE_IN_SERVICES: Final = (
+    "replicas/cdp/segments/conditions.py",
+    "replicas/cdp/segments/membership.py",
+    "replicas/cdp/segments/moments.py",
+    "replicas/cdp/segments/operators.py",
     "replicas/crm/salesforce/",
     "replicas/crm/hubspot/",
     "replicas/crm/budget.py",

@@ -1,0 +1,109 @@
+"""Every bound of the CDP replica: each with its unit and the reason for its size.
+
+Bounds that an operator may want to move are settings: these are their defaults.
+"""
+
+from typing import Final
+
+# --- segments ------------------------------------------------------------------------------------
+
+SEGMENTS_MAX: Final = 500
+"""Segments of one service: each change of a person costs all of them."""
+
+SEGMENT_NAME_CHARACTERS_MAX: Final = 100
+"""Characters of a segment's name: it is an element of a set, and part of a key in Redis."""
+
+SEGMENT_CONDITIONS_MAX: Final = 200
+"""Conditions of one segment: what a person can still read."""
+
+SEGMENT_DEPTH_MAX: Final = 16
+"""Groups of conditions inside one another: a definition is checked by recursion."""
+
+SEGMENT_VALUES_MAX: Final = 1_000
+"""Values of one ``in``: a longer list belongs into a field."""
+
+SEGMENT_WINDOW_DAYS_MAX: Final = 3_660
+"""Days that a condition looks back or ahead: ten years."""
+
+SEGMENTS_FILE_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of a file of definitions: 500 of 2 KiB each."""
+
+EVALUATED_MAX: Final = 25
+"""Persons that are evaluated in one go: at 0.2 ms each, requests wait no longer than 5 ms."""
+
+SEGMENT_FEED_PAGE_MAX: Final = 1_000
+"""Changes of the feed that one round looks at: what a crash makes it look at again."""
+
+SEGMENT_SCAN_PAGE_MAX: Final = 500
+"""Profiles that one round of a re-evaluation of all looks at: what a crash makes it repeat."""
+
+DUE_PER_MINUTE_MAX: Final = 5_000
+"""Persons that come due by time in one minute, the others a minute later each: a load of a million
+people on one day must not come due in one go a month later."""
+
+DUE_MINUTES_MAX: Final = 1_000
+"""Minutes that one round goes through after a standstill: at 5 µs for an empty one."""
+
+RESCAN_S: Final = 3_600.0
+"""Seconds between two re-evaluations of all for changes that concern more persons than the feed can
+name: such changes come in floods."""
+
+RELATIVES_MAX: Final = 200
+"""Other profiles of a person that are remembered for each, to look at them when it is erased."""
+
+SAMPLE_MAX: Final = 100
+"""Persons of a sample: it is for looking at."""
+
+PREVIEWS_MAX: Final = 4
+"""Previews under way: each takes a part of the processor."""
+
+PREVIEW_BYTES_MAX: Final = 256 * 1024
+"""Bytes of a definition to preview."""
+
+PREVIEW_REMEMBERED_MAX: Final = 200_000
+"""Persons of several profiles that a preview by an index remembers, at 100 bytes each, to count
+nobody twice. Beyond it the preview starts anew, and looks at all profiles."""
+
+PREVIEW_SHOWN_S: Final = 0.25
+"""Seconds between two lines that tell how far a preview is."""
+
+PREVIEW_PAGE_MAX: Final = 100
+"""Profiles of one page of a preview."""
+
+ASKING_TIMEOUT_S: Final = 60.0
+"""Seconds that a command waits for a line of an answer."""
+
+# --- projections ---------------------------------------------------------------------------------
+
+PROJECTED_CHANGES_MAX: Final = 500
+"""Changes of the feed in one transaction of a projection."""
+
+PROJECTED_PROFILES_MAX: Final = 200
+"""Profiles in one transaction while a projection is loaded."""
+
+PROJECTED_IN_ONE_GO_MAX: Final = 25
+"""Persons that are read in one go: at 0.1 ms each, requests wait no longer than 3 ms."""
+
+PROJECTED_EVENTS_MAX: Final = 5_000
+"""Events in one transaction: 2.5 MB of 500 bytes."""
+
+PROJECTION_LOOK_S: Final = 1.0
+"""Seconds between two looks whether a target still has what was written to it."""
+
+PROJECTION_EVENTS_LOOK_S: Final = 0.25
+"""Seconds between two looks into the event log when it had nothing new."""
+
+PROJECTION_BACKOFF_MIN_S: Final = 0.1
+"""Seconds before the first new attempt; each later one waits twice as long, with jitter."""
+
+PROJECTION_BACKOFF_MAX_S: Final = 30.0
+"""Seconds at most between two attempts to reach a target."""
+
+PROJECTION_TIMEOUT_S: Final = 30.0
+"""Seconds for one request to a target: a transaction of 500 persons takes some milliseconds."""
+
+PROJECTION_CONNECT_TIMEOUT_S: Final = 5.0
+"""Seconds for a connection to a target."""
+
+CLEARED_KEYS_MAX: Final = 1_000
+"""Keys that are removed from Redis in one request while it is cleared."""

@@ -1,0 +1,1 @@
+"""Projections: golden records in Redis and PostgreSQL, kept from the change feed."""
