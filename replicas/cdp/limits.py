@@ -105,6 +105,9 @@ PROJECTION_TIMEOUT_S: Final = 30.0
 PROJECTION_CONNECT_TIMEOUT_S: Final = 5.0
 """Seconds for a connection to a target."""
 
+TARGET_URL_CHARACTERS_MAX: Final = 4_096
+"""Characters of a file that holds the address of a target."""
+
 CLEARED_KEYS_MAX: Final = 1_000
 """Keys that are removed from Redis in one request while it is cleared."""
 # --- the event log -------------------------------------------------------------------------------

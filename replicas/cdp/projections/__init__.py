@@ -1,1 +1,1 @@
-"""Projections: golden records in Redis and PostgreSQL, kept from the change feed."""
+"""Projections: golden records and events in Redis and PostgreSQL, kept by durable cursors."""
