@@ -48,6 +48,10 @@ RESCAN_S: Final = 3_600.0
 """Seconds between two re-evaluations of all for changes that concern more persons than the feed can
 name: such changes come in floods."""
 
+SEGMENT_RECHECK_S: Final = 300.0
+"""Seconds after which a person is evaluated again of whom another region says otherwise: mostly it
+has learned by then what we know. Regions with different definitions contradict no more often."""
+
 RELATIVES_MAX: Final = 200
 """Other profiles of a person that are remembered for each, to look at them when it is erased."""
 

@@ -4,9 +4,9 @@ changes of the feed -> the persons that they touched -> their golden records, ju
   -> one commit: the segments of their profiles, what is remembered of them, and the cursor
 
 A change is looked at only if it may change a verdict: what definitions read, who is of one person,
-an erasure. What other regions say of segments is no such change, or two regions with different
-definitions would undo one another's word without end: each region writes when it learned something,
-and so puts right what it wrote itself before it had.
+an erasure. Where another region says of somebody's segments what we do not, it knows more, or less,
+and will not for long: the person is evaluated again some minutes later. So regions agree when they
+know the same, and two with different definitions do not undo one another's word without end.
 """
 
 import asyncio
@@ -78,7 +78,8 @@ class Segments:
             )
         self.definitions = definitions
         self.counters = dict.fromkeys(
-            ("changes", "evaluated", "due", "entered", "exited", "refused", "scans"), 0
+            ("changes", "evaluated", "due", "entered", "exited", "disputed", "refused", "scans"),
+            0,
         )
         self.lag_s = 0.0
         self.trouble = ""
@@ -175,7 +176,7 @@ class Segments:
                     if not is_there(self._replica, profile_id):
                         self._memory.forget(commit, profile_id)
         await self._evaluate([*touched.persons, *sorted(relatives - touched.gone)])
-        await self._tidy(changes)
+        await self._recheck(changes)
         async with self._replica.notes.commit() as commit:
             commit.move_cursor(_FEED, changes[-1].cursor)
         self.lag_s = max(0.0, (self._clock_ms() - newest_ms) / 1000)
@@ -250,20 +251,29 @@ class Segments:
                     self._remember(commit, person, verdict.due_ms)
             await asyncio.sleep(0)
 
-    async def _tidy(self, changes: Iterable[Change]) -> None:
-        """Leave each segment with one profile of a person, where another region added it too."""
+    async def _recheck(self, changes: Iterable[Change]) -> None:
+        """Have those looked at again, later, of whom another region says what we do not."""
         own = int(self._replica.origin, 16)
         told = [
             change
             for change in changes
             if SEGMENTS in change.fields and change.origin != own and not self._matters(change)
         ]
-        touched = await touched_by(self._replica, told)
-        for person_id, profiles in touched.persons.items():
-            person = self._person(person_id) if len(profiles) > 1 else None
-            if person is not None:
-                async with self._replica.notes.commit() as commit:
-                    self._write(commit, person, _standing(person.record.get(SEGMENTS)))
+        persons = [*(await touched_by(self._replica, told)).persons]
+        due_ms = self._now() + int(limits.SEGMENT_RECHECK_S * 1000)
+        for at in range(0, len(persons), limits.EVALUATED_MAX):
+            async with self._replica.notes.commit() as commit:
+                for person_id in persons[at : at + limits.EVALUATED_MAX]:
+                    person = self._person(person_id)
+                    if person is not None and self._is_disputed(person):
+                        self.counters["disputed"] += 1
+                        self._remember(commit, person, due_ms)
+            await asyncio.sleep(0)
+
+    def _is_disputed(self, person: Person) -> bool:
+        wanted = self.definitions.judge(person.record, self._now()).segments
+        present = self._present(person)
+        return bool(planned_edits(person.id, present, wanted, self._managed))
 
     def _person(self, profile_id: str) -> Person | None:
         try:
@@ -271,16 +281,16 @@ class Segments:
         except (ProfileNotFound, ProfileErased):
             return None  # gone meanwhile: a later change tells, or told already
 
+    def _present(self, person: Person) -> dict[str, frozenset[str]]:
+        """Return the segments of each profile of a person."""
+        standing = _standing(person.record.get(SEGMENTS))
+        if len(person.profiles) == 1 or not standing:
+            return {person.id: standing}
+        return {each: _standing(self._replica.read(each).get(SEGMENTS)) for each in person.profiles}
+
     def _write(self, commit: Commit, person: Person, wanted: frozenset[str]) -> None:
         standing = _standing(person.record.get(SEGMENTS))
-        if len(person.profiles) == 1:
-            present = {person.id: standing}
-        elif standing:
-            present = {
-                each: _standing(self._replica.read(each).get(SEGMENTS)) for each in person.profiles
-            }
-        else:
-            present = {}
+        present = self._present(person)
         for edit in planned_edits(person.id, present, wanted, self._managed):
             fields = {SEGMENTS: edit_set(add=edit.add, remove=edit.remove)}
             try:
