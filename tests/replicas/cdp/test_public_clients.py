@@ -104,9 +104,7 @@ def test_a_client_tells_its_user_what_was_refused_as_a_whole(tmp_path: Path) -> 
     failures: list[Any] = []
 
     def send(host: str) -> None:
-        client = Client(
-            "wrong", host=host, on_error=lambda error, items: failures.append(error)
-        )
+        client = Client("wrong", host=host, on_error=lambda error, items: failures.append(error))
         client.track("7", "Counted", {})
         client.flush()
         client.join()
