@@ -13,6 +13,7 @@ import fcntl
 import os
 import threading
 import time
+import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def now_ms() -> int:
 class EventLog:
     """The log in a directory, made if absent. Raises LogInUse or LogUnusable.
 
-    ``duplicates`` counts the events that were dropped because their message had been seen.
+    ``id`` is its own, for cursors: those of another log mean nothing here. ``duplicates`` counts
+    the events that were dropped because their message had been seen.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class EventLog:
             self._lock = _locked(self.directory / "LOCK")
         except OSError as error:
             raise LogUnusable(f"{directory} cannot be used: {error.strerror}") from error
+        self.id = _id_of(self.directory)
         for left_over in self.directory.glob("*.new*"):
             left_over.unlink()
         self._segments = [self._segment(path) for path in segment_paths(self.directory)]
@@ -239,41 +242,43 @@ class EventLog:
             count += 1
         return count
 
-    def forget(self, profile_ids: Collection[str]) -> int:
-        """Remove the events of profiles, and their bytes from all files; return how many.
+    def forget(self, profile_ids: Collection[str] = (), sequences: Collection[int] = ()) -> int:
+        """Remove the events of profiles, and others, with their bytes; return how many.
 
         Files that hold such events are written anew, one after the other.
         """
         wanted = frozenset(profile_ids)
-        hashes = [hash_of(profile_id) for profile_id in wanted]
-        count = 0
         with self._tending:
+            found: dict[Segment, set[int]] = {}
+            for sequence, profile_id in self._candidates(wanted, sequences):
+                segment = self._segments[self._place_of(sequence)]
+                event = segment.event(sequence)
+                if event is not None and profile_id in ("", event.profile_id):
+                    found.setdefault(segment, set()).add(sequence)
             with self._appending:
-                self._catch_up()
-                if any(map(self._tail.sequences_of, hashes)):
+                if self._segments[-1] in found:
                     self._begin(self.last_sequence + 1)
-            found: dict[int, list[int]] = {}
-            for sequence in (each for one in hashes for each in self._sequences_of(one)):
-                found.setdefault(self._place_of(sequence), []).append(sequence)
-            for place, sequences in sorted(found.items()):
-                count += self._forget_in(self._segments[place], sequences, wanted)
-        return count
+            for segment, own in found.items():
+                new = segment.write_without(own)
+                with self._reading:
+                    segment.replace(new)
+        return sum(map(len, found.values()))
+
+    def _candidates(
+        self, profile_ids: Iterable[str], sequences: Iterable[int]
+    ) -> Iterator[tuple[int, str]]:
+        """Yield what may be an event of a profile, with its id; and the others, with ""."""
+        for sequence in sequences:
+            if self.first_sequence <= sequence <= self.last_sequence:
+                yield sequence, ""
+        self._catch_up()
+        for profile_id in profile_ids:
+            for sequence in self._sequences_of(hash_of(profile_id)):
+                yield sequence, profile_id
 
     def forget_profile(self, profile_id: str) -> int:
         """Remove the events of one profile, and their bytes from all files; return how many."""
         return self.forget((profile_id,))
-
-    def _forget_in(self, segment: Segment, sequences: list[int], wanted: frozenset[str]) -> int:
-        own = [
-            sequence
-            for sequence in sequences
-            if (event := segment.event(sequence)) and event.profile_id in wanted
-        ]
-        if own:
-            new = segment.write_without(own)
-            with self._reading:
-                segment.replace(new)
-        return len(own)
 
     def close(self) -> None:
         """Let the directory go; a second call does nothing."""
@@ -283,6 +288,19 @@ class EventLog:
             if self._lock >= 0:
                 os.close(self._lock)
                 self._lock = -1
+
+
+def _id_of(directory: Path) -> str:
+    """Return the id of the log in a directory, durable before anything is kept under it."""
+    path, new = directory / "ID", directory / "ID.new"
+    if not path.exists():
+        with new.open("w", encoding="ascii") as file:
+            file.write(uuid.uuid4().hex)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        sync_directory(directory)
+    return path.read_text(encoding="ascii")
 
 
 def _locked(path: Path) -> int:

@@ -150,3 +150,101 @@ TIMELINE_MAX: Final = 1_000
 
 READ_MAX: Final = 10_000
 """Events that one round of a follower reads: ten milliseconds of decoding."""
+
+# --- collecting events ---------------------------------------------------------------------------
+
+EVENT_BYTES_MAX: Final = 32 * 1024
+"""Bytes of one event: the specification's limit."""
+
+BATCH_BYTES_MAX: Final = 500 * 1024
+"""Bytes of one request, and of what it is when unpacked: the specification's limit."""
+
+BATCH_EVENTS_MAX: Final = 2_500
+"""Events in one request: the specification's limit."""
+
+MESSAGE_ID_CHARACTERS_MAX: Final = 100
+"""Characters of a message id: the specification's limit."""
+
+GROUP_ID_CHARACTERS_MAX: Final = 500
+"""Characters of a group id: the specification's limit."""
+
+NAME_CHARACTERS_MAX: Final = 1_000
+"""Characters of the name of an event, a page or a screen."""
+
+TRAITS_MAX: Final = 300
+"""Traits in one identify: the specification's limit, beyond which others drop them silently."""
+
+CONSENT_CATEGORIES_MAX: Final = 50
+"""Categories of consent in one event: each is two fields of the profile."""
+
+CONSENT_CATEGORY_BYTES_MAX: Final = 64
+"""Bytes of the name of a category: with what stands before it, it is the name of a field."""
+
+DEPTH_MAX: Final = 32
+"""Levels of nesting within an event: no decoder on the way must run out of its stack."""
+
+WAITING_EVENTS_MAX: Final = 50_000
+"""Events that wait to become durable before more are refused for the moment: a second's work."""
+
+GROUP_EVENTS_MAX: Final = 10_000
+"""Events that become durable together: with one wait for the disk, and in 5 MB of its log."""
+
+BEHIND_EVENTS_MAX: Final = 5_000_000
+"""Events that the profiles may be behind the log before more are refused for the moment."""
+
+RETRY_AFTER_S: Final = 2
+"""Seconds after which a client that was refused for the moment tries again."""
+
+PROFILE_IDS_CACHED_MAX: Final = 200_000
+"""Profile ids that are remembered by the ids of users: 40 MB, and 5 µs less for each event."""
+
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+"""Bytes of a file with a secret."""
+
+# --- what events say of profiles -----------------------------------------------------------------
+
+LEARNED_MAX: Final = 200
+"""Profiles that are written in one go: at 0.1 ms each, requests wait no longer than 20 ms."""
+
+CONSENTS_CACHED_MAX: Final = 100_000
+"""Profiles whose consent is remembered, so that what is no news costs no reading."""
+
+FOLLOW_S: Final = 0.1
+"""Seconds between two looks at the log, while it has nothing new."""
+
+TEND_S: Final = 5.0
+"""Seconds between two rounds of retention and of indexing."""
+
+FORGET_S: Final = 0.5
+"""Seconds between two looks for profiles that were erased: their files are written anew once."""
+
+CHANGES_MAX: Final = 1_000
+"""Changes that are looked at without letting others have their turn."""
+
+# --- asking the service --------------------------------------------------------------------------
+
+EVENTS_SHOWN_MAX: Final = 1_000
+"""Events in one answer: one megabyte."""
+
+REQUEST_TIMEOUT_S: Final = 60.0
+"""Seconds for one question to the service."""
+
+TAIL_S: Final = 0.5
+"""Seconds between two questions of somebody who watches the events come."""
+
+SHUTDOWN_S: Final = 5.0
+"""Seconds that requests under way may take when the service ends."""
+
+# --- the process ---------------------------------------------------------------------------------
+
+SWITCH_INTERVAL_S: Final = 0.0001
+"""Seconds for which a thread keeps the interpreter: the one that appends must not wait for long."""
+
+COLLECT_AFTER_OBJECTS: Final = 50_000
+"""New objects before a look for garbage: a page of events is as many, and none of it is garbage."""
+
+COLLECT_MIDDLE_AFTER: Final = 20
+"""Looks at the newest objects before one at the middle ones."""
+
+COLLECT_OLD_AFTER: Final = 100
+"""Looks at the middle objects before one at all: it stops everything for as long as they are."""
