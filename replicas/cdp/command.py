@@ -18,6 +18,8 @@ from crdtstore.logs import LOG_FORMS, configure_logging
 from replicas.cdp import limits
 from replicas.cdp.configuration import Configuration, load_configuration
 from replicas.cdp.errors import ServiceUnreachable
+from replicas.cdp.projections import command as projections_command
+from replicas.cdp.segments import command as segments_command
 
 _EPILOG = """\
 examples:
@@ -26,6 +28,8 @@ examples:
   crdtstore-cdp events tail --config cdp.toml --follow
   crdtstore-cdp events tail --config cdp.toml --profile 6b0d4c5e-8c4b-5c0e-9d5e-0d3b1f2a4c6d
   crdtstore-cdp events export --config cdp.toml --to events.parquet
+  crdtstore-cdp segments list --config cdp.toml
+  crdtstore-cdp projections status --config cdp.toml
 
 All but run ask the service that runs with this configuration, at its own address.
 """
@@ -52,6 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     export = _command(on_events, "export", "write all events to a Parquet file", _export)
     export.add_argument("--to", type=Path, required=True, metavar="FILE")
     export.add_argument("--after", type=int, default=0, help="those after this sequence only")
+    segments_command.add_parser(commands)
+    projections_command.add_parser(commands)
     return parser
 
 

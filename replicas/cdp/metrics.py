@@ -43,6 +43,7 @@ class _Collector:
             log.add_metric((what,), number)
         yield from (accepted, refused, answers, learned, log)
         yield from service.collector.seconds.collect()
+        yield from service.followers.metrics()
 
 
 def metrics_of(service: "Running") -> tuple[bytes, str]:

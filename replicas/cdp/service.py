@@ -3,6 +3,7 @@
 clients -> Collector -> Collecting -> Appending -> EventLog      answered when durable
 EventLog -> Learning -> the replica                              fields, identifiers, consent
 the replica's change feed -> Forgetting -> EventLog              erased persons' events go
+the replica's change feed -> Followers                           segments, Redis, PostgreSQL
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from replicas.cdp.collector import Collector
 from replicas.cdp.configuration import Configuration
 from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
+from replicas.cdp.followers import Followers
 from replicas.cdp.forgetting import Forgetting
 from replicas.cdp.learning import Learning
 from replicas.cdp.web import Pages
@@ -46,6 +48,7 @@ class Running:
     learning: Learning
     forgetting: Forgetting
     collector: Collector
+    followers: Followers
     tasks: Sequence[asyncio.Task[None]] = ()
     trouble: str = ""
 
@@ -55,6 +58,7 @@ class Running:
             "log": self.trouble,
             "learning": self.learning.trouble,
             "forgetting": self.forgetting.trouble,
+            **self.followers.troubles(),
         }
         return {part: trouble for part, trouble in given.items() if trouble}
 
@@ -71,10 +75,13 @@ class Running:
         }
 
     async def tend(self) -> None:
-        """Index and expire the log, for ever; nothing goes that was not learned from."""
+        """Index and expire the log, for ever; nothing goes that somebody still follows."""
         while True:
             try:
-                await asyncio.to_thread(self.log.tend, self.learning.position)
+                followed = self.followers.needed_after
+                learned = self.learning.position
+                needed_after = learned if followed is None else min(learned, followed)
+                await asyncio.to_thread(self.log.tend, needed_after)
                 self.trouble = ""
             except LogUnusable as error:
                 self.trouble = str(error)
@@ -120,10 +127,12 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         )
         service = _service(configuration, replica, log)
         stack.callback(service.appending.close)
-        follows = (service.learning.run(), service.forgetting.run(), service.tend())
+        follows = [service.learning.run(), service.forgetting.run(), service.tend()]
+        follows += service.followers.works()
         service.tasks = await stack.enter_async_context(_working(service.appending.run(), *follows))
         app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
         Pages(service).add_to(app)
+        service.followers.add_to(app)
         address = configuration.host, configuration.port
         await stack.enter_async_context(_listening(web.AppRunner(app, **_RUNNER), address))
         collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
@@ -141,9 +150,11 @@ def _service(configuration: Configuration, replica: Replica, log: EventLog) -> R
     learning = Learning(replica, log, configuration.learn)
     forgetting = Forgetting(replica, log, collecting, learning)
     collector = Collector(configuration.write_keys, collecting, appending, log, learning)
+    followers = Followers(replica, log, configuration.follow)
     return Running(
-        configuration, replica, log, collecting, appending, learning, forgetting, collector
-    )
+        configuration, replica, log, collecting, appending, learning, forgetting, collector,
+        followers,
+    )  # fmt: skip
 
 
 @asynccontextmanager
