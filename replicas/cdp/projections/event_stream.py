@@ -37,12 +37,12 @@ _COLUMNS: Final = ("profile_id", "event_type", "properties", "ingested_at")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ERASE: Final = """
 with erased as (
-    insert into crdtstore_erased select unnest($1::uuid[]) on conflict do nothing
+    insert into cdp_erased select unnest($1::uuid[]) on conflict do nothing
 )
 delete from event_stream where profile_id = any($1::uuid[])
 """
-_REVIVE: Final = "delete from crdtstore_erased where profile_id = any($1::uuid[])"
-_ERASED: Final = "select profile_id from crdtstore_erased where profile_id = any($1::uuid[])"
+_REVIVE: Final = "delete from cdp_erased where profile_id = any($1::uuid[])"
+_ERASED: Final = "select profile_id from cdp_erased where profile_id = any($1::uuid[])"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,8 @@ create table if not exists event_stream (
     ingested_at timestamptz not null
 );
 create index if not exists event_stream_by_profile on event_stream (profile_id);
-create table if not exists crdtstore_erased (profile_id uuid primary key);
-create table if not exists crdtstore_position (name text primary key, position text not null);
+create table if not exists cdp_erased (profile_id uuid primary key);
+create table if not exists cdp_position (name text primary key, position text not null);
 """
 _FIND: Final = """
 select identity_graph ->> 'person', array(select jsonb_object_keys(identity_graph -> 'profiles'))
@@ -64,7 +64,7 @@ on conflict (id) do update set identity_graph = excluded.identity_graph,
     computed_traits = excluded.computed_traits, timestamp = excluded.timestamp
 """
 _MOVE: Final = """
-insert into crdtstore_position (name, position) values ($1, $2)
+insert into cdp_position (name, position) values ($1, $2)
 on conflict (name) do update set position = excluded.position
 """
 
@@ -116,7 +116,7 @@ class Database:
     async def position(self, connection: "Connection", name: str) -> str | None:
         """Return a position, which nobody else moves until the transaction ends."""
         text: str | None = await connection.fetchval(
-            "select position from crdtstore_position where name = $1 for update", name
+            "select position from cdp_position where name = $1 for update", name
         )
         return text
 

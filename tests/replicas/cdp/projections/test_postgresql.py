@@ -27,7 +27,7 @@ from tests.replicas.cdp.projections.agreement import (
 from tests.replicas.cdp.projections.servers import PostgresqlServer
 from tests.replicas.cdp.segments.running import SCHEMA
 
-TABLES = "customer_profiles, event_stream, crdtstore_position, crdtstore_erased"
+TABLES = "customer_profiles, event_stream, cdp_position, cdp_erased"
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -96,7 +96,7 @@ def test_the_tables_are_those_that_were_asked_for(
             postgresql,
             "select table_name, column_name, data_type, column_default from "
             "information_schema.columns where table_schema = 'public' and "
-            "table_name not like 'crdtstore%' order by table_name, ordinal_position",
+            "table_name not like 'cdp%' order by table_name, ordinal_position",
         )
         assert [row[:3] for row in columns] == [
             ("customer_profiles", "id", "uuid"),
