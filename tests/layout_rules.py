@@ -84,7 +84,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
     "peering": _GROUND | {"exchange", "link"},
-    "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
+    "status": _GROUND | {"engine", "exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client", "query"},
     "server": _GROUND
