@@ -1,4 +1,4 @@
-"""What events become: fields, identifiers and consent; and how those of the erased are forgotten."""
+"""What events become: fields, identifiers, consent; and how events of the erased are forgotten."""
 
 import asyncio
 from pathlib import Path
