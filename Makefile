@@ -49,7 +49,8 @@ mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean:  ## remove the virtual environment and what tests left
-	rm -rf $(VENV) .bench demo-data cdp-data crm-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzzing
+	rm -rf $(VENV) .bench .fuzzing .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo-data cdp-data crm-data
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
