@@ -3,7 +3,7 @@
 from crdtstore.client import Client, SyncClient
 from crdtstore.engine.conflicts import Conflict, WriteStamp
 from crdtstore.engine.digests import StoreDigest
-from crdtstore.engine.feed import Change, TouchedPerson
+from crdtstore.engine.feed import Change, ElementChange, TouchedPerson
 from crdtstore.engine.persons import Person
 from crdtstore.engine.querying import QueryCount, QueryPage, QueryPlan
 from crdtstore.engine.text_fields import TextEdit
@@ -47,6 +47,7 @@ __all__ = [
     "Client",
     "Conflict",
     "CrdtstoreError",
+    "ElementChange",
     "ExportProgress",
     "Field",
     "Group",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from crdtstore.engine.feed import end_cursor
 from crdtstore.errors import ReplicaRemoved
 from crdtstore.exchange import Exchange
 from crdtstore.loop_delay import LoopDelay, event_loop_name
@@ -41,7 +42,7 @@ class ReplicaStatus:
     ``loop_delay_max_ms`` tell how late ``event_loop`` was within the last minute.
     ``frames`` are records in the journal, ``origins_active`` those in vectors and
     ``origins_resting`` those at rest. ``ready`` is false while a first snapshot is missing or
-    the disk failed, and ``reason`` says why.
+    the disk failed, and ``reason`` says why. ``feed_end`` is the cursor behind the last change.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ReplicaStatus:
     reason: str
     profiles: int
     frames: int
+    feed_end: str
     origins_active: int
     origins_resting: int
     journal_bytes: int
@@ -97,6 +99,7 @@ def replica_status(
         reason=reason,
         profiles=store.profile_count,
         frames=ledger.position - max(ledger.first_position - 1, 0),
+        feed_end=end_cursor(ledger),
         origins_active=len(ledger.heads),
         origins_resting=len(ledger.resting),
         journal_bytes=ledger.journal_bytes,

@@ -1,11 +1,12 @@
 """Stewardship of a running replica, its persons and conflicts: what is answered is durable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from crdtstore import limits
 from crdtstore.engine.conflicts import Conflict
 from crdtstore.engine.erasures import ErasureReport
+from crdtstore.engine.feed import Change
 from crdtstore.engine.persons import STEWARD, Person
 from crdtstore.group_commit import GroupCommit
 from crdtstore.model.candidates import Candidate
@@ -35,6 +36,13 @@ class ReplicaPersons:
     def profile_id_for(self, *identifiers: str) -> str:
         """Return the id for a new profile with these identifiers: the same on every replica."""
         return self._store.persons.profile_id_for(*identifiers)
+
+    def in_feed(self, changes: Iterable[Change]) -> list[Change]:
+        """Return changes with the persons that they touched; only the first, if these are many.
+
+        For who needs the persons of some changes only: ``changes(persons=True)`` finds all.
+        """
+        return self._store.persons.in_feed(changes)
 
     async def merge(self, profile_id: str, other_id: str, *, source: str = STEWARD) -> Person:
         """Say that two profiles are of one person; raises MergeRefused if a rule forbids it."""
@@ -117,6 +125,15 @@ class ReplicaErasures:
     def present(self, *, after: str = "", limit: int = 100) -> list[ErasureReport]:
         """Return up to ``limit`` erasures whose id is above ``after``, in the order of ids."""
         return self._store.erasures.present(after=after, limit=limit)
+
+    @property
+    def count(self) -> int:
+        """How many erasures are known: it grows with each that is asked for, here or elsewhere."""
+        return self._store.erasures.count
+
+    def refuses(self, profile_id: str, *identifiers: str) -> bool:
+        """Say whether an erasure forbids writes to a profile, or one of some identifiers."""
+        return self._store.erasures.refuses(profile_id, identifiers)
 
     async def lift(self, erasure_id: str, *, source: str = STEWARD) -> ErasureReport:
         """Let the identifiers of an erasure be written again; what was erased stays erased."""

@@ -83,7 +83,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "link": _GROUND | {"exchange"},
     "membership": _GROUND | {"exchange", "group_commit", "sync"},
     "peering": _GROUND | {"exchange", "link"},
-    "status": _GROUND | {"exchange", "loop_delay", "peering", "serving", "store", "sync"},
+    "status": _GROUND | {"engine", "exchange", "loop_delay", "peering", "serving", "store", "sync"},
     "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
     "__init__": _BODY | {"client", "query"},
     "server": _GROUND
@@ -147,12 +147,9 @@ def imported_names(text: str) -> list[str]:
 
 
 BOUNDS_FILES: Final = (
-    "crdtstore/limits.py",
-    "crdtstore/demo/limits.py",
-    "crdtstore/query/bounds.py",
-    "crdtstore/stream/bounds.py",
-    "replicas/crm/limits.py",
-)
+    "crdtstore/limits.py", "crdtstore/demo/limits.py", "crdtstore/query/bounds.py",
+    "crdtstore/stream/bounds.py", "replicas/cdp/limits.py", "replicas/crm/limits.py",
+)  # fmt: skip
 """Where every bound is, with its unit and reason."""
 
 

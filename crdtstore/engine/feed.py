@@ -15,7 +15,8 @@ from crdtstore.clock import datetime_of
 from crdtstore.engine.conflict_log import ConflictLog
 from crdtstore.engine.ledger import SNAPSHOT_MAGIC, Ledger, frame_header, read_snapshot_note
 from crdtstore.errors import CursorExpired, InvalidInput
-from crdtstore.model.cells import parse_key
+from crdtstore.model.cells import SET, decode_element, parse_key
+from crdtstore.model.values import Value, from_cell_value
 from crdtstore.names import OWN_IDS
 from crdtstore.sync.frame import Frame, decode_body
 
@@ -32,6 +33,15 @@ class TouchedPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class ElementChange:
+    """What a write said of one element of a set field: that it is in, or that it is not."""
+
+    field: str
+    element: Value
+    is_in: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One write as it arrived in this store.
 
@@ -39,7 +49,8 @@ class Change:
     revival, and a document that came by snapshot). ``origin`` and ``replica`` say where; they are
     0 and empty for a snapshot. ``erased`` is true if the write erased the profile. ``conflicts``
     are the ids of the conflicts that were found by it, ``settled`` of those that it settled, as far
-    as the conflict log reaches back.
+    as the conflict log reaches back. ``elements`` are those of sets that it added or removed:
+    another write may say otherwise meanwhile.
 
     ``persons`` are those whose members or records it may have changed, if they were asked for; a
     change of a profile that is gone names none. ``persons_complete`` is false if they are too many
@@ -58,6 +69,7 @@ class Change:
     settled: tuple[str, ...] = ()
     persons: tuple[TouchedPerson, ...] = ()
     persons_complete: bool = True
+    elements: tuple[ElementChange, ...] = ()
 
     @property
     def at(self) -> datetime | None:
@@ -151,4 +163,11 @@ def _change(
         replica=replica,
         timestamp=max(timestamps, default=header.timestamp),
         erased=epoch & 1 == 1,
+        elements=tuple(
+            ElementChange(
+                key.field, from_cell_value(decode_element(key.element)), cell[0] > cell[1]
+            )
+            for key, cell in zip(parsed, cells.values(), strict=True)
+            if key.letter == SET
+        ),
     )

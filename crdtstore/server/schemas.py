@@ -319,6 +319,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
                 ),
                 _COUNT,
             ),
+            "feed_end": {**CURSOR, "description": "The cursor behind the last change."},
             "event_loop": {**_TEXT, "description": "The library of the event loop."},
             "loop_delay_p99_ms": {"type": "number", "minimum": 0},
             "loop_delay_max_ms": {"type": "number", "minimum": 0},

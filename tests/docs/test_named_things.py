@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.problems import status_of
 from crdtstore.stream import bounds
+from replicas.cdp.configuration import load_configuration as load_cdp_configuration
+from replicas.cdp.followers import FollowSettings
+from replicas.cdp.segments.definitions import SegmentDefinitions
 from replicas.crm.configuration import load_configuration
 from tests.docs import documents
 from tests.docs.documents import DOCUMENTS, ROOT
@@ -111,8 +115,19 @@ def test_toml_examples_are_read(block: documents.Block, tmp_path: Path) -> None:
     if "[identity]" in block.text:
         assert Schema.from_toml(block.text) != Schema()
         return
+    if "[segments." in block.text:
+        assert SegmentDefinitions.parse(block.text).segments
+        return
+    if "[projections." in block.text:
+        asked = FollowSettings.of(tomllib.loads(block.text), tmp_path)
+        assert asked.redis
+        assert asked.postgresql
+        return
     path = tmp_path / "eu.toml"
     path.write_text(block.text, "utf-8")
+    if "[write_keys]" in block.text:
+        assert load_cdp_configuration(path).write_keys
+        return
     if "[salesforce]" in block.text:
         (tmp_path / "salesforce-secret").write_text("secret")
         assert load_configuration(path).vendors

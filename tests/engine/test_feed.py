@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from crdtstore import limits
 from crdtstore.engine.feed import end_cursor
 from crdtstore.errors import CursorExpired, InvalidInput
-from crdtstore.model.operations import add
+from crdtstore.model.operations import add, edit_set
 from crdtstore.settings import Settings
 from tests.engine.stores import WALL_MS, open_store, reopened, send
 
@@ -49,6 +49,19 @@ def test_a_change_says_what_who_where_and_when():
     assert second.origin == other.replication.identity.origin
     assert (third.id, third.fields, third.sources, third.erased) == ("ann", (), (), True)
     assert (fourth.id, fourth.erased) == ("ann", False)
+
+
+def test_a_change_tells_the_elements_of_sets():
+    store = open_store()
+    store.write("ann", {"t": add("x", 7), "n": 1}, source="crm")
+    store.commit()
+    store.write("ann", {"t": edit_set(add=("y",), remove=("x",))}, source="crm")
+    store.commit()
+    first, second = store.changes()
+    told = {(each.field, each.element, each.is_in) for each in first.elements}
+    assert told == {("t", "x", True), ("t", 7, True)}
+    told = {(each.field, each.element, each.is_in) for each in second.elements}
+    assert told == {("t", "x", False), ("t", "y", True)}
 
 
 def test_names_of_origins_are_told():

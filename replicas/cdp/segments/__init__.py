@@ -1,0 +1,1 @@
+"""Segments: who fulfils which conditions, kept up to date from the change feed."""
