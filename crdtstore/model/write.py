@@ -24,6 +24,7 @@ from crdtstore.model.cells import (
     parse_key,
     register_key,
     set_key,
+    trait_key,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.identifiers import normalised
@@ -31,6 +32,7 @@ from crdtstore.model.operations import (
     EditList,
     EditSet,
     EditText,
+    FoldIn,
     Grant,
     Increment,
     JoinUpdate,
@@ -39,6 +41,7 @@ from crdtstore.model.operations import (
     SetValue,
 )
 from crdtstore.model.text_write import plan_edit, plan_join
+from crdtstore.model.traits import checked_partial, folded_in
 from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
 from crdtstore.model.write_context import WriteContext
 from crdtstore.names import check_name
@@ -46,6 +49,7 @@ from crdtstore.names import check_name
 _KIND_OF_OPERATION: Final[dict[type, str]] = {
     SetValue: "register",
     Increment: "counter",
+    FoldIn: "trait",
     EditSet: "set",
     Grant: "consent",
     Revoke: "consent",
@@ -88,6 +92,8 @@ def _plan_operation(context: WriteContext, field: str, operation: Any, delta: Ce
             _plan_register(context, field, value, delta)
         case Increment(amount):
             _plan_increment(context, field, amount, delta)
+        case FoldIn():
+            _plan_fold(context, field, operation, delta)
         case EditSet(added, removed):
             _plan_set(context, field, added, removed, delta)
         case Grant():
@@ -138,6 +144,19 @@ def _plan_increment(context: WriteContext, field: str, amount: Any, delta: Cells
         delta[key] = (context.timestamp, context.origin, to_cell_value(partial, "the sum"))
     except InvalidValue as error:
         raise InvalidValue(f"field {field!r}: the counter would overflow: {error}") from error
+
+
+def _plan_fold(context: WriteContext, field: str, operation: FoldIn, delta: Cells) -> None:
+    try:
+        options = list(operation.options)
+        new = checked_partial(operation.version, operation.fold, options, operation.payload)
+    except (TypeError, UnicodeEncodeError, InvalidValue) as error:
+        raise InvalidOperation(f"field {field!r}: {error}") from error
+    key = trait_key(field, context.source, context.origin)
+    old = context.document.cells.get(key)
+    partial = folded_in(None if old is None else old[2], new, field)
+    if old is None or partial != old[2]:
+        delta[key] = (context.timestamp, context.origin, partial)
 
 
 def _plan_set(
