@@ -118,6 +118,10 @@ class ReplicaErasures:
         """Return up to ``limit`` erasures whose id is above ``after``, in the order of ids."""
         return self._store.erasures.present(after=after, limit=limit)
 
+    def refuses(self, profile_id: str, *identifiers: str) -> bool:
+        """Say whether an erasure forbids writes to a profile, or one of some identifiers."""
+        return self._store.erasures.refuses(profile_id, identifiers)
+
     async def lift(self, erasure_id: str, *, source: str = STEWARD) -> ErasureReport:
         """Let the identifiers of an erasure be written again; what was erased stays erased."""
         erasure = self._store.erasures.lift(erasure_id, source)

@@ -15,7 +15,7 @@ from crdtstore.engine.erasing import Erasing
 from crdtstore.engine.ledger import Ledger
 from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
-from crdtstore.errors import InvalidInput
+from crdtstore.errors import InvalidInput, StorageCorrupt
 from crdtstore.model.erasure import CONFIRMED, Erasure, erasure_document_id
 from crdtstore.names import check_source_name
 from crdtstore.person_errors import ErasureNotFound
@@ -86,6 +86,7 @@ class Erasures:
         self.cleaning = Cleaning(
             storage, ledger, self._erasing, committing, retention, replication, grace_ms=grace_ms
         )
+        self._documents = documents
         self._replication = replication
         self._retention = retention
         self._now_ms = now_ms
@@ -99,6 +100,18 @@ class Erasures:
     def known(self) -> Iterable[Erasure]:
         """Return all erasures that are known, as their documents tell them."""
         return self._erasing.suppression.erasures.values()
+
+    def refuses(self, profile_id: str, identifiers: Iterable[str]) -> bool:
+        """Say whether an erasure forbids writes to a profile, or one of some identifiers.
+
+        It is for who keeps more of a person than the profile, and must not begin to do so.
+        """
+        if self._erasing.suppression.of_identifiers(identifiers):
+            return True
+        try:
+            return self._documents.peek(profile_id).is_erased
+        except StorageCorrupt:
+            return self._documents.get_to_join(profile_id).is_erased
 
     def load(self) -> None:
         """Read all erasures from the documents, and go on with what was not confirmed."""

@@ -50,6 +50,19 @@ def pair(**options: Any) -> tuple[Store, Store]:
     return eu, us
 
 
+def test_what_an_erasure_forbids_can_be_asked() -> None:
+    store = store_of()
+    assert not store.erasures.refuses("crm-17", [EMAIL])
+    erasure = store.persons.erase("cdp-4", source="dpo")
+    assert store.erasures.refuses("crm-17", [])
+    assert store.erasures.refuses("new", ["user_id:8", EMAIL])
+    assert not store.erasures.refuses("new", ["user_id:8"])
+    assert not store.erasures.refuses("bob", ["email:bob@example.com"])
+    store.erasures.lift(erasure.id, "dpo")
+    assert not store.erasures.refuses("new", [EMAIL])
+    assert store.erasures.refuses("crm-17", [])
+
+
 def test_the_person_is_erased_with_all_its_profiles() -> None:
     store = store_of()
     erasure = store.persons.erase("cdp-4", source="dpo")

@@ -1,0 +1,231 @@
+"""Collecting: a request's body becomes events that can be kept, and refusals with their reasons.
+
+Nothing here waits, and nothing is changed: what is accepted is appended to the log by the caller.
+"""
+
+import contextlib
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from crdtstore import Replica, identifier
+from crdtstore.errors import InvalidInput
+from replicas.cdp import limits
+from replicas.cdp.consent import consents_in
+from replicas.cdp.errors import BodyInvalid, BodyTooLarge, EventRefused
+from replicas.cdp.events import KINDS, Event, Json, pack_event
+from replicas.cdp.wire import Envelope, Item, milliseconds_of, read_item
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """The limits of what is taken."""
+
+    event_bytes_max: int = limits.EVENT_BYTES_MAX
+    batch_bytes_max: int = limits.BATCH_BYTES_MAX
+    batch_events_max: int = limits.BATCH_EVENTS_MAX
+    message_id_characters_max: int = limits.MESSAGE_ID_CHARACTERS_MAX
+    traits_max: int = limits.TRAITS_MAX
+    waiting_events_max: int = limits.WAITING_EVENTS_MAX
+    behind_events_max: int = limits.BEHIND_EVENTS_MAX
+
+
+class Entry(NamedTuple):
+    """An event to be appended: the id of its message, and its bytes."""
+
+    message_id: str
+    packed: bytes
+
+
+class Refusal(NamedTuple):
+    """An event that was refused: its place in the request, its id if it has one, and why."""
+
+    at: int
+    message_id: str
+    rule: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Collected:
+    """What became of a request."""
+
+    entries: list[Entry] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+class Arrival(NamedTuple):
+    """How a request came: by which key, when, and when its sender says that it was sent."""
+
+    write_key: str
+    received_at_ms: int
+    sent_at_ms: int | None
+    context: Json
+
+
+class Collecting:
+    """What judges events: it counts those that it ``refused``, by rule, and the others by kind."""
+
+    def __init__(self, replica: Replica, settings: CollectSettings) -> None:
+        self.settings = settings
+        self.refused: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self._persons = replica.persons
+        self._erasures = replica.erasures
+        self._region = replica.schema.identity.phone_region
+        self._profile_id = lru_cache(limits.PROFILE_IDS_CACHED_MAX)(self._find_profile_id)
+
+    def collect(
+        self,
+        envelope: Envelope,
+        write_key: str,
+        received_at_ms: int,
+        *,
+        kind: str = "",
+        is_msgpack: bool = False,
+    ) -> Collected:
+        """Judge the events of a request, all of one kind if it is given.
+
+        Raises BodyInvalid or BodyTooLarge for a request that is refused as a whole.
+        """
+        if len(envelope.batch) > self.settings.batch_events_max:
+            count, count_max = len(envelope.batch), self.settings.batch_events_max
+            raise BodyTooLarge(f"{count:,} events in one request are more than {count_max:,}")
+        arrival = Arrival(write_key, received_at_ms, _sent_at_of(envelope), envelope.context or {})
+        collected = Collected()
+        for index, raw in enumerate(envelope.batch):
+            message_id = ""
+            try:
+                if memoryview(raw).nbytes > self.settings.event_bytes_max:
+                    detail = f"an event has at most {self.settings.event_bytes_max:,} bytes"
+                    raise EventRefused("event-too-large", detail)
+                item = read_item(raw, is_msgpack=is_msgpack)
+                message_id = item.message_id or str(uuid.uuid4())
+                event = self._event_of(item, message_id, kind or item.type or "", arrival)
+                collected.entries.append(Entry(message_id, _packed(event)))
+                self.kinds[event.kind] += 1
+            except EventRefused as error:
+                refusal = Refusal(index, message_id[:200], error.rule, str(error))
+                collected.refusals.append(refusal)
+                self.refused[error.rule] += 1
+        return collected
+
+    def _event_of(self, item: Item, message_id: str, kind: str, arrival: Arrival) -> Event:
+        if kind not in KINDS:
+            raise EventRefused("invalid-type", f"type {kind[:40]!r} is none of {', '.join(KINDS)}")
+        if len(message_id) > self.settings.message_id_characters_max:
+            length_max = self.settings.message_id_characters_max
+            raise EventRefused(
+                "invalid-message-id", f"messageId has at most {length_max} characters"
+            )
+        properties = item.traits if kind in ("identify", "group") else item.properties
+        event = Event(
+            kind=kind,
+            message_id=message_id,
+            profile_id=self._profile_id(_id_of(item.user_id), _id_of(item.anonymous_id)),
+            name=_name_of(item, kind),
+            user_id=_id_of(item.user_id),
+            anonymous_id=_id_of(item.anonymous_id),
+            properties=properties or {},
+            context=item.context or arrival.context,
+            timestamp_ms=_timestamp_of(item, arrival),
+            received_at_ms=arrival.received_at_ms,
+            write_key=arrival.write_key,
+            group_id=_id_of(item.group_id),
+            previous_id=_id_of(item.previous_id),
+        )
+        if kind == "identify" and len(event.properties) > self.settings.traits_max:
+            count = len(event.properties)
+            detail = f"{count} traits in one identify are more than {self.settings.traits_max}"
+            raise EventRefused("too-many-traits", detail)
+        if event.context:
+            consents_in(event.context)
+        self._check_standing(event)
+        return event
+
+    def _find_profile_id(self, user_id: str, anonymous_id: str) -> str:
+        """Return whose the events of a user are, else of an anonymous visitor."""
+        if not user_id and not anonymous_id:
+            raise EventRefused("no-identity", "an event has a userId or an anonymousId")
+        try:
+            if user_id:
+                return self._persons.profile_id_for(f"user_id:{user_id}")
+        except InvalidInput as error:
+            if not anonymous_id:
+                raise EventRefused("invalid-identity", str(error)) from None
+        try:
+            return self._persons.profile_id_for(f"anonymous_id:{anonymous_id}")
+        except InvalidInput as error:
+            raise EventRefused("invalid-identity", str(error)) from None
+
+    def _check_standing(self, event: Event) -> None:
+        """Refuse events of who was erased; raises EventRefused."""
+        if self._erasures.refuses(event.profile_id, *identifiers_of(event, self._region)):
+            raise EventRefused("suppressed", "this person was erased, and is not to be collected")
+
+
+def identifiers_of(event: Event, region: str) -> list[str]:
+    """Return the identifiers that an event gives its profile: those that can be ones."""
+    found = []
+    given: list[tuple[str, object]] = [
+        ("user_id", event.user_id),
+        ("anonymous_id", event.anonymous_id),
+    ]
+    if event.kind == "alias":
+        given.append(("anonymous_id", event.previous_id))
+    elif event.kind == "identify":
+        given += [(kind, event.properties.get(kind)) for kind in ("email", "phone")]
+    for kind, value in given:
+        if value and isinstance(value, str):
+            with contextlib.suppress(InvalidInput):
+                found.append(identifier(kind, value, region=region))
+    return found
+
+
+def _id_of(given: str | int | None) -> str:
+    return "" if given is None else str(given).strip()
+
+
+def _name_of(item: Item, kind: str) -> str:
+    name = item.event if kind == "track" else item.name
+    if kind == "track" and not name:
+        raise EventRefused("no-event-name", "a track has the name of its event in `event`")
+    if name and len(name) > limits.NAME_CHARACTERS_MAX:
+        detail = f"the name of an event has at most {limits.NAME_CHARACTERS_MAX:,} characters"
+        raise EventRefused("name-too-long", detail)
+    if kind == "group":
+        group_id = _id_of(item.group_id)
+        if not 0 < len(group_id) <= limits.GROUP_ID_CHARACTERS_MAX:
+            detail = f"groupId has 1 to {limits.GROUP_ID_CHARACTERS_MAX} characters"
+            raise EventRefused("invalid-group-id", detail)
+    if kind == "alias" and not (item.previous_id and item.user_id):
+        raise EventRefused("no-identity", "an alias has a previousId and a userId")
+    return name or ""
+
+
+def _sent_at_of(envelope: Envelope) -> int | None:
+    if envelope.sent_at is None:
+        return None
+    try:
+        return milliseconds_of(envelope.sent_at, "sentAt")
+    except EventRefused as error:
+        raise BodyInvalid(str(error)) from None
+
+
+def _timestamp_of(item: Item, arrival: Arrival) -> int:
+    """Return when an event happened, by our clock: its sender's may be wrong, but goes steadily."""
+    text = item.original_timestamp or item.timestamp
+    if not text:
+        return arrival.received_at_ms
+    original_ms = milliseconds_of(text, "timestamp")
+    sent_ms = milliseconds_of(item.sent_at, "sentAt") if item.sent_at else arrival.sent_at_ms
+    return original_ms if sent_ms is None else arrival.received_at_ms - (sent_ms - original_ms)
+
+
+def _packed(event: Event) -> bytes:
+    try:
+        return pack_event(event)
+    except ValueError as error:
+        raise EventRefused("invalid-event", str(error)) from None

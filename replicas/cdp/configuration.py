@@ -1,0 +1,164 @@
+"""Configuration: one TOML file, read and checked whole before anything starts.
+
+Secrets of the replica are not in it: it names files that hold them. Write keys are in it: they are
+no secrets, for web pages show them to everybody.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from crdtstore import Schema
+from crdtstore.errors import ConfigurationError
+from crdtstore.toml import parse_toml
+from replicas.cdp import limits
+from replicas.cdp.collecting import CollectSettings
+from replicas.cdp.event_log import LogSettings
+from replicas.cdp.learning import RESERVED_FIELDS, LearnSettings
+
+_TEXTS: Final = (
+    "name", "data", "listen", "collect_listen", "space", "schema", "token_file",
+    "link_secret_file", "log_format", "log_level",
+)  # fmt: skip
+_TABLES: Final = ("write_keys", "collect", "log", "identify", "consent")
+_Settings = TypeVar("_Settings", CollectSettings, LogSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the service was told. ``write_keys`` are names by key; no secret is shown."""
+
+    name: str
+    data: Path
+    host: str
+    port: int
+    collect_host: str
+    collect_port: int
+    write_keys: Mapping[str, str]
+    space: str = "default"
+    schema: Schema = field(default_factory=Schema)
+    peers: tuple[str, ...] = ()
+    collect: CollectSettings = field(default_factory=CollectSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    learn: LearnSettings = field(default_factory=LearnSettings)
+    token: str | None = field(default=None, repr=False)
+    link_secret: str | None = field(default=None, repr=False)
+    log_format: str = "human"
+    log_level: str = "info"
+
+
+def load_configuration(path: Path) -> Configuration:
+    """Return the configuration in a TOML file; relative paths in it are relative to the file.
+
+    Raises ConfigurationError, which says what is wrong, where, and what is allowed.
+    """
+    try:
+        table = parse_toml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    try:
+        return _configuration_of(table, path.parent)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
+    kinds: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "peers": list}
+    check_keys(table, {**kinds, **dict.fromkeys(_TABLES, dict)}, "the file")
+    for name in ("name", "data", "write_keys"):
+        if not table.get(name):
+            raise ConfigurationError(f"{name} is missing")
+    host, port = address_of(table.get("listen", "127.0.0.1:8470"))
+    collect_host, collect_port = address_of(table.get("collect_listen", "127.0.0.1:8471"))
+    schema = Schema.load(directory / table["schema"]) if "schema" in table else Schema()
+    return Configuration(
+        name=table["name"],
+        data=directory / table["data"],
+        host=host,
+        port=port,
+        collect_host=collect_host,
+        collect_port=collect_port,
+        write_keys=_write_keys_of(table["write_keys"]),
+        space=table.get("space", "default"),
+        schema=schema,
+        peers=tuple(table.get("peers", ())),
+        collect=_settings_of(CollectSettings, table.get("collect", {}), "[collect]"),
+        log=_settings_of(LogSettings, table.get("log", {}), "[log]"),
+        learn=_learn_settings_of(table),
+        token=_secret(table, "token_file", directory),
+        link_secret=_secret(table, "link_secret_file", directory),
+        log_format=table.get("log_format", "human"),
+        log_level=table.get("log_level", "info"),
+    )
+
+
+def _write_keys_of(table: Mapping[str, Any]) -> dict[str, str]:
+    check_keys(table, dict.fromkeys(table, str), "[write_keys]")
+    names = {key: name for name, key in table.items()}
+    if "" in names or len(names) < len(table):
+        raise ConfigurationError("[write_keys]: each name has a key of its own, none is empty")
+    return names
+
+
+def _settings_of(kind: type[_Settings], table: Mapping[str, Any], where: str) -> _Settings:
+    numbers = {each.name: type(each.default) for each in fields(kind)}
+    check_keys(table, numbers, where)
+    return kind(**table)
+
+
+def _learn_settings_of(table: Mapping[str, Any]) -> LearnSettings:
+    identify, consent = table.get("identify", {}), table.get("consent", {})
+    check_keys(identify, {"fields": dict, "keeps_others": bool, "source": str}, "[identify]")
+    check_keys(consent, {"prefix": str}, "[consent]")
+    own = identify.get("fields", {})
+    check_keys(own, dict.fromkeys(own, str), "[identify.fields]")
+    if not consent.get("prefix", "consent."):
+        raise ConfigurationError("[consent]: the prefix is not empty")
+    return LearnSettings(
+        fields=RESERVED_FIELDS | own,
+        keeps_others=identify.get("keeps_others", True),
+        source=identify.get("source", "cdp"),
+        consent_prefix=consent.get("prefix", "consent."),
+    )
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Return host and port of "HOST:PORT"; raises ConfigurationError."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
+        raise ConfigurationError(f"{text!r} is no address; write it as 127.0.0.1:8470")
+    return host.strip("[]"), int(port)
+
+
+def _secret(table: Mapping[str, Any], name: str, directory: Path) -> str | None:
+    if name not in table:
+        return None
+    path = directory / str(table[name])
+    try:
+        if path.stat().st_size > limits.SECRET_FILE_BYTES_MAX:
+            raise ConfigurationError(f"{name}: {path.name} is too large for a secret")
+        secret: str = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{name}: cannot read {path}: {error.strerror}") from None
+    if not secret:
+        raise ConfigurationError(f"{name}: {path} is empty")
+    return secret
+
+
+def check_keys(table: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:
+    """Check which keys a table has, and the types of their values; raises ConfigurationError."""
+    for name, value in table.items():
+        if name not in kinds:
+            allowed = ", ".join(sorted(kinds))
+            raise ConfigurationError(f"{where}: {name!r} is unknown; it takes {allowed}")
+        kind = kinds[name]
+        is_number = kind is float and type(value) is int
+        if type(value) is not kind and not is_number:
+            raise ConfigurationError(f"{where}: {name} is a {kind.__name__}, not {value!r}")
+        if kind in (int, float) and value < (1 if kind is int else 0):
+            raise ConfigurationError(f"{where}: {name} is too small: {value}")
+        if name == "peers" and not all(type(one) is str for one in value):
+            raise ConfigurationError(f"{where}: {name} is a list of texts")

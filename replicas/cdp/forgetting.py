@@ -1,0 +1,85 @@
+"""Forgetting: the events of who was erased are removed from the log, with their bytes.
+
+It follows the change feed of the replica, from a durable cursor, and the notes of what learning
+found refused. Doing it again changes nothing, so the cursor moves when it is done.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from crdtstore import Replica
+from crdtstore.errors import CursorExpired, StorageError
+from replicas.cdp import limits
+from replicas.cdp.errors import LogUnusable
+from replicas.cdp.event_log import EventLog
+from replicas.cdp.learning import FORGET_NOTE, Learning
+
+_CURSOR: Final = "cdp/forgotten"
+
+_log = logging.getLogger("replicas.cdp.forgetting")
+
+
+class Forgetting:
+    """What removes events for one replica: ``forgotten`` of them; ``trouble`` says what fails."""
+
+    def __init__(self, replica: Replica, log: EventLog, learning: Learning) -> None:
+        self.forgotten = 0
+        self.trouble = ""
+        self._replica = replica
+        self._log = log
+        self._learning = learning
+        self._since = replica.cursors.get(_CURSOR, "")
+
+    async def run(self) -> None:
+        """Follow the feed for ever; what the disk refuses now is tried again."""
+        while True:
+            try:
+                await self.forget_once()
+                self.trouble = ""
+            except (StorageError, LogUnusable) as error:
+                self.trouble = str(error)
+                _log.warning("forgetting waits: %s", error)
+            await asyncio.sleep(limits.FORGET_S)
+
+    async def forget_once(self) -> int:
+        """Remove the events of all who were erased by now; return how many there were."""
+        since = self._since
+        erased: set[str] = set()
+        try:
+            count = 0
+            async for change in self._replica.changes(since=since, follow=False):
+                since = change.cursor
+                if change.erased:
+                    erased.add(change.id)
+                count += 1
+                if count % limits.CHANGES_MAX == 0:
+                    await asyncio.sleep(0)
+        except CursorExpired:
+            _log.warning("the feed no longer reaches back: all profiles of the log are looked at")
+            since, erased = "", await self._erased_in_log()
+        notes = self._replica.notes.starting_with(FORGET_NOTE)
+        if since == self._since and not notes:
+            return 0
+        removed = 0
+        if erased or notes:
+            # First this: what is appended from now on is looked at again when it is learned from.
+            self._learning.forget_known()
+            sequences = [int(name.removeprefix(FORGET_NOTE)) for name in notes]
+            removed = await asyncio.to_thread(self._log.forget, erased, sequences)
+            self.forgotten += removed
+        async with self._replica.notes.commit() as commit:
+            for name in notes:
+                commit.note(name, None)
+            commit.move_cursor(_CURSOR, since)
+        self._since = since
+        return removed
+
+    async def _erased_in_log(self) -> set[str]:
+        """Return the profiles with events in the log that are erased by now."""
+        met: set[str] = set()
+        after = 0
+        while events := await asyncio.to_thread(self._log.read, after, limits.READ_MAX):
+            after = events[-1][0]
+            met.update(event.profile_id for _, event in events)
+        return {profile_id for profile_id in met if self._replica.erasures.refuses(profile_id)}

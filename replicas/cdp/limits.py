@@ -1,0 +1,127 @@
+"""Every bound of the CDP replica: each with its unit and the reason for its size.
+
+Bounds that an operator may want to move are settings: these are their defaults.
+"""
+
+from typing import Final
+
+# --- the event log -------------------------------------------------------------------------------
+
+EVENTS_PER_BLOCK_MAX: Final = 256
+"""Events in one record of the log: reading a single event skips over the others, at 0.1 µs each."""
+
+SEGMENT_BYTES_MAX: Final = 128 * 1024 * 1024
+"""Bytes after which a new file of the log begins: retention and erasures work file by file."""
+
+SEGMENT_AGE_DIVISOR: Final = 16
+"""A file of the log holds events of at most this part of the retention, however few they are."""
+
+SEGMENT_SPARE_BYTES: Final = 256 * 1024 * 1024
+"""Address space beyond a file's size that its map takes: one append may exceed the size."""
+
+LOG_BYTES_MAX: Final = 20 * 1024 * 1024 * 1024
+"""Bytes of the log: about forty million events of 500 bytes."""
+
+LOG_AGE_S_MAX: Final = 90 * 86_400.0
+"""Seconds that an event is kept: ninety days, the longest look-back of common segments."""
+
+SEEN_COUNT_MAX: Final = 4_000_000
+"""Message ids that are remembered, in 8 bytes each: a day at 46 events a second."""
+
+SEEN_AGE_S_MAX: Final = 86_400.0
+"""Seconds for which a message id is remembered at least, as far as the count allows: clients try
+again for up to twelve hours."""
+
+SEEN_RUNS_MAX: Final = 16
+"""Sorted runs that a full window has, by count and by age: each new id is looked for in each, at
+0.1 µs, and the oldest run is forgotten whole."""
+
+TIMELINE_MAX: Final = 1_000
+"""Events of a profile in one answer."""
+
+READ_MAX: Final = 10_000
+"""Events that one round of a follower reads: ten milliseconds of decoding."""
+
+# --- collecting events ---------------------------------------------------------------------------
+
+EVENT_BYTES_MAX: Final = 32 * 1024
+"""Bytes of one event: the specification's limit."""
+
+BATCH_BYTES_MAX: Final = 500 * 1024
+"""Bytes of one request, and of what it is when unpacked: the specification's limit."""
+
+BATCH_EVENTS_MAX: Final = 2_500
+"""Events in one request: the specification's limit."""
+
+MESSAGE_ID_CHARACTERS_MAX: Final = 100
+"""Characters of a message id: the specification's limit."""
+
+GROUP_ID_CHARACTERS_MAX: Final = 500
+"""Characters of a group id: the specification's limit."""
+
+NAME_CHARACTERS_MAX: Final = 1_000
+"""Characters of the name of an event, a page or a screen."""
+
+TRAITS_MAX: Final = 300
+"""Traits in one identify: the specification's limit, beyond which others drop them silently."""
+
+CONSENT_CATEGORIES_MAX: Final = 50
+"""Categories of consent in one event: each is two fields of the profile."""
+
+CONSENT_CATEGORY_BYTES_MAX: Final = 64
+"""Bytes of the name of a category: with what stands before it, it is the name of a field."""
+
+DEPTH_MAX: Final = 32
+"""Levels of nesting within an event: no decoder on the way must run out of its stack."""
+
+WAITING_EVENTS_MAX: Final = 50_000
+"""Events that wait to become durable before more are refused for the moment: a second's work."""
+
+GROUP_EVENTS_MAX: Final = 10_000
+"""Events that become durable together: with one wait for the disk, and in 5 MB of its log."""
+
+BEHIND_EVENTS_MAX: Final = 5_000_000
+"""Events that the profiles may be behind the log before more are refused for the moment."""
+
+RETRY_AFTER_S: Final = 2
+"""Seconds after which a client that was refused for the moment tries again."""
+
+PROFILE_IDS_CACHED_MAX: Final = 200_000
+"""Profile ids that are remembered by the ids of users: 40 MB, and 5 µs less for each event."""
+
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+"""Bytes of a file with a secret."""
+
+# --- what events say of profiles -----------------------------------------------------------------
+
+LEARNED_MAX: Final = 200
+"""Profiles that are written in one go: at 0.1 ms each, requests wait no longer than 20 ms."""
+
+CONSENTS_CACHED_MAX: Final = 100_000
+"""Profiles whose consent is remembered, so that what is no news costs no reading."""
+
+FOLLOW_S: Final = 0.1
+"""Seconds between two looks at the log, while it has nothing new."""
+
+TEND_S: Final = 5.0
+"""Seconds between two rounds of retention and of indexing."""
+
+FORGET_S: Final = 0.5
+"""Seconds between two looks for profiles that were erased: their files are written anew once."""
+
+CHANGES_MAX: Final = 1_000
+"""Changes that are looked at without letting others have their turn."""
+
+# --- asking the service --------------------------------------------------------------------------
+
+EVENTS_SHOWN_MAX: Final = 1_000
+"""Events in one answer: one megabyte."""
+
+REQUEST_TIMEOUT_S: Final = 60.0
+"""Seconds for one question to the service."""
+
+TAIL_S: Final = 0.5
+"""Seconds between two questions of somebody who watches the events come."""
+
+SHUTDOWN_S: Final = 5.0
+"""Seconds that requests under way may take when the service ends."""

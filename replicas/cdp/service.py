@@ -1,0 +1,176 @@
+"""The service: a replica, its event log, what follows the log, and two listeners, in one process.
+
+clients -> Collector -> Collecting -> Appending -> EventLog      answered when durable
+EventLog -> Learning -> the replica                              fields, identifiers, consent
+the replica's change feed -> Forgetting -> EventLog              erased persons' events go
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from crdtstore import Replica
+from crdtstore.errors import ConfigurationError
+from crdtstore.server import application, check_exposure
+from replicas.cdp import limits
+from replicas.cdp.appending import Appending
+from replicas.cdp.collecting import Collecting
+from replicas.cdp.collector import Collector
+from replicas.cdp.configuration import Configuration
+from replicas.cdp.errors import LogUnusable
+from replicas.cdp.event_log import EventLog
+from replicas.cdp.forgetting import Forgetting
+from replicas.cdp.learning import Learning
+from replicas.cdp.web import Pages
+
+_log = logging.getLogger("replicas.cdp.service")
+
+
+@dataclass(slots=True)
+class Running:
+    """The service while it runs: its parts, and their tasks. ``trouble`` is of keeping the log."""
+
+    configuration: Configuration
+    replica: Replica
+    log: EventLog
+    collecting: Collecting
+    appending: Appending
+    learning: Learning
+    forgetting: Forgetting
+    collector: Collector
+    tasks: Sequence[asyncio.Task[None]] = ()
+    trouble: str = ""
+
+    def troubles(self) -> dict[str, str]:
+        """Return what does not work at present, by part."""
+        given = {
+            "log": self.trouble,
+            "learning": self.learning.trouble,
+            "forgetting": self.forgetting.trouble,
+        }
+        return {part: trouble for part, trouble in given.items() if trouble}
+
+    def numbers(self) -> dict[str, int]:
+        """Return how the log and its followers stand."""
+        return {
+            "first_sequence": self.log.first_sequence,
+            "last_sequence": self.log.last_sequence,
+            "bytes": self.log.size_bytes,
+            "duplicates": self.log.duplicates,
+            "waiting": self.appending.waiting,
+            "learned": self.learning.position,
+            "forgotten": self.forgetting.forgotten,
+        }
+
+    async def tend(self) -> None:
+        """Index and expire the log, for ever; nothing goes that was not learned from."""
+        while True:
+            try:
+                await asyncio.to_thread(self.log.tend, self.learning.position)
+                self.trouble = ""
+            except LogUnusable as error:
+                self.trouble = str(error)
+                _log.warning("the event log is not tended: %s", error)
+            await asyncio.sleep(limits.TEND_S)
+
+
+async def serve(configuration: Configuration) -> None:
+    """Work until SIGTERM or SIGINT. Raises ConfigurationError or StorageError at the start."""
+    check_exposure(configuration.host, configuration.token, configuration.link_secret)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(configuration) as service:
+        print(
+            f"crdtstore-cdp {configuration.name} takes events at "
+            f"http://{configuration.collect_host}:{configuration.collect_port}/v1/batch; see "
+            f"http://{configuration.host}:{configuration.port}/cdp/status; Ctrl-C ends it",
+            flush=True,
+        )
+        stop = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait((stop, *service.tasks), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+    _log.info("closed")
+
+
+@asynccontextmanager
+async def running(configuration: Configuration) -> AsyncIterator[Running]:
+    """Run the whole service while the context lasts."""
+    async with contextlib.AsyncExitStack() as stack:
+        log = await asyncio.to_thread(EventLog, configuration.data / "events", configuration.log)
+        stack.callback(log.close)
+        replica = await stack.enter_async_context(
+            Replica.open(
+                configuration.data / "replica",
+                name=configuration.name,
+                space=configuration.space,
+                schema=configuration.schema,
+                peers=configuration.peers,
+                link_secret=configuration.link_secret,
+            )
+        )
+        service = _service(configuration, replica, log)
+        stack.callback(service.appending.close)
+        follows = (service.learning.run(), service.forgetting.run(), service.tend())
+        service.tasks = await stack.enter_async_context(_working(service.appending.run(), *follows))
+        app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
+        Pages(service).add_to(app)
+        address = configuration.host, configuration.port
+        await stack.enter_async_context(_listening(web.AppRunner(app, **_RUNNER), address))
+        collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
+        address = configuration.collect_host, configuration.collect_port
+        await stack.enter_async_context(_listening(collects, address))
+        yield service
+
+
+_RUNNER: dict[str, Any] = {"access_log": None, "shutdown_timeout": limits.SHUTDOWN_S}
+
+
+def _service(configuration: Configuration, replica: Replica, log: EventLog) -> Running:
+    collecting = Collecting(replica, configuration.collect)
+    appending = Appending(log, configuration.collect.waiting_events_max)
+    learning = Learning(replica, log, configuration.learn)
+    forgetting = Forgetting(replica, log, learning)
+    collector = Collector(configuration.write_keys, collecting, appending, log, learning)
+    return Running(
+        configuration, replica, log, collecting, appending, learning, forgetting, collector
+    )
+
+
+@asynccontextmanager
+async def _working(
+    *works: Coroutine[Any, Any, None],
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+@asynccontextmanager
+async def _listening(runner: web.AppRunner, address: tuple[str, int]) -> AsyncIterator[None]:
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, *address).start()
+        except (OSError, socket.gaierror) as error:
+            raise ConfigurationError(
+                f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
+            ) from error
+        yield
+    finally:
+        await runner.cleanup()
