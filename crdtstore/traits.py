@@ -1,8 +1,5 @@
 """Traits, for services that fold them: the operation, the reading, and what both are bound to."""
 
-from typing import Any
-
-from crdtstore.errors import InvalidValue
 from crdtstore.limits import (
     INTEGER_MAX,
     INTEGER_MIN,
@@ -15,7 +12,7 @@ from crdtstore.limits import (
 from crdtstore.model.folds import FOLDS, IN_WINDOWS
 from crdtstore.model.operations import fold_in
 from crdtstore.model.quantiles import bucket_of
-from crdtstore.model.traits import trait_at
+from crdtstore.model.traits import check_definition, trait_at
 
 __all__ = [
     "FOLDS",
@@ -32,10 +29,3 @@ __all__ = [
     "fold_in",
     "trait_at",
 ]
-
-
-def check_definition(fold: str, options: list[Any]) -> None:
-    """Check that a trait can be folded so; raises InvalidValue."""
-    if fold not in FOLDS:
-        raise InvalidValue(f"{fold!r} is no fold; there are {', '.join(FOLDS)}")
-    FOLDS[fold].check_options(options)

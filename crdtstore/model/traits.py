@@ -14,6 +14,7 @@ from crdtstore import limits
 from crdtstore.errors import InvalidOperation, InvalidValue, LimitExceeded
 from crdtstore.model.amounts import check_count, check_list
 from crdtstore.model.folds import FOLDS, Options, Payload, value_in_window
+from crdtstore.model.operations import FoldIn
 from crdtstore.model.values import OPAQUE_EXT_CODE, CellValue, Value, pack, unpack_opaque
 from crdtstore.packing import check_claims
 
@@ -35,16 +36,14 @@ class Partial(NamedTuple):
         return self.version, pack((self.fold, self.options))
 
 
-def checked_partial(version: Any, fold: Any, options: Any, payload: Any) -> Partial:
-    """Return a partial from elsewhere; raises InvalidValue."""
+def check_definition(version: Any, fold: Any, options: Any) -> None:
+    """Check version, fold and options of a partial from elsewhere; raises InvalidValue."""
     check_count(version, 1)
     if type(fold) is not str or fold not in FOLDS:
-        raise InvalidValue("a partial is of an unknown fold")
+        raise InvalidValue(f"{fold!r:.40} is no fold; there are {', '.join(FOLDS)}")
     if type(options) is not list:
         raise InvalidValue("the options of a partial are no list")
     FOLDS[fold].check_options(options)
-    FOLDS[fold].check(payload, options)
-    return Partial(version, fold, options, payload)
 
 
 def check_trait(value: Any) -> None:
@@ -57,7 +56,9 @@ def check_trait(value: Any) -> None:
         check_claims(value.data)
         parts = unpack_opaque(value.data)
         check_list(parts, 4, "a partial")
-        checked_partial(*parts)
+        version, fold, options, payload = parts
+        check_definition(version, fold, options)
+        FOLDS[fold].check(payload, options)
         repacked = pack(parts)
     except (ValueError, TypeError, OverflowError) as error:
         raise InvalidValue(f"a partial is malformed: {error}") from error
@@ -70,34 +71,67 @@ def partial_of(value: CellValue) -> Partial:
     return Partial(*unpack_opaque(value.data))
 
 
-def folded_in(old: CellValue | None, new: Partial, field: str) -> CellValue:
-    """Return what a cell holds when a partial of its own writer was folded in.
+def folded_in(old: CellValue | None, new: FoldIn | Partial, field: str) -> CellValue:
+    """Return what a cell holds when something was folded into it by its own writer.
 
-    One of a newer version starts anew. Raises InvalidOperation for an older version, or another
-    definition of the same, and LimitExceeded.
+    A partial of a newer version starts anew. Raises InvalidOperation for what cannot be folded in,
+    an older version, or another definition of the same, and LimitExceeded.
     """
-    fold = FOLDS[new.fold]
-    payload = new.payload
-    if old is not None:
-        present = partial_of(old)
-        if present.version == new.version:
-            if present.fold != new.fold or present.options != new.options:
-                raise InvalidOperation(
-                    f"field {field!r}: version {new.version} of this trait is folded by "
-                    f"{present.fold} {present.options}, not by {new.fold} {new.options}; "
-                    "another definition takes a greater version"
-                )
-            payload = fold.unite(present.payload, payload, new.options)
-        elif present.version > new.version:
-            raise InvalidOperation(
-                f"field {field!r}: this trait has version {present.version} here; "
-                f"a partial of version {new.version} is too late"
-            )
-    packed = pack((new.version, new.fold, new.options, fold.bounded(payload, new.options)))
+    present = None if old is None else partial_of(old)
+    options = new.options if type(new.options) is list else list(new.options)
+    if present is not None and _is_same_definition(present, new, options):
+        fold, options = FOLDS[present.fold], present.options
+        _check(new, field, options)
+        payload = fold.unite(present.payload, new.payload, options)
+    else:
+        _check_definition(new, field, options)
+        fold, payload = FOLDS[new.fold], new.payload
+        _check(new, field, options)
+        _check_newer(present, new, field)
+    packed = pack((new.version, new.fold, options, fold.bounded(payload, options)))
     if len(packed) > limits.PARTIAL_BYTES_MAX:
         subject = f"the partial of field {field!r}"
         raise LimitExceeded(subject, len(packed), limits.PARTIAL_BYTES_MAX, "bytes")
     return msgpack.ExtType(OPAQUE_EXT_CODE, packed)
+
+
+def _is_same_definition(present: Partial, new: FoldIn | Partial, options: Options) -> bool:
+    return (
+        present.version == new.version
+        and present.fold == new.fold
+        and present.options == options
+        and type(new.version) is int
+    )
+
+
+def _check_definition(new: FoldIn | Partial, field: str, options: Options) -> None:
+    try:
+        check_definition(new.version, new.fold, options)
+    except InvalidValue as error:
+        raise InvalidOperation(f"field {field!r}: {error}") from error
+
+
+def _check(new: FoldIn | Partial, field: str, options: Options) -> None:
+    try:
+        FOLDS[new.fold].check(new.payload, options)
+    except InvalidValue as error:
+        raise InvalidOperation(f"field {field!r}: {error}") from error
+
+
+def _check_newer(present: Partial | None, new: FoldIn | Partial, field: str) -> None:
+    """Check that another definition has a greater version; raises InvalidOperation."""
+    if present is None or new.version > present.version:
+        return
+    if new.version == present.version:
+        raise InvalidOperation(
+            f"field {field!r}: version {new.version} of this trait is folded by "
+            f"{present.fold} {present.options}, not by {new.fold} {new.options}; "
+            "another definition takes a greater version"
+        )
+    raise InvalidOperation(
+        f"field {field!r}: this trait has version {present.version} here; "
+        f"a partial of version {new.version} is too late"
+    )
 
 
 def counting(cells: Sequence[CellValue]) -> tuple[int, bytes]:

@@ -41,7 +41,7 @@ from crdtstore.model.operations import (
     SetValue,
 )
 from crdtstore.model.text_write import plan_edit, plan_join
-from crdtstore.model.traits import checked_partial, folded_in
+from crdtstore.model.traits import folded_in
 from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
 from crdtstore.model.write_context import WriteContext
 from crdtstore.names import check_name
@@ -75,6 +75,8 @@ def plan_write(
         operation_kind = _KIND_OF_OPERATION.get(type(given))
         if operation_kind is None:
             _plan_register(context, field, given, delta)
+        elif type(given) is FoldIn:
+            _plan_fold(context, field, given, delta)
         else:
             _check_kind(context, field, operation_kind or given.kind)  # type: ignore[union-attr]
             _plan_operation(context, field, given, delta)
@@ -92,8 +94,6 @@ def _plan_operation(context: WriteContext, field: str, operation: Any, delta: Ce
             _plan_register(context, field, value, delta)
         case Increment(amount):
             _plan_increment(context, field, amount, delta)
-        case FoldIn():
-            _plan_fold(context, field, operation, delta)
         case EditSet(added, removed):
             _plan_set(context, field, added, removed, delta)
         case Grant():
@@ -147,14 +147,17 @@ def _plan_increment(context: WriteContext, field: str, amount: Any, delta: Cells
 
 
 def _plan_fold(context: WriteContext, field: str, operation: FoldIn, delta: Cells) -> None:
-    try:
-        options = list(operation.options)
-        new = checked_partial(operation.version, operation.fold, options, operation.payload)
-    except (TypeError, UnicodeEncodeError, InvalidValue) as error:
-        raise InvalidOperation(f"field {field!r}: {error}") from error
+    check_name(field, "field name", limits.FIELD_NAME_BYTES_MAX)
     key = trait_key(field, context.source, context.origin)
     old = context.document.cells.get(key)
-    partial = folded_in(None if old is None else old[2], new, field)
+    if old is None:
+        _check_kind(context, field, "trait")
+    else:
+        _check_declared(context, field, "trait")
+    try:
+        partial = folded_in(None if old is None else old[2], operation, field)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidOperation(f"field {field!r}: {error}") from error
     if old is None or partial != old[2]:
         delta[key] = (context.timestamp, context.origin, partial)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crdtstore.errors import InvalidValue
 from crdtstore.model.cells import TRAIT, check_cells, trait_key
 from crdtstore.model.folds import FOLDS
-from crdtstore.model.traits import checked_partial, folded_in, trait_at, value_of
+from crdtstore.model.traits import Partial, folded_in, trait_at, value_of
 from crdtstore.model.values import OPAQUE_EXT_CODE, from_cell_value, pack
 from crdtstore.testing import partials
 
@@ -59,7 +59,7 @@ def test_what_does_not_count_may_be_united_again(fold, data):
 def test_what_is_united_and_bounded_passes_the_check(fold, data):
     options, (a, b) = drawn_payloads(data, fold, 2)
     both = FOLDS[fold].bounded(FOLDS[fold].unite(a, b, options), options)
-    assert checked_partial(1, fold, options, both).payload is both
+    FOLDS[fold].check(both, options)
     assert FOLDS[fold].bounded(both, options) == both
 
 
@@ -79,10 +79,10 @@ def test_uniting_leaves_what_it_was_given(fold, data):
 @given(data=st.data())
 def test_the_value_is_the_same_however_events_were_divided_over_origins(fold, data):
     options, parts = drawn_payloads(data, fold, 3)
-    cells = [folded_in(None, checked_partial(1, fold, options, part), "f") for part in parts]
+    cells = [folded_in(None, Partial(1, fold, options, part), "f") for part in parts]
     apart = {repr(value_of(order)) for order in permutations(cells)}
     whole = reduce(lambda one, other: FOLDS[fold].unite(one, other, options), parts)
-    together = value_of([folded_in(None, checked_partial(1, fold, options, whole), "f")])
+    together = value_of([folded_in(None, Partial(1, fold, options, whole), "f")])
     assert apart == {repr(together)}
     now = from_cell_value(together) if not isinstance(together, list) else together
     trait_at(now, 150)

@@ -151,7 +151,7 @@ def _definition_of(name: str, body: Any) -> Definition:
     if (fold in _WITHOUT_PROPERTY) == bool(definition.property_path):
         takes = "takes no property" if definition.property_path else "needs a property"
         raise DefinitionInvalid(f"{fold} {takes}")
-    check_definition(definition.fold, definition.options)
+    check_definition(definition.version, definition.fold, definition.options)
     gatherer_of(definition.fold, definition.options)
     condition_of(where)
     if definition.property_path:
