@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from crdtstore import Field, Schema
 from crdtstore.errors import InvalidValue
 from crdtstore.toml import parse_toml
 from crdtstore.traits import FOLDS, IN_WINDOWS, check_definition
@@ -121,6 +122,21 @@ class TraitDefinitions:
             except (DefinitionInvalid, InvalidValue) as error:
                 raise DefinitionInvalid(f"traits.{name}: {error}") from None
         return cls(found)
+
+    def declared(self, schema: Schema | None = None) -> Schema:
+        """Return a schema that declares the traits too; raises DefinitionInvalid.
+
+        A field that is declared is written faster, and is of no other kind by mistake.
+        """
+        schema = schema or Schema()
+        fields = dict(schema.fields)
+        for name in self.by_name:
+            if schema.kind_of(name) not in (None, "trait"):
+                raise DefinitionInvalid(
+                    f"traits.{name}: the schema declares a {schema.kind_of(name)} of this name"
+                )
+            fields.setdefault(name, Field("trait"))
+        return Schema(fields, schema.sources, schema.groups, schema.identity)
 
 
 def _definition_of(name: str, body: Any) -> Definition:

@@ -18,7 +18,7 @@ import msgspec
 from crdtstore import Replica, fold_in
 from crdtstore.errors import InvalidInput, Refused, StorageCorrupt, StorageError
 from replicas.cdp import limits
-from replicas.cdp.errors import DefinitionInvalid, LogUnusable
+from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.events import Event
 from replicas.cdp.traits.definitions import Definition, TraitDefinitions
@@ -63,12 +63,7 @@ class Folding:
         self._log = log
         self._source = source
         self._rules: dict[tuple[str, ...], Rules] = {}
-        for name in definitions.by_name:
-            if replica.schema.kind_of(name) not in (None, "trait"):
-                raise DefinitionInvalid(
-                    f"traits.{name}: the schema declares a {replica.schema.kind_of(name)} "
-                    "of this name"
-                )
+        definitions.declared(replica.schema)
         self._note = unpack_note(None, log.id, replica.origin)
         self._load()
 
