@@ -7,10 +7,13 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run crm test lint bench sim laws faults fuzz fuzz-updates mutants clean
+.PHONY: run cdp crm test lint bench sim laws faults fuzz fuzz-updates mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
+
+cdp: $(STAMP)  ## a CDP replica in two regions, and a shop's visitors who come to both
+	$(BIN)/python -m tests.replicas.cdp $(ARGS)
 
 crm: $(STAMP)  ## a CRM replica beside a local Salesforce and one beside a local HubSpot
 	$(BIN)/python -m tests.replicas.crm $(ARGS)
@@ -46,7 +49,8 @@ mutants: $(STAMP)  ## put deliberate bugs in, one at a time: each must be caught
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean:  ## remove the virtual environment and what tests left
-	rm -rf $(VENV) .bench demo-data crm-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzzing
+	rm -rf $(VENV) .bench .fuzzing .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo-data cdp-data crm-data
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -118,6 +118,11 @@ class ReplicaErasures:
         """Return up to ``limit`` erasures whose id is above ``after``, in the order of ids."""
         return self._store.erasures.present(after=after, limit=limit)
 
+    @property
+    def count(self) -> int:
+        """How many erasures are known: it grows with each that is asked for, here or elsewhere."""
+        return self._store.erasures.count
+
     def refuses(self, profile_id: str, *identifiers: str) -> bool:
         """Say whether an erasure forbids writes to a profile, or one of some identifiers."""
         return self._store.erasures.refuses(profile_id, identifiers)

@@ -26,15 +26,8 @@ from crdtstore.errors import (
     LimitExceeded,
     StorageCorrupt,
 )
-from crdtstore.model.cells import Cells
-from crdtstore.model.document import (
-    Document,
-    Meetings,
-    absorb,
-    absorb_texts,
-    begin,
-    undo_all,
-)
+from crdtstore.model.cells import Cells, timestamp_before
+from crdtstore.model.document import Document, Meetings, absorb, absorb_texts, begin, undo_all
 from crdtstore.model.values import pack
 from crdtstore.names import OWN_IDS
 from crdtstore.sync.frame import Frame, seal
@@ -116,7 +109,7 @@ class Drafting:
             self._entries_bytes + len(entry) > _FRAME_ENTRIES_BYTES
             or len(self._entries) >= limits.WRITES_PER_FRAME_MAX
         ):
-            self.seal_frame()
+            self.seal_frame(timestamp_before(delta))
         self._notice(profile_id, document, epoch, delta)
         absorb(document, epoch, delta, self.draft.undo)
         self._documents.note_change(profile_id, document, delta)
@@ -127,31 +120,33 @@ class Drafting:
         self.draft.writes += 1
         self.draft.erasures += epoch & 1
 
-    def seal_frame(self) -> None:
+    def seal_frame(self, timestamp: int = 0) -> None:
         """Close the frame being filled, if it holds anything, and start the next one.
 
-        Dependencies that leave no room for the writes go ahead of them in a frame of their own.
+        Its timestamp is the latest if none is given. Dependencies that leave no room for the
+        writes go ahead in a frame of their own.
         """
         if not self._entries:
             return
+        timestamp = timestamp or self._clock.latest
         while len(self._dependencies) > limits.ORIGINS_MAX:
             ahead = list(self._dependencies)[: limits.ORIGINS_MAX]
-            self._seal([], {origin: self._dependencies.pop(origin) for origin in ahead})
+            self._seal([], {o: self._dependencies.pop(o) for o in ahead}, timestamp)
         dependencies_bytes = _DEPENDENCY_BYTES * len(self._dependencies)
         if self._entries_bytes + dependencies_bytes > _FRAME_BODY_BYTES:
-            self._seal([], self._dependencies)
+            self._seal([], self._dependencies, timestamp)
             self._dependencies = {}
         self.counters["writes"] += len(self._entries)
-        self._seal(self._entries, self._dependencies)
+        self._seal(self._entries, self._dependencies, timestamp)
         self._dependencies = {}
         self._entries = []
         self._entries_bytes = 0
 
-    def _seal(self, entries: list[bytes], dependencies: Vector) -> None:
+    def _seal(self, entries: list[bytes], dependencies: Vector, timestamp: int) -> None:
         frame = seal(
             origin=self.origin,
             previous=self._ledger.head(self.origin),
-            timestamp=self._clock.latest,
+            timestamp=timestamp,
             dependencies=dependencies,
             entries=entries,
             tag=self._tag,
@@ -159,7 +154,7 @@ class Drafting:
         if dependencies:
             undo, latest = self.draft.causes_before, self._clock.latest
             self.causes.learn(self.origin, dependencies, undo, latest)
-        self._sealed_timestamp = frame.timestamp
+        self._sealed_timestamp = timestamp
         self._advance(frame, bool(entries))
         self.counters["frames_sealed"] += 1
 

@@ -38,11 +38,7 @@ from crdtstore.errors import (
     PersonNotFound,
     StorageFull,
 )
-from crdtstore.identity_rules import (
-    IGNORED,
-    PIN_PREFIX,
-    RESERVED_PREFIX,
-)
+from crdtstore.identity_rules import IGNORED, PIN_PREFIX, RESERVED_PREFIX
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.cells import parse_key, register_key
 from crdtstore.model.document import Document
@@ -263,8 +259,11 @@ class Persons:
         words = (profile_id,) if other_id is None else (profile_id, other_id)
         component = self._component_to_part(*words)
         if component.is_too_large:
-            edges = planned_loosening(component, profile_id, other_id)
-        elif other_id is None:
+            self._apply(planned_loosening(component, profile_id, other_id), profile_id, source)
+            component = self._component(*words)  # it may have come apart
+        if component.is_too_large:
+            return self.read(profile_id)
+        if other_id is None:
             edges = planned_parting(component, self._rules, profile_id)
         else:
             edges = planned_unmerge(component, self._rules, profile_id, other_id)

@@ -328,3 +328,8 @@ def _check_maxima(parsed: ParsedKey, cell: Cell, timestamp_max: int) -> None:
             raise InvalidValue("a cell has a timestamp out of range")
     if cell == (0, 0):
         raise InvalidValue("a cell was neither added nor removed")
+
+
+def timestamp_before(delta: Cells) -> int:
+    """Return the timestamp right below those of a write's newest cells, 0 if it has none."""
+    return min((cell[0] - 1 for key, cell in delta.items() if key[0] in NEWEST_KINDS), default=0)

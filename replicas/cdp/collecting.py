@@ -66,7 +66,11 @@ class Arrival(NamedTuple):
 
 
 class Collecting:
-    """What judges events: it counts those that it ``refused``, by rule, and the others by kind."""
+    """What judges events: it counts those that it ``refused``, by rule, and the others by kind.
+
+    Who is found not to be erased counts as such until there is another erasure, or until
+    ``forget_standing`` is called: an event that slips through is forgotten once it is learned from.
+    """
 
     def __init__(self, replica: Replica, settings: CollectSettings) -> None:
         self.settings = settings
@@ -75,6 +79,8 @@ class Collecting:
         self._persons = replica.persons
         self._erasures = replica.erasures
         self._region = replica.schema.identity.phone_region
+        self._in_standing: set[tuple[str, str]] = set()
+        self._erasure_count = 0
         self._profile_id = lru_cache(limits.PROFILE_IDS_CACHED_MAX)(self._find_profile_id)
 
     def collect(
@@ -93,6 +99,9 @@ class Collecting:
         if len(envelope.batch) > self.settings.batch_events_max:
             count, count_max = len(envelope.batch), self.settings.batch_events_max
             raise BodyTooLarge(f"{count:,} events in one request are more than {count_max:,}")
+        if self._erasures.count != self._erasure_count:
+            self._erasure_count = self._erasures.count
+            self.forget_standing()
         arrival = Arrival(write_key, received_at_ms, _sent_at_of(envelope), envelope.context or {})
         collected = Collected()
         for index, raw in enumerate(envelope.batch):
@@ -120,14 +129,15 @@ class Collecting:
             raise EventRefused(
                 "invalid-message-id", f"messageId has at most {length_max} characters"
             )
+        user_id, anonymous_id = _id_of(item.user_id), _id_of(item.anonymous_id)
         properties = item.traits if kind in ("identify", "group") else item.properties
         event = Event(
             kind=kind,
             message_id=message_id,
-            profile_id=self._profile_id(_id_of(item.user_id), _id_of(item.anonymous_id)),
+            profile_id=self._profile_id(user_id, anonymous_id),
             name=_name_of(item, kind),
-            user_id=_id_of(item.user_id),
-            anonymous_id=_id_of(item.anonymous_id),
+            user_id=user_id,
+            anonymous_id=anonymous_id,
             properties=properties or {},
             context=item.context or arrival.context,
             timestamp_ms=_timestamp_of(item, arrival),
@@ -162,8 +172,19 @@ class Collecting:
 
     def _check_standing(self, event: Event) -> None:
         """Refuse events of who was erased; raises EventRefused."""
+        who = event.user_id, event.anonymous_id
+        says_more = event.kind in ("identify", "alias")
+        if who in self._in_standing and not says_more:
+            return
         if self._erasures.refuses(event.profile_id, *identifiers_of(event, self._region)):
             raise EventRefused("suppressed", "this person was erased, and is not to be collected")
+        if len(self._in_standing) >= limits.PROFILE_IDS_CACHED_MAX:
+            self._in_standing.clear()
+        self._in_standing.add(who)
+
+    def forget_standing(self) -> None:
+        """Look anew at who was erased, from now on."""
+        self._in_standing.clear()
 
 
 def identifiers_of(event: Event, region: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -80,6 +81,10 @@ def _run(configuration: Configuration, arguments: argparse.Namespace) -> int:
 
     form = arguments.log_format or configuration.log_format
     configure_logging(form, configuration.log_level)
+    sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
+    gc.set_threshold(
+        limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
+    )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(configuration))
     return 0

@@ -11,6 +11,7 @@ from typing import Final
 from crdtstore import Replica
 from crdtstore.errors import CursorExpired, StorageError
 from replicas.cdp import limits
+from replicas.cdp.collecting import Collecting
 from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.learning import FORGET_NOTE, Learning
@@ -23,11 +24,14 @@ _log = logging.getLogger("replicas.cdp.forgetting")
 class Forgetting:
     """What removes events for one replica: ``forgotten`` of them; ``trouble`` says what fails."""
 
-    def __init__(self, replica: Replica, log: EventLog, learning: Learning) -> None:
+    def __init__(
+        self, replica: Replica, log: EventLog, collecting: Collecting, learning: Learning
+    ) -> None:
         self.forgotten = 0
         self.trouble = ""
         self._replica = replica
         self._log = log
+        self._collecting = collecting
         self._learning = learning
         self._since = replica.cursors.get(_CURSOR, "")
 
@@ -63,7 +67,9 @@ class Forgetting:
             return 0
         removed = 0
         if erased or notes:
-            # First this: what is appended from now on is looked at again when it is learned from.
+            # First these: what is accepted from now on is judged by what is erased, and what is on
+            # its way into the log is judged when it is learned from.
+            self._collecting.forget_standing()
             self._learning.forget_known()
             sequences = [int(name.removeprefix(FORGET_NOTE)) for name in notes]
             removed = await asyncio.to_thread(self._log.forget, erased, sequences)

@@ -161,3 +161,17 @@ BACKFILL_EVENTS_MAX: Final = 20_000
 
 TRAITS_FILE_BYTES_MAX: Final = 1024 * 1024
 """Bytes of the file of definitions."""
+
+# --- the process ---------------------------------------------------------------------------------
+
+SWITCH_INTERVAL_S: Final = 0.0001
+"""Seconds for which a thread keeps the interpreter: the one that appends must not wait for long."""
+
+COLLECT_AFTER_OBJECTS: Final = 50_000
+"""New objects before a look for garbage: a page of events is as many, and none of it is garbage."""
+
+COLLECT_MIDDLE_AFTER: Final = 20
+"""Looks at the newest objects before one at the middle ones."""
+
+COLLECT_OLD_AFTER: Final = 100
+"""Looks at the middle objects before one at all: it stops everything for as long as they are."""

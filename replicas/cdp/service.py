@@ -139,7 +139,7 @@ def _service(configuration: Configuration, replica: Replica, log: EventLog) -> R
     collecting = Collecting(replica, configuration.collect)
     appending = Appending(log, configuration.collect.waiting_events_max)
     learning = Learning(replica, log, configuration.learn)
-    forgetting = Forgetting(replica, log, learning)
+    forgetting = Forgetting(replica, log, collecting, learning)
     collector = Collector(configuration.write_keys, collecting, appending, log, learning)
     return Running(
         configuration, replica, log, collecting, appending, learning, forgetting, collector

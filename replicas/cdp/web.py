@@ -4,6 +4,7 @@ They stand beside the replica's own API, on its address and behind its token, un
 """
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -89,8 +90,8 @@ def _number(request: web.Request, name: str, default: Any, maximum: int = 1 << 6
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= maximum):
         detail = f"{name} is a whole number up to {maximum:,}"
-        body = msgspec.json.encode({"code": "invalid-input", "detail": detail})
-        raise web.HTTPBadRequest(body=body, content_type="application/json")
+        text = json.dumps({"code": "invalid-input", "detail": detail})
+        raise web.HTTPBadRequest(text=text, content_type="application/json")
     return int(text)
 
 

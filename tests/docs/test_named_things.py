@@ -33,6 +33,7 @@ from crdtstore.server import application as build_application
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.problems import status_of
 from crdtstore.stream import bounds
+from replicas.cdp.configuration import load_configuration as load_cdp_configuration
 from replicas.crm.configuration import load_configuration
 from tests.docs import documents
 from tests.docs.documents import DOCUMENTS, ROOT
@@ -113,6 +114,9 @@ def test_toml_examples_are_read(block: documents.Block, tmp_path: Path) -> None:
         return
     path = tmp_path / "eu.toml"
     path.write_text(block.text, "utf-8")
+    if "[write_keys]" in block.text:
+        assert load_cdp_configuration(path).write_keys
+        return
     if "[salesforce]" in block.text:
         (tmp_path / "salesforce-secret").write_text("secret")
         assert load_configuration(path).vendors

@@ -16,6 +16,7 @@ from benchmarks import __main__ as benchmarks
 from crdtstore.cli.main import build_parser, main
 from crdtstore.testing.simulation import __main__ as simulation
 from crdtstore.testing.simulation import scenario
+from replicas.cdp import command as cdp
 from replicas.crm import command as crm
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
@@ -23,7 +24,7 @@ from tests.processes.servers import Server
 
 SHELL = documents.blocks("sh")
 NEVER_RUN = ("serve", "demo")
-"""Of ``crdtstore-crm`` nothing runs here: see ``tests/replicas/crm/test_command.py``."""
+"""Of the commands of services nothing runs here: see ``tests/replicas/*/test_command.py``."""
 
 
 def commands(block: Block) -> Iterator[list[str]]:
@@ -53,7 +54,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
 
 def test_there_are_commands_of_every_sort() -> None:
     assert {words[0] for _, words in ALL} == {
-        "make", "pip", "crdtstore", "crdtstore-crm", "curl", "openssl", "head",
+        "make", "pip", "crdtstore", "crdtstore-cdp", "crdtstore-crm", "curl", "openssl", "head",
     }  # fmt: skip
     asked = {words[1] for _, words in ALL if words[0] == "crdtstore"}
     assert {"serve", "put", "get", "explain", "status", "verify", "backup", "restore"} <= asked
@@ -110,6 +111,7 @@ def test_make_targets_and_extras_exist() -> None:
             assert match[1] in project["optional-dependencies"], place
     assert project["scripts"] == {
         "crdtstore": "crdtstore_script:main",
+        "crdtstore-cdp": "replicas.cdp.command:main",
         "crdtstore-crm": "replicas.crm.command:main",
     }
 
@@ -117,6 +119,7 @@ def test_make_targets_and_extras_exist() -> None:
 def test_every_flag_that_is_named_exists() -> None:
     known = _flags(build_parser()) | _flags(simulation.build_parser()) | {"--help"}
     known |= _flags(scenario.build_parser()) | _flags(crm.build_parser())
+    known |= _flags(cdp.build_parser())
     known |= _flags(benchmarks.build_parser())
     for path in documents.DOCUMENTS:
         for word in documents.code_words(path.read_text("utf-8")):

@@ -6,7 +6,7 @@ from crdtstore import limits
 from crdtstore.engine.conflict_errors import ConflictNotFound, ConflictSettled
 from crdtstore.errors import InvalidInput, StorageFull
 from crdtstore.store import Store
-from tests.engine.stores import fail, journal, open_store, reopened, send
+from tests.engine.stores import fail, frames, journal, open_store, reopened, send
 
 
 def pair() -> tuple[Store, Store]:
@@ -68,6 +68,39 @@ def test_what_was_seen_is_no_conflict() -> None:
     write(eu, "Anne")
     exchange(eu, us)
     assert lost(eu, "all") == lost(us, "all") == []
+
+
+def test_what_stands_in_the_next_frame_was_not_seen_with_the_frame_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crdtstore.limits.WRITES_PER_FRAME_MAX", 1)
+    eu, us = pair()
+    eu.write("bob", {"name": "Bob"}, source="crm")
+    eu.write("ann", {"name": "Ann"}, source="crm")
+    eu.commit()
+    first, second = frames(eu)
+    us.replication.receive_frames([first], us.now_ms())
+    write(us, "Anna")
+    us.replication.receive_frames([second], us.now_ms())
+    exchange(eu, us)
+    assert lost(eu) == lost(us) == ["Ann"]
+
+
+def test_a_value_of_the_frame_being_filled_had_not_seen_what_it_meets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crdtstore.limits.WRITES_PER_FRAME_MAX", 1)
+    eu, us = pair()
+    write(us, "Anna")
+    eu.write("bob", {"name": "Bob"}, source="crm")
+    eu.write("ann", {"name": "Ann"}, source="crm")
+    for frame in frames(us):
+        eu.replication.receive_frames([frame], eu.now_ms())
+    exchange(eu, us)
+    write(us, "Anne")
+    exchange(eu, us)
+    assert len(lost(eu, "all")) == len(lost(us, "all")) == 1
+    assert lost(eu) == lost(us) == []
 
 
 def test_two_sources_do_not_conflict_nor_do_equal_values() -> None:

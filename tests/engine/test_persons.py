@@ -131,6 +131,22 @@ def test_matches_that_made_too_much_hang_together_can_be_taken_back(
         assert store.persons.read("p5").profiles == ("p5",)
 
 
+def test_who_leaves_too_large_a_tangle_is_alone_also_when_it_comes_apart_by_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open_store() as store:
+        for number in range(5):
+            links = add(*(["email:ann@example.com"] if number < 2 else []))
+            store.write(f"p{number}", {"name": "Ann", "identifiers": links}, source="crm")
+        for number in (0, 2, 3):
+            store.persons.merge(f"p{number}", f"p{max(number, 1) + 1}")
+        monkeypatch.setattr("crdtstore.limits.COMPONENT_PROFILES_MAX", 4)
+        assert store.persons.read("p0").profiles == ("p0",)
+        assert store.persons.unmerge("p0").profiles == ("p0",)
+        assert store.persons.read("p1").profiles == ("p1",)
+        assert store.persons.read("p4").profiles == ("p2", "p3", "p4")
+
+
 def test_a_store_without_room_for_its_index_says_so() -> None:
     storage = family().storage
     assert isinstance(storage, MemoryStorage)

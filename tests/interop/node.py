@@ -1,4 +1,4 @@
-"""The npm packages that Yjs and Quill clients are made of, and node children that run them.
+"""The npm packages that clients of Yjs, Quill and Segment are, and node children that run them.
 
 They are installed on first use, in pinned versions, into a folder that is not part of the project.
 A test that needs them skips where node or npm is missing.

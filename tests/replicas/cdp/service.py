@@ -9,7 +9,9 @@ from typing import Any
 
 import aiohttp
 
+from crdtstore import Profile
 from replicas.cdp.configuration import load_configuration
+from replicas.cdp.events import Event
 from replicas.cdp.service import Running, running
 from tests.processes.servers import free_port
 
@@ -72,6 +74,17 @@ async def beside(config: Path) -> AsyncIterator[tuple[Running, Sender]]:
         aiohttp.ClientSession() as client,
     ):
         yield service, Sender(config, client)
+
+
+def events_of(service: Running) -> list[Event]:
+    """Return all events of a service, in order."""
+    return [event for _, event in service.log.read(0, 100_000)]
+
+
+def profile_of(service: Running, kind: str, value: str) -> Profile:
+    """Return the golden record of who has an identifier."""
+    (person,) = service.replica.persons.find(kind, value)
+    return person.record
 
 
 async def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
