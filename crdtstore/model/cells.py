@@ -296,6 +296,8 @@ def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
             raise InvalidValue("a trait's cell is not its origin's partial")
         return check_trait(value)
     check_cell_value(value)
+    if parsed.letter == REGISTER:
+        return
     if parsed.letter == COUNTER and (type(value) not in (int, float) or origin != parsed.origin):
         raise InvalidValue("a counter's cell is not its origin's running sum")
     if parsed.letter == GRANT and value is not True:
