@@ -15,6 +15,11 @@ from tests.layout_rules import (
 )
 
 PURE_IN_SERVICES: Final = (
+    "replicas/cdp/consent.py",
+    "replicas/cdp/events.py",
+    "replicas/cdp/seen.py",
+    "replicas/cdp/timeline.py",
+    "replicas/cdp/wire.py",
     "replicas/crm/salesforce/",
     "replicas/crm/hubspot/",
     "replicas/crm/budget.py",

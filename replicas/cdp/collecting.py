@@ -16,7 +16,7 @@ from replicas.cdp import limits
 from replicas.cdp.consent import consents_in
 from replicas.cdp.errors import BodyInvalid, BodyTooLarge, EventRefused
 from replicas.cdp.events import KINDS, Event, Json, pack_event
-from replicas.cdp.wire import Envelope, Item, milliseconds_of, read_item
+from replicas.cdp.wire import Envelope, Item, check_plain, milliseconds_of, read_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,10 @@ class Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class Collected:
-    """What became of a request."""
+    """What became of a request: what is to be appended, of which kinds, and what was refused."""
 
     entries: list[Entry] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
 
 
@@ -66,7 +67,7 @@ class Arrival(NamedTuple):
 
 
 class Collecting:
-    """What judges events: it counts those that it ``refused``, by rule, and the others by kind.
+    """What judges events: it counts those that it ``refused``, by rule.
 
     Who is found not to be erased counts as such until there is another erasure, or until
     ``forget_standing`` is called: an event that slips through is forgotten once it is learned from.
@@ -75,7 +76,6 @@ class Collecting:
     def __init__(self, replica: Replica, settings: CollectSettings) -> None:
         self.settings = settings
         self.refused: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
         self._persons = replica.persons
         self._erasures = replica.erasures
         self._region = replica.schema.identity.phone_region
@@ -102,7 +102,8 @@ class Collecting:
         if self._erasures.count != self._erasure_count:
             self._erasure_count = self._erasures.count
             self.forget_standing()
-        arrival = Arrival(write_key, received_at_ms, _sent_at_of(envelope), envelope.context or {})
+        arrival = _arrival_of(envelope, write_key, received_at_ms)
+        room_bytes = self.settings.batch_bytes_max * limits.PACKED_GROWTH_MAX
         collected = Collected()
         for index, raw in enumerate(envelope.batch):
             message_id = ""
@@ -113,8 +114,12 @@ class Collecting:
                 item = read_item(raw, is_msgpack=is_msgpack)
                 message_id = item.message_id or str(uuid.uuid4())
                 event = self._event_of(item, message_id, kind or item.type or "", arrival)
-                collected.entries.append(Entry(message_id, _packed(event)))
-                self.kinds[event.kind] += 1
+                packed = _packed(event)
+                room_bytes -= len(packed)
+                if room_bytes < 0:
+                    raise BodyTooLarge("the events of a request become too large with its context")
+                collected.entries.append(Entry(message_id, packed))
+                collected.kinds[event.kind] += 1
             except EventRefused as error:
                 refusal = Refusal(index, message_id[:200], error.rule, str(error))
                 collected.refusals.append(refusal)
@@ -226,13 +231,13 @@ def _name_of(item: Item, kind: str) -> str:
     return name or ""
 
 
-def _sent_at_of(envelope: Envelope) -> int | None:
-    if envelope.sent_at is None:
-        return None
+def _arrival_of(envelope: Envelope, write_key: str, received_at_ms: int) -> Arrival:
     try:
-        return milliseconds_of(envelope.sent_at, "sentAt")
+        sent_at_ms = milliseconds_of(envelope.sent_at, "sentAt") if envelope.sent_at else None
+        check_plain(envelope.context)
     except EventRefused as error:
         raise BodyInvalid(str(error)) from None
+    return Arrival(write_key, received_at_ms, sent_at_ms, envelope.context or {})
 
 
 def _timestamp_of(item: Item, arrival: Arrival) -> int:

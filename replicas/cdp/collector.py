@@ -48,7 +48,11 @@ _STATUS: Final = (
 
 
 class Collector:
-    """What takes requests. ``answers`` counts them by status; ``seconds`` is how long they took."""
+    """What takes requests.
+
+    ``answers`` counts them by status, ``accepted`` their events by kind, repetitions too;
+    ``seconds`` is how long they took.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Collector:
         learning: Learning,
     ) -> None:
         self.answers: Counter[int] = Counter()
+        self.accepted: Counter[str] = Counter()
         self.seconds = request_histogram()
         self._write_keys = write_keys
         self._collecting = collecting
@@ -92,6 +97,7 @@ class Collector:
         try:
             collected = await self._collect(request, kind)
             await self._appending.append(collected.entries)
+            self.accepted.update(collected.kinds)
             answer = _answer_to(collected)
         except CdpError as error:
             answer = _problem(error)

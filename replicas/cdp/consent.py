@@ -13,11 +13,14 @@ So of one device the latest word counts, in whatever order its events arrive. Be
 the store that lets a denial win over a grant that had not seen it.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from replicas.cdp import limits
 from replicas.cdp.errors import EventRefused
 from replicas.cdp.events import Json
+
+AT_MS: Final = ".at_ms"
+"""The end of the names of the fields that say since when."""
 
 
 class Consent(NamedTuple):
@@ -46,7 +49,8 @@ def consents_in(context: Json) -> dict[str, bool]:
         raise EventRefused("invalid-consent", detail)
     for category in given:
         size = len(category.encode())
-        if not category.isprintable() or not 0 < size <= limits.CONSENT_CATEGORY_BYTES_MAX:
+        is_free = category.isprintable() and not category.endswith(AT_MS)
+        if not is_free or not 0 < size <= limits.CONSENT_CATEGORY_BYTES_MAX:
             detail = f"{category[:40]!r} is no name of a category of consent"
             raise EventRefused("invalid-consent", detail)
     return given

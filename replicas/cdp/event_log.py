@@ -102,8 +102,15 @@ class EventLog:
     def _seen_of_segments(self) -> Seen:
         settings = self.settings
         seen = Seen(settings.seen_count_max, int(settings.seen_age_s_max * 1000))
-        for segment in self._segments:
-            for at_ms, hashes in segment.messages():
+        newest: list[list[tuple[int, bytes]]] = []
+        count = 0
+        for segment in reversed(self._segments):
+            newest.append(segment.messages())
+            count += segment.last - segment.first + 1
+            if count >= settings.seen_count_max:
+                break
+        for messages in reversed(newest):
+            for at_ms, hashes in messages:
                 seen.add(np.frombuffer(hashes, np.uint64).tolist(), at_ms)
         return seen
 

@@ -27,7 +27,7 @@ from crdtstore.errors import (
 )
 from replicas.cdp import limits
 from replicas.cdp.collecting import identifiers_of
-from replicas.cdp.consent import Consent, consents_in, counts
+from replicas.cdp.consent import AT_MS, Consent, consents_in, counts
 from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.events import Event
@@ -174,7 +174,7 @@ class Learning:
                 continue
             standing[category] = Consent(is_granted, at_ms)
             name = self.settings.consent_prefix + category
-            fields[f"{name}.at_ms"] = at_ms
+            fields[name + AT_MS] = at_ms
             if before is None or before.is_granted != is_granted:
                 fields[name] = grant() if is_granted else revoke()
                 self.counters["grants" if is_granted else "denials"] += 1
@@ -189,8 +189,8 @@ class Learning:
         prefix = self.settings.consent_prefix
         standing = {}
         for name in profile:
-            if name.startswith(prefix) and name.endswith(".at_ms"):
-                category = name.removeprefix(prefix).removesuffix(".at_ms")
+            if name.startswith(prefix) and name.endswith(AT_MS):
+                category = name.removeprefix(prefix).removesuffix(AT_MS)
                 at_ms = profile[name]
                 if type(at_ms) is int:
                     is_granted = profile.get(prefix + category) is True

@@ -77,8 +77,18 @@ DEPTH_MAX: Final = 32
 WAITING_EVENTS_MAX: Final = 50_000
 """Events that wait to become durable before more are refused for the moment: a second's work."""
 
+WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of events that wait to become durable: what bounds the memory, if events are large."""
+
 GROUP_EVENTS_MAX: Final = 10_000
-"""Events that become durable together: with one wait for the disk, and in 5 MB of its log."""
+"""Events that become durable together, with one wait for the disk: usually 5 MB."""
+
+GROUP_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Bytes that become durable together, and one request more: far less than a file's spare room."""
+
+PACKED_GROWTH_MAX: Final = 4
+"""How many times the bytes of a request its events may have when they are kept: numbers grow a
+little, and a context that is given once for the batch is kept with each event."""
 
 BEHIND_EVENTS_MAX: Final = 5_000_000
 """Events that the profiles may be behind the log before more are refused for the moment."""

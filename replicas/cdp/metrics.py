@@ -27,7 +27,7 @@ class _Collector:
         """Yield all metrics."""
         service = self._service
         accepted = CounterMetricFamily("cdp_events", "Events taken.", labels=("kind",))
-        for kind, count in service.collecting.kinds.items():
+        for kind, count in service.collector.accepted.items():
             accepted.add_metric((kind,), count)
         refused = CounterMetricFamily("cdp_refused", "Events refused.", labels=("rule",))
         for rule, count in service.collecting.refused.items():

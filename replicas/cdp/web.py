@@ -46,7 +46,7 @@ class Pages:
         shown = {
             "name": service.configuration.name,
             "log": service.numbers(),
-            "accepted": service.collecting.kinds,
+            "accepted": service.collector.accepted,
             "refused": service.collecting.refused,
             "answers": service.collector.answers,
             "learned": service.learning.counters,

@@ -83,7 +83,7 @@ async def show(directory: Path, visitors: int) -> bool:
 
 
 def _kinds(service: Running) -> dict[str, int]:
-    return dict(sorted(service.collecting.kinds.items()))
+    return dict(sorted(service.collector.accepted.items()))
 
 
 def _print_person(title: str, service: Running, email: str) -> None:

@@ -83,6 +83,8 @@ def test_every_item_that_is_refused_is_named_and_the_others_are_kept(tmp_path: P
         (track(8, timestamp="yesterday"), "invalid-timestamp"),
         (track(9, context={"consent": {"categoryPreferences": {"ads": "no"}}}), "invalid-consent"),
         (track(10, context={"consent": "all"}), "invalid-consent"),
+        (track(10, context={"consent": {"categoryPreferences": {"x.at_ms": True}}}),
+         "invalid-consent"),
         ({"type": "group", "userId": "u"}, "invalid-group-id"),
         ({"type": "alias", "userId": "u"}, "no-identity"),
         ({"type": "identify", "userId": "u", "traits": {str(n): n for n in range(301)}},
@@ -112,6 +114,8 @@ def test_every_item_that_is_refused_is_named_and_the_others_are_kept(tmp_path: P
 def test_a_request_that_is_no_request_changes_nothing(tmp_path: Path) -> None:
     good = json.dumps({"batch": [track(1)]}).encode()
     bomb = gzip.compress(b" " * 100_000_000)
+    context = {"text": "x" * 20_000}
+    wide = json.dumps({"batch": list(map(track, range(1_000))), "context": context}).encode()
     wrong = {"Authorization": "Basic bm9ib2R5Og=="}
     gzipped = {**AUTH, "Content-Encoding": "gzip"}
     cases: list[tuple[bytes, dict[str, str], int, str]] = [
@@ -136,6 +140,14 @@ def test_a_request_that_is_no_request_changes_nothing(tmp_path: Path) -> None:
         (json.dumps({"batch": [1] * 2_501}).encode(), AUTH, 413, "body-too-large"),
         (b'{"batch": [], "sentAt": "now"}', AUTH, 400, "body-invalid"),
         (good, {**AUTH, "Content-Type": "application/msgpack"}, 400, "body-invalid"),
+        (wide, AUTH, 413, "body-too-large"),
+        (b'{"batch": [], "context": ' + b"[" * 40 + b"]" * 40 + b"}", AUTH, 400, "body-invalid"),
+        (
+            b'{"batch": [], "context": {"a":' + b"[" * 40 + b"]" * 40 + b"}}",
+            AUTH,
+            400,
+            "body-invalid",
+        ),
     ]
 
     async def show() -> None:
