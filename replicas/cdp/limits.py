@@ -152,7 +152,8 @@ TIE_CHARACTERS_MAX: Final = 60
 
 FOLD_SLICES: Final = 64
 """Slices of the profiles, by the checksum of their ids, each with a position of its own in the log:
-a commit of some of them holds others up no longer than its part of the work."""
+a commit of some of them holds others up no longer than its part of the work. Positions are kept by
+slice, so another number needs other notes."""
 
 FOLD_INTERVAL_S: Final = 1.0
 """Seconds between two rounds of folding: a partial that changes is replicated once in each."""

@@ -242,6 +242,7 @@ class Folding:
         gatherers = {
             rule.definition.name: rule.gatherer for rule in self._rules_of(track).all_rules
         }
+        is_begun = False
         async with self._replica.notes.commit() as commit:
             for number in numbers:
                 for profile_id, held in gathered[number].items():
@@ -251,7 +252,13 @@ class Folding:
                         )
                         for name, gain in held.items()
                     }
-                    self._write(commit.write, profile_id, fields)
+                    try:
+                        self._write(commit.write, profile_id, fields)
+                    except StorageError as error:
+                        if not is_begun:
+                            raise
+                        self.counters[error.code] += 1  # what is written goes with its positions
+                    is_begun = True
                 gathered[number] = {}
             commit.note(_NOTE, after.packed())
         track.positions = positions

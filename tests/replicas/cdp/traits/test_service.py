@@ -65,6 +65,9 @@ def test_events_become_traits_that_pages_and_commands_show(
             nothing = await sender.get(f"/cdp/profiles/{person}/traits/none")
             assert nothing["code"] == "definition-invalid"
 
+            async with sender.client.get(sender.own + "/cdp/metrics") as answer:
+                assert 'cdp_folded_total{what="events"} 21.0' in await answer.text()
+
             shown = json.loads(await command(config, "traits", "show", person))
             assert shown == values
             assert "version 1: count, Order Completed" in await command(config, "traits", "list")
