@@ -38,10 +38,16 @@ class _Collector:
         learned = CounterMetricFamily("cdp_learned", "What events meant.", labels=("what",))
         for what, count in service.learning.counters.items():
             learned.add_metric((what,), count)
+        folded = CounterMetricFamily("cdp_folded", "What traits were folded of.", labels=("what",))
+        for what, count in service.folding.counters.items():
+            folded.add_metric((what,), count)
+        unfit = CounterMetricFamily("cdp_unfit", "Values of no use to a trait.", labels=("trait",))
+        for name, count in service.folding.unfit.items():
+            unfit.add_metric((name,), count)
         log = GaugeMetricFamily("cdp_log", "The event log.", labels=("what",))
         for what, number in service.numbers().items():
             log.add_metric((what,), number)
-        yield from (accepted, refused, answers, learned, log)
+        yield from (accepted, refused, answers, learned, folded, unfit, log)
         yield from service.collector.seconds.collect()
         yield from service.followers.metrics()
 

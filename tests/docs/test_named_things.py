@@ -37,6 +37,7 @@ from crdtstore.stream import bounds
 from replicas.cdp.configuration import load_configuration as load_cdp_configuration
 from replicas.cdp.followers import FollowSettings
 from replicas.cdp.segments.definitions import SegmentDefinitions
+from replicas.cdp.traits.definitions import TraitDefinitions
 from replicas.crm.configuration import load_configuration
 from tests.docs import documents
 from tests.docs.documents import DOCUMENTS, ROOT
@@ -125,6 +126,9 @@ def test_toml_examples_are_read(block: documents.Block, tmp_path: Path) -> None:
         return
     path = tmp_path / "eu.toml"
     path.write_text(block.text, "utf-8")
+    if "[traits." in block.text:
+        assert TraitDefinitions.load(path).by_name
+        return
     if "[write_keys]" in block.text:
         assert load_cdp_configuration(path).write_keys
         return
