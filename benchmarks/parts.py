@@ -6,7 +6,7 @@ Each part gives a table: a row per case, figures with names that carry their uni
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import apply, fleet, growth, identifiers, load, persons, stream, texts
+from benchmarks import apply, events, fleet, growth, identifiers, load, persons, stream, texts
 
 Table = dict[str, dict[str, float]]
 
@@ -72,6 +72,12 @@ PARTS = (
         "Replicas: by their number, one of which is written to",
         lambda: fleet.measure(fleet.COUNTS, fleet.SIZE),
         lambda: fleet.measure(fleet.COUNTS_SMOKE, fleet.SIZE_SMOKE),
+    ),
+    Part(
+        "events",
+        "Events: batches of 100 over HTTP, 30 traits, and a second region that follows",
+        lambda: events.measure(events.CASES, 100_000, 60),
+        lambda: events.measure(events.CASES_SMOKE, 200, 2),
     ),
 )
 

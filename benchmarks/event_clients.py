@@ -1,0 +1,99 @@
+"""Clients that send events over HTTP at a set rate, in processes of their own.
+
+    python -m benchmarks.event_clients '{"url": …, "name": …, "per_s": …, "seconds": …, …}'
+
+Requests are due at fixed times, whatever became of those before: the latency of each is counted
+from when it was due, so one that waits for a free connection has waited too. What has another
+status than 200, or no answer, is sent again, as clients do.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import deque
+from typing import Any, Final
+
+import aiohttp
+
+from benchmarks.event_mix import Visitors
+
+KEY: Final = "benchmark"
+BATCH: Final = 100
+_CONNECTIONS: Final = 32
+_AGAIN_S: Final = 0.2
+_GIVEN_UP_S: Final = 20.0
+"""Seconds after the end for which what is late is still sent; the rest counts as not accepted."""
+
+
+class Sending:
+    """One client process: what it has sent, and how long each request took."""
+
+    def __init__(self, url: str, visitors: Visitors) -> None:
+        self.latencies_s: list[float] = []
+        self.again = 0
+        self._url = f"{url}/v1/batch"
+        self._visitors = visitors
+        self._due: deque[float] = deque()
+        self._auth = aiohttp.BasicAuth(KEY, "")
+
+    async def send(self, per_s: float, start: float, seconds: float) -> None:
+        """Send requests, so many a second, from a time of the monotonic clock on."""
+        count = int(per_s * seconds)
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=False)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            pending: set[asyncio.Task[None]] = set()
+            for number in range(count):
+                due = start + number / per_s
+                if (wait_s := due - time.monotonic()) > 0:
+                    await asyncio.sleep(wait_s)
+                while len(pending) >= _CONNECTIONS:
+                    _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                if time.monotonic() > start + seconds + _GIVEN_UP_S:
+                    break
+                pending.add(asyncio.create_task(self._send(session, due)))
+            await asyncio.gather(*pending)
+
+    async def _send(self, session: aiohttp.ClientSession, due: float) -> None:
+        body = self._visitors.batch(BATCH)
+        headers = {"Content-Type": "application/json"}
+        while True:
+            try:
+                async with session.post(
+                    self._url, data=body, headers=headers, auth=self._auth
+                ) as answer:
+                    await answer.read()
+                    if answer.status == 200:
+                        break
+            except aiohttp.ClientError:
+                pass
+            self.again += 1
+            await asyncio.sleep(_AGAIN_S)
+        self.latencies_s.append(time.monotonic() - due)
+
+
+async def run(given: dict[str, Any]) -> dict[str, Any]:
+    """Send what is asked for; return what became of it."""
+    visitors = Visitors(given["name"], given["persons"], given["seed"])
+    sending = Sending(given["url"], visitors)
+    print(json.dumps({"ready": True}), flush=True)
+    start = float(json.loads(await asyncio.to_thread(sys.stdin.readline))["start"])
+    await sending.send(given["per_s"] / BATCH, start, given["seconds"])
+    return {
+        "accepted": len(sending.latencies_s) * BATCH,
+        "ended": time.monotonic(),
+        "again": sending.again,
+        "latencies_s": sending.latencies_s,
+        "processor_s": time.process_time(),
+    }
+
+
+def main(given: dict[str, Any]) -> None:
+    """Be one client process."""
+    import uvloop
+
+    print(json.dumps(uvloop.run(run(given))), flush=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,301 @@
+"""Events: clients send a shop's events to a CDP replica at a set rate; a second one follows it.
+
+100,000 persons are introduced before the clock starts. Then client processes send batches of 100
+for a minute, while probes measure how long a trait takes to be seen at the second replica: from the
+answer to the order of a customer of their own until that replica tells one order more.
+
+An event counts as accepted when its request was answered with 200, which says that it is durable.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from benchmarks.ending import run_until_told
+from benchmarks.event_clients import BATCH, KEY
+from benchmarks.event_mix import TRAITS_FILE, introductions
+from benchmarks.latencies import percentile
+from benchmarks.processes import (
+    Child,
+    ChildFailed,
+    children,
+    disk_bytes,
+    free_port,
+    module_command,
+    scratch_directory,
+)
+from benchmarks.workload import SEED
+from crdtstore.identity_rules import IdentityRules
+from crdtstore.model.identifiers import profile_id_for
+
+_CLIENTS: Final = 2
+_PATIENCE_S: Final = 600.0
+_LOOK_S: Final = 0.02
+_PROBE_S: Final = 0.5
+_PROBE_PATIENCE_S: Final = 120.0
+_BOUNDS_MS: Final = (5, 10, 20, 35, 50, 75, 100, 150, 250, 500, 1_000, 2_500, 10_000)
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One measurement: processes of the service, and events a second that clients send."""
+
+    processes: int
+    per_s: int
+
+    def __str__(self) -> str:
+        noun = "process" if self.processes == 1 else "processes"
+        return f"{self.processes} {noun}, {self.per_s:,}/s"
+
+
+CASES: Final = (Case(1, 10_000), Case(1, 50_000))
+CASES_SMOKE: Final = (Case(1, 1_000),)
+
+
+def measure(cases: Sequence[Case], persons: int, seconds: float) -> dict[str, Figures]:
+    """Return the figures of each case, with so many persons and after so many seconds of load."""
+    return {str(case): run_until_told(_measure(case, persons, seconds)) for case in cases}
+
+
+async def _measure(case: Case, persons: int, seconds: float) -> Figures:
+    with scratch_directory("events") as directory:
+        async with children() as started, aiohttp.ClientSession() as session:
+            us = await _start(directory, session, started, "us", 1, [])
+            eu = await _start(directory, session, started, "eu", case.processes, us.urls)
+            await eu.introduce(persons)
+            await eu.caught_up()
+            before = await eu.sum_of("last_sequence")
+            async with _clients(directory, started, eu, case, persons, seconds) as clients:
+                spent = [eu.processor_s(), us.processor_s()]
+                start = time.monotonic() + 0.5
+                probing = asyncio.create_task(_probe(eu, us, start + seconds))
+                reports = await asyncio.gather(
+                    *(client.ask("start", start=start) for client in clients)
+                )
+                ended = max(report["ended"] for report in reports)
+                behind = await eu.behind()
+                lags = await probing
+            await eu.caught_up()
+            drained_s = time.monotonic() - ended
+            spent = [eu.processor_s() - spent[0], us.processor_s() - spent[1]]
+            kept = await eu.sum_of("last_sequence") - before - len(lags)
+            peaks = eu.peak_bytes(), us.peak_bytes()
+            disk = disk_bytes(directory / "eu")
+    latencies = [each for report in reports for each in report["latencies_s"]]
+    accepted = sum(report["accepted"] for report in reports)
+    return {
+        "accepted_per_s": accepted / (ended - start),
+        "accepted_share": accepted / (case.per_s * seconds),
+        "lost": accepted - kept,
+        "sent_again": sum(report["again"] for report in reports),
+        **{
+            f"answered_p{share}_ms": percentile(latencies, share / 100) * 1000
+            for share in (50, 90, 99, 99.9)
+        },
+        "answered_max_ms": max(latencies) * 1000,
+        **{
+            f"answered_within_{bound_ms}_ms": sum(each * 1000 <= bound_ms for each in latencies)
+            / len(latencies)
+            for bound_ms in _BOUNDS_MS
+        },
+        "probes": len(lags),
+        "trait_lag_p50_s": percentile(lags, 0.5),
+        "trait_lag_p99_s": percentile(lags, 0.99),
+        "trait_lag_max_s": max(lags),
+        "behind_at_the_end": behind,
+        "caught_up_after_s": drained_s,
+        "service_cores_us_per_event": spent[0] / accepted * 1e6,
+        "second_cores_us_per_event": spent[1] / accepted * 1e6,
+        "clients_us_per_event": sum(each["processor_s"] for each in reports) / accepted * 1e6,
+        "service_peak_mib": peaks[0] / 2**20,
+        "second_peak_mib": peaks[1] / 2**20,
+        "disk_bytes_per_event": disk / max(kept, 1),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+class _Service:
+    """A running service and its processes."""
+
+    def __init__(
+        self, child: Child, session: aiohttp.ClientSession, collect: str, urls: Sequence[str]
+    ) -> None:
+        self.collect = collect
+        self.urls = urls
+        self._child = child
+        self._session = session
+
+    async def post(self, body: bytes) -> None:
+        """Send a batch; raises ChildFailed."""
+        auth = aiohttp.BasicAuth(KEY, "")
+        while True:
+            async with self._session.post(
+                f"{self.collect}/v1/batch", data=body, auth=auth
+            ) as answer:
+                if answer.status == 200:
+                    return
+                if answer.status not in (429, 503):
+                    raise ChildFailed(f"a batch was answered {answer.status}")
+            await asyncio.sleep(_LOOK_S)
+
+    async def get(self, url: str) -> dict[str, Any]:
+        """Return what a page says, nothing if it does not answer so far."""
+        with contextlib.suppress(aiohttp.ClientError):
+            async with self._session.get(url) as answer:
+                if answer.status == 200:
+                    return dict(await answer.json())
+        return {}
+
+    async def introduce(self, persons: int) -> None:
+        """Introduce all persons."""
+        for first in range(0, persons, 4 * BATCH):
+            starts = range(first, min(first + 4 * BATCH, persons), BATCH)
+            await asyncio.gather(
+                *(self.post(introductions(at, min(BATCH, persons - at))) for at in starts)
+            )
+
+    async def numbers(self) -> list[dict[str, int]]:
+        """Return how the log of each process stands."""
+        pages = [await self.get(f"{url}/cdp/status") for url in self.urls]
+        if not all(pages):
+            raise ChildFailed("a process does not answer")
+        return [page["log"] for page in pages]
+
+    async def sum_of(self, name: str) -> int:
+        """Return a number of all logs together."""
+        return sum(each[name] for each in await self.numbers())
+
+    async def behind(self) -> int:
+        """Return how many events are accepted, and not yet in the traits."""
+        return sum(each["last_sequence"] - each["folded"] for each in await self.numbers())
+
+    async def caught_up(self) -> None:
+        """Wait until profiles and traits have all events."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            if all(
+                min(each["learned"], each["folded"]) >= each["last_sequence"]
+                for each in await self.numbers()
+            ):
+                return
+            await asyncio.sleep(0.1)
+        raise ChildFailed("the traits did not catch up")
+
+    def processor_s(self) -> float:
+        """Return the seconds of processor time that its processes have taken."""
+        ticks = sum(sum(map(int, fields[11:13])) for _, fields in self._processes())
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that its processes had, added up."""
+        total = 0
+        for process, _ in self._processes():
+            status = (process / "status").read_text()
+            total += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+        return total
+
+    def _processes(self) -> list[tuple[Path, list[str]]]:
+        """Return all processes of its group, with what the system says of each after its name."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == self._child.process.pid:
+                    found.append((process, fields))
+        return found
+
+
+async def _start(
+    directory: Path,
+    session: aiohttp.ClientSession,
+    started: list[Child],
+    name: str,
+    processes: int,
+    peers: Sequence[str],
+) -> _Service:
+    port, collect_port = _free_ports(processes), free_port()
+    config = directory / f"{name}.toml"
+    config.write_text(
+        f'name = "{name}"\ndata = "{name}"\n\n'
+        f'listen = "127.0.0.1:{port}"\ncollect_listen = "127.0.0.1:{collect_port}"\n'
+        f'traits_file = "{TRAITS_FILE}"\npeers = {json.dumps(list(peers))}\n'
+        f'log_level = "warning"\n[write_keys]\nclients = "{KEY}"\n'
+    )
+    command = module_command("replicas.cdp.command", "run", "--config", str(config))
+    child = await Child.start(name, command, directory / f"{name}.log")
+    started.append(child)
+    urls = [f"http://127.0.0.1:{port + number}" for number in range(processes)]
+    service = _Service(child, session, f"http://127.0.0.1:{collect_port}", urls)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline and child.process.returncode is None:
+        if all([await service.get(f"{url}/cdp/status") for url in urls]):
+            return service
+        await asyncio.sleep(_LOOK_S)
+    raise child.failure("did not start")
+
+
+def _free_ports(count: int) -> int:
+    """Return the first of some ports in a row that nobody listens on."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError, OverflowError), contextlib.ExitStack() as stack:
+            for number in range(count):
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", first + number))
+            return first
+
+
+@contextlib.asynccontextmanager
+async def _clients(
+    directory: Path,
+    started: list[Child],
+    service: _Service,
+    case: Case,
+    persons: int,
+    seconds: float,
+) -> AsyncIterator[list[Child]]:
+    """Have the client processes ready for the block."""
+    clients = []
+    for number in range(_CLIENTS):
+        given = {
+            "url": service.collect, "name": f"client-{number}", "persons": persons,
+            "seed": SEED + number, "per_s": case.per_s / _CLIENTS, "seconds": seconds,
+        }  # fmt: skip
+        command = module_command("benchmarks.event_clients", json.dumps(given))
+        client = await Child.start(f"client-{number}", command, directory / "clients.log")
+        started.append(client)
+        clients.append(client)
+    await asyncio.gather(*(client.answer("be ready") for client in clients))
+    yield clients
+
+
+async def _probe(source: _Service, target: _Service, until: float) -> list[float]:
+    """Send one order after the other; return the seconds until the other region told of each."""
+    lags: list[float] = []
+    who = profile_id_for("default", ["user_id:probe"], IdentityRules())
+    while time.monotonic() < until or not lags:
+        order = {
+            "type": "track", "event": "Order Completed", "userId": "probe",
+            "messageId": f"probe-{len(lags)}", "properties": {"total": 10.5},
+        }  # fmt: skip
+        await source.post(json.dumps({"batch": [order]}).encode())
+        answered = time.monotonic()
+        while time.monotonic() < answered + _PROBE_PATIENCE_S:
+            page = await target.get(f"{target.urls[0]}/cdp/profiles/{who}/traits")
+            if page and page["traits"].get("orders", 0) > len(lags):
+                break
+            await asyncio.sleep(_LOOK_S)
+        lags.append(time.monotonic() - answered)
+        await asyncio.sleep(_PROBE_S)
+    return lags
