@@ -59,8 +59,8 @@ class Case:
         return f"{self.processes} {noun}, {self.per_s:,}/s"
 
 
-CASES: Final = (Case(1, 10_000), Case(1, 50_000))
-CASES_SMOKE: Final = (Case(1, 1_000),)
+CASES: Final = (Case(1, 10_000), Case(1, 50_000), Case(3, 50_000))
+CASES_SMOKE: Final = (Case(2, 1_000),)
 
 
 def measure(cases: Sequence[Case], persons: int, seconds: float) -> dict[str, Figures]:
@@ -224,10 +224,12 @@ async def _start(
     processes: int,
     peers: Sequence[str],
 ) -> _Service:
-    port, collect_port = _free_ports(processes), free_port()
+    port = _free_ports(processes + 1)
+    collect_port = port + 1
+    ports = [port, *range(collect_port + 1, collect_port + processes)]
     config = directory / f"{name}.toml"
     config.write_text(
-        f'name = "{name}"\ndata = "{name}"\n\n'
+        f'name = "{name}"\ndata = "{name}"\nprocesses = {processes}\n'
         f'listen = "127.0.0.1:{port}"\ncollect_listen = "127.0.0.1:{collect_port}"\n'
         f'traits_file = "{TRAITS_FILE}"\npeers = {json.dumps(list(peers))}\n'
         f'log_level = "warning"\n[write_keys]\nclients = "{KEY}"\n'
@@ -235,7 +237,7 @@ async def _start(
     command = module_command("replicas.cdp.command", "run", "--config", str(config))
     child = await Child.start(name, command, directory / f"{name}.log")
     started.append(child)
-    urls = [f"http://127.0.0.1:{port + number}" for number in range(processes)]
+    urls = [f"http://127.0.0.1:{each}" for each in ports]
     service = _Service(child, session, f"http://127.0.0.1:{collect_port}", urls)
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline and child.process.returncode is None:

@@ -50,9 +50,13 @@ class Refusal(NamedTuple):
 
 @dataclass(slots=True)
 class Collected:
-    """What became of a request: what is to be appended, of which kinds, and what was refused."""
+    """What became of a request: what is to be appended, of whom and of which kinds, and what not.
+
+    ``profile_ids`` are those of the ``entries``, in their order.
+    """
 
     entries: list[Entry] = field(default_factory=list)
+    profile_ids: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
 
@@ -119,6 +123,7 @@ class Collecting:
                 if room_bytes < 0:
                     raise BodyTooLarge("the events of a request become too large with its context")
                 collected.entries.append(Entry(message_id, packed))
+                collected.profile_ids.append(event.profile_id)
                 collected.kinds[event.kind] += 1
             except EventRefused as error:
                 refusal = Refusal(index, message_id[:200], error.rule, str(error))

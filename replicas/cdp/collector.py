@@ -25,10 +25,11 @@ from replicas.cdp.errors import (
     TooBusy,
     WriteKeyUnknown,
 )
-from replicas.cdp.event_log import EventLog, now_ms
+from replicas.cdp.event_log import now_ms
 from replicas.cdp.events import KINDS
-from replicas.cdp.learning import Learning
+from replicas.cdp.handing_over import HandingOver
 from replicas.cdp.metrics import request_histogram
+from replicas.cdp.room import Room
 from replicas.cdp.wire import Envelope, read_envelope, unpacked, write_key_in
 
 _MSGPACK: Final = frozenset({"application/msgpack", "application/x-msgpack"})
@@ -59,8 +60,8 @@ class Collector:
         write_keys: Mapping[str, str],
         collecting: Collecting,
         appending: Appending,
-        log: EventLog,
-        learning: Learning,
+        room: Room,
+        handing_over: HandingOver | None = None,
     ) -> None:
         self.answers: Counter[int] = Counter()
         self.accepted: Counter[str] = Counter()
@@ -68,8 +69,8 @@ class Collector:
         self._write_keys = write_keys
         self._collecting = collecting
         self._appending = appending
-        self._log = log
-        self._learning = learning
+        self._room = room
+        self._handing_over = handing_over
 
     def application(self) -> web.Application:
         """Return the application. Its runner must leave bodies as they are: auto_decompress."""
@@ -96,7 +97,10 @@ class Collector:
         started_s = time.perf_counter()
         try:
             collected = await self._collect(request, kind)
-            await self._appending.append(collected.entries)
+            if self._handing_over is None:
+                await self._appending.append(collected.entries)
+            else:
+                await self._handing_over.append(collected)
             self.accepted.update(collected.kinds)
             answer = _answer_to(collected)
         except CdpError as error:
@@ -107,7 +111,7 @@ class Collector:
 
     async def _collect(self, request: web.Request, kind: str) -> Collected:
         write_key = self._key_in(request.headers.get(hdrs.AUTHORIZATION))
-        self._check_room()
+        self._room.check()
         bytes_max = self._collecting.settings.batch_bytes_max
         try:
             body = await request.read()
@@ -144,11 +148,6 @@ class Collector:
         if name is None:
             raise WriteKeyUnknown("the write key in Basic auth is not known here")
         return name
-
-    def _check_room(self) -> None:
-        behind = self._log.last_sequence - self._learning.position
-        if behind > self._collecting.settings.behind_events_max:
-            raise TooBusy(f"profiles are {behind:,} events behind; try again later")
 
     async def preflight(self, request: web.Request) -> web.Response:
         """Let pages of any origin send events, as browsers ask for."""

@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from crdtstore.errors import CrdtstoreError
+from crdtstore.errors import ConfigurationError, CrdtstoreError
 from crdtstore.logs import LOG_FORMS, configure_logging
 from replicas.cdp import limits
 from replicas.cdp.configuration import Configuration, load_configuration
 from replicas.cdp.errors import ServiceUnreachable
+from replicas.cdp.processes import Place, check_processes, configuration_of, owner_of
 from replicas.cdp.projections import command as projections_command
 from replicas.cdp.segments import command as segments_command
+from replicas.cdp.supervising import supervise
 from replicas.cdp.traits import command as traits_command
 
 _EPILOG = """\
@@ -49,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run = _command(commands, "run", "run the service until a signal ends it", _run)
     run.add_argument("--log-format", choices=LOG_FORMS, help="form of the log lines")
+    run.add_argument("--sockets", type=Path, help=argparse.SUPPRESS)
     _command(commands, "status", "show how the service is doing", _status)
     traits_command.add_parser(commands, ask)
     events = commands.add_parser("events", help="show or export events")
@@ -68,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _command(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    command.add_argument("--process", type=int, help="of several processes: this one, from 0")
     command.set_defaults(run=run)
     return command
 
@@ -91,12 +95,20 @@ def _run(configuration: Configuration, arguments: argparse.Namespace) -> int:
 
     form = arguments.log_format or configuration.log_format
     configure_logging(form, configuration.log_level)
+    check_processes(configuration)
+    count, place = configuration.processes, None
+    if arguments.sockets is not None:
+        place = Place(arguments.process, count, arguments.sockets)
+        configuration = configuration_of(configuration, arguments.process)
+    elif count > 1:
+        words = ["run", "--config", str(arguments.config), "--log-format", form]
+        return asyncio.run(supervise(count, words))
     sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
     gc.set_threshold(
         limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(configuration))
+        runner.run(serve(configuration, place))
     return 0
 
 
@@ -110,15 +122,35 @@ def _loop_factory() -> Any:
 
 
 def _status(configuration: Configuration, arguments: argparse.Namespace) -> int:
+    if configuration.processes > 1 and arguments.process is None:
+        numbers = range(configuration.processes)
+        asked = [configuration_of(configuration, number) for number in numbers]
+        print(json.dumps([ask(each, "/cdp/status") for each in asked], indent=2))
+        return 0
+    configuration = _asked(configuration, arguments)
     print(json.dumps(ask(configuration, "/cdp/status"), indent=2))
     return 0
 
 
+def _asked(configuration: Configuration, arguments: argparse.Namespace) -> Configuration:
+    """Return how to ask the process that is meant; raises ConfigurationError."""
+    number = arguments.process
+    if number is None:
+        if configuration.processes > 1:
+            last = configuration.processes - 1
+            raise ConfigurationError(f"each process has a log: say --process 0, or up to {last}")
+        number = 0
+    return configuration_of(configuration, number)
+
+
 def _tail(configuration: Configuration, arguments: argparse.Namespace) -> int:
     if arguments.profile:
+        owner = owner_of(arguments.profile, configuration.processes)
+        configuration = configuration_of(configuration, owner)
         path = f"/cdp/profiles/{arguments.profile}/events?limit={arguments.count}"
         _print_events(ask(configuration, path)["events"])
         return 0
+    configuration = _asked(configuration, arguments)
     after = ""
     while True:
         limit = limits.EVENTS_SHOWN_MAX if after else arguments.count
@@ -146,6 +178,7 @@ def _export(configuration: Configuration, arguments: argparse.Namespace) -> int:
 
     from replicas.cdp.exporting import write_parquet
 
+    configuration = _asked(configuration, arguments)
     with Progress() as bars:
         task = bars.add_task("events", total=None)
 

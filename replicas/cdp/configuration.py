@@ -50,6 +50,7 @@ class Configuration:
     link_secret: str | None = field(default=None, repr=False)
     log_format: str = "human"
     log_level: str = "info"
+    processes: int = 1
 
 
 def load_configuration(path: Path) -> Configuration:
@@ -70,7 +71,7 @@ def load_configuration(path: Path) -> Configuration:
 
 
 def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
-    kinds: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "peers": list}
+    kinds: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "peers": list, "processes": int}
     check_keys(table, {**kinds, **dict.fromkeys(_TABLES, dict)}, "the file")
     for name in ("name", "data", "write_keys"):
         if not table.get(name):
@@ -102,7 +103,15 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
         link_secret=_secret(table, "link_secret_file", directory),
         log_format=table.get("log_format", "human"),
         log_level=table.get("log_level", "info"),
+        processes=_processes_of(table),
     )
+
+
+def _processes_of(table: Mapping[str, Any]) -> int:
+    count: int = table.get("processes", 1)
+    if not 1 <= count <= limits.PROCESSES_MAX:
+        raise ConfigurationError(f"processes is a number from 1 to {limits.PROCESSES_MAX}")
+    return count
 
 
 def _write_keys_of(table: Mapping[str, Any]) -> dict[str, str]:

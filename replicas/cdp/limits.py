@@ -211,6 +211,23 @@ PROFILE_IDS_CACHED_MAX: Final = 200_000
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 """Bytes of a file with a secret."""
 
+# --- several processes --------------------------------------------------------------------------
+
+PROCESSES_MAX: Final = 32
+"""Processes of one service: each is linked to all others, and keeps all profiles."""
+
+NEIGHBOUR_AGAIN_S: Final = 0.1
+"""Seconds between two attempts to be linked to another process that is away."""
+
+STARTING_S: Final = 5.0
+"""Seconds within which a process that ends by itself could not start: starting again is no help."""
+
+RESTART_S: Final = 0.5
+"""Seconds before a process that ended is started again."""
+
+ENDING_S: Final = 30.0
+"""Seconds that a process may take to end in order, before it is killed."""
+
 # --- what events say of profiles -----------------------------------------------------------------
 
 LEARNED_MAX: Final = 200

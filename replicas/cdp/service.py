@@ -31,7 +31,11 @@ from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.followers import Followers
 from replicas.cdp.forgetting import Forgetting
+from replicas.cdp.handing_over import HandingOver
 from replicas.cdp.learning import Learning
+from replicas.cdp.processes import Place
+from replicas.cdp.room import Room
+from replicas.cdp.supervising import set_when_alone
 from replicas.cdp.traits.folding import Folding
 from replicas.cdp.traits.web import TraitPages
 from replicas.cdp.web import Pages
@@ -53,6 +57,7 @@ class Running:
     forgetting: Forgetting
     collector: Collector
     followers: Followers
+    handing_over: HandingOver | None = None
     tasks: Sequence[asyncio.Task[None]] = ()
     trouble: str = ""
 
@@ -97,14 +102,19 @@ class Running:
             await asyncio.sleep(limits.TEND_S)
 
 
-async def serve(configuration: Configuration) -> None:
-    """Work until SIGTERM or SIGINT. Raises ConfigurationError or StorageError at the start."""
+async def serve(configuration: Configuration, place: Place | None = None) -> None:
+    """Work until SIGTERM or SIGINT. Raises ConfigurationError or StorageError at the start.
+
+    With a place it is one of several processes, and ends with their supervisor, too.
+    """
     check_exposure(configuration.host, configuration.token, configuration.link_secret)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with running(configuration) as service:
+    if place is not None:
+        set_when_alone(stopping)
+    async with running(configuration, place) as service:
         print(
             f"crdtstore-cdp {configuration.name} takes events at "
             f"http://{configuration.collect_host}:{configuration.collect_port}/v1/batch; see "
@@ -118,7 +128,9 @@ async def serve(configuration: Configuration) -> None:
 
 
 @asynccontextmanager
-async def running(configuration: Configuration) -> AsyncIterator[Running]:
+async def running(
+    configuration: Configuration, place: Place | None = None
+) -> AsyncIterator[Running]:
     """Run the whole service while the context lasts."""
     async with contextlib.AsyncExitStack() as stack:
         log = await asyncio.to_thread(EventLog, configuration.data / "events", configuration.log)
@@ -133,7 +145,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
                 link_secret=configuration.link_secret,
             )
         )
-        service = _service(configuration, replica, log)
+        service = _service(configuration, replica, log, place)
         stack.callback(service.appending.close)
         follows = [
             service.learning.run(), service.folding.run(), service.forgetting.run(), service.tend(),
@@ -148,25 +160,31 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         await stack.enter_async_context(_listening(web.AppRunner(app, **_RUNNER), address))
         collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
         address = configuration.collect_host, configuration.collect_port
-        await stack.enter_async_context(_listening(collects, address))
+        if service.handing_over is not None:
+            await stack.enter_async_context(service.handing_over.working())
+        await stack.enter_async_context(_listening(collects, address, is_shared=place is not None))
         yield service
 
 
 _RUNNER: dict[str, Any] = {"access_log": None, "shutdown_timeout": limits.SHUTDOWN_S}
 
 
-def _service(configuration: Configuration, replica: Replica, log: EventLog) -> Running:
+def _service(
+    configuration: Configuration, replica: Replica, log: EventLog, place: Place | None
+) -> Running:
     collecting = Collecting(replica, configuration.collect)
     appending = Appending(log, configuration.collect.waiting_events_max)
     learning = Learning(replica, log, configuration.learn)
     source = configuration.learn.source
     folding = Folding(replica, log, configuration.traits, source=source)
     forgetting = Forgetting(replica, log, collecting, learning)
-    collector = Collector(configuration.write_keys, collecting, appending, log, learning)
+    room = Room(log, learning, configuration.collect.behind_events_max)
+    handing_over = None if place is None else HandingOver(place, appending, room)
+    collector = Collector(configuration.write_keys, collecting, appending, room, handing_over)
     followers = Followers(replica, log, configuration.follow)
     return Running(
         configuration, replica, log, collecting, appending, learning, folding, forgetting,
-        collector, followers,
+        collector, followers, handing_over,
     )  # fmt: skip
 
 
@@ -186,11 +204,13 @@ async def _working(
 
 
 @asynccontextmanager
-async def _listening(runner: web.AppRunner, address: tuple[str, int]) -> AsyncIterator[None]:
+async def _listening(
+    runner: web.AppRunner, address: tuple[str, int], *, is_shared: bool = False
+) -> AsyncIterator[None]:
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, *address).start()
+            await web.TCPSite(runner, *address, reuse_port=is_shared or None).start()
         except (OSError, socket.gaierror) as error:
             raise ConfigurationError(
                 f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from replicas.cdp import limits
 from replicas.cdp.configuration import Configuration
+from replicas.cdp.processes import configuration_of
 
 Ask: TypeAlias = Callable[[Configuration, str], Any]
 """Asks the running service for the answer of a path."""
@@ -33,7 +34,8 @@ def add_parser(commands: Any, ask: Ask) -> None:
         return _explain(ask(configuration, f"/cdp/profiles/{profile}/traits/{name}"))
 
     def replay(configuration: Configuration, arguments: argparse.Namespace) -> int:
-        return _replay(lambda: ask(configuration, "/cdp/traits"), waits=not arguments.once)
+        asked = configuration_of(configuration, arguments.process)
+        return _replay(lambda: ask(asked, "/cdp/traits"), waits=not arguments.once)
 
     _action(actions, "list", "all definitions, and how far each was folded", list_all)
     shown = _action(actions, "show", "the values of the person of a profile", show)
@@ -42,6 +44,7 @@ def add_parser(commands: Any, ask: Ask) -> None:
     explained.add_argument("profile", metavar="ID")
     explained.add_argument("name", metavar="TRAIT")
     replayed = _action(commands, "replay", "watch new traits be folded from the log", replay)
+    replayed.add_argument("--process", type=int, default=0, help="of several: this one (0)")
     replayed.add_argument("--once", action="store_true", help="do not wait for the end")
 
 

@@ -1,0 +1,169 @@
+"""Handing over: events go to the process that keeps those of their profile, before the answer.
+
+The processes of a service share a port, so a request comes to any of them. It keeps the events of
+its own profiles, hands the others to their processes through local sockets, and answers when all
+are durable. If one of them is away, the answer is 503, and the client sends the whole again: what
+was kept by then is remembered where it was kept, and counts once.
+
+    frame    length of the body, number of the frame, body: entries as msgpack
+    answer   number of the frame, what became of it
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from replicas.cdp import limits
+from replicas.cdp.appending import Appending
+from replicas.cdp.collecting import Collected, Entry
+from replicas.cdp.errors import LogUnusable, TooBusy
+from replicas.cdp.processes import Place, owner_of
+from replicas.cdp.room import Room
+
+_FRAME: Final = struct.Struct("<II")
+_ANSWER: Final = struct.Struct("<IB")
+_DURABLE, _BUSY, _UNUSABLE = range(3)
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(list[Entry])
+
+_log = logging.getLogger("replicas.cdp.handing_over")
+
+
+class HandingOver:
+    """What divides events among the processes of a service, and takes those of others."""
+
+    def __init__(self, place: Place, appending: Appending, room: Room) -> None:
+        self._place = place
+        self._appending = appending
+        self._room = room
+        self._others = {
+            number: Neighbour(place, number)
+            for number in range(place.count)
+            if number != place.number
+        }
+        self._taking: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Take events of other processes, and be linked to them, while the context lasts."""
+        path = self._place.socket_of(self._place.number)
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve, path)
+        linking = [asyncio.create_task(other.run()) for other in self._others.values()]
+        try:
+            yield
+        finally:
+            server.close()
+            for task in (*linking, *self._taking):
+                task.cancel()
+            await asyncio.gather(*linking, *self._taking, return_exceptions=True)
+
+    async def append(self, collected: Collected) -> None:
+        """Return when all entries are durable; raises TooBusy or LogUnusable."""
+        parts: dict[int, list[Entry]] = {}
+        for entry, profile_id in zip(collected.entries, collected.profile_ids, strict=True):
+            parts.setdefault(owner_of(profile_id, self._place.count), []).append(entry)
+        works = [
+            self._appending.append(part)
+            if owner == self._place.number
+            else self._others[owner].append(part)
+            for owner, part in parts.items()
+        ]
+        for ended in await asyncio.gather(*works, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take frames from one other process until it goes."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                length, number = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+                entries = _decoder.decode(await reader.readexactly(length))
+                task = asyncio.create_task(self._take(number, entries, writer))
+                self._taking.add(task)
+                task.add_done_callback(self._taking.discard)
+        writer.close()
+
+    async def _take(
+        self, number: int, entries: Sequence[Entry], writer: asyncio.StreamWriter
+    ) -> None:
+        became = _DURABLE
+        try:
+            self._room.check()
+            await self._appending.append(entries)
+        except TooBusy:
+            became = _BUSY
+        except LogUnusable:
+            became = _UNUSABLE
+        if not writer.is_closing():
+            writer.write(_ANSWER.pack(number, became))
+
+
+class Neighbour:
+    """Another process, and what it was given and did not answer so far."""
+
+    def __init__(self, place: Place, number: int) -> None:
+        self._place = place
+        self._number = number
+        self._writer: asyncio.StreamWriter | None = None
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Return when entries are durable there; raises TooBusy or LogUnusable."""
+        if self._writer is None:
+            raise self._away()
+        number = next(self._numbers) & 0xFFFF_FFFF
+        body = _encoder.encode(entries)
+        done = asyncio.get_running_loop().create_future()
+        self._waiting[number] = done
+        try:
+            self._writer.write(_FRAME.pack(len(body), number) + body)
+            await done
+        finally:
+            self._waiting.pop(number, None)
+
+    async def run(self) -> None:
+        """Be linked to it, for ever."""
+        path = self._place.socket_of(self._number)
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(path)
+                while True:
+                    self._answered(*_ANSWER.unpack(await reader.readexactly(_ANSWER.size)))
+            except (OSError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                self._let_go()
+            await asyncio.sleep(limits.NEIGHBOUR_AGAIN_S)
+
+    def _answered(self, number: int, became: int) -> None:
+        done = self._waiting.get(number)
+        if done is None or done.done():
+            return
+        if became == _DURABLE:
+            done.set_result(None)
+        elif became == _BUSY:
+            done.set_exception(TooBusy(f"process {self._number} is busy; try again later"))
+        else:
+            done.set_exception(LogUnusable(f"process {self._number} cannot write its log"))
+
+    def _let_go(self) -> None:
+        if self._writer is not None:
+            _log.info("process %d is away", self._number)
+            self._writer.close()
+            self._writer = None
+        for done in self._waiting.values():
+            if not done.done():
+                done.set_exception(self._away())
+
+    def _away(self) -> LogUnusable:
+        return LogUnusable(f"process {self._number} is away; send the request again")
