@@ -53,9 +53,17 @@ class ServiceProcess:
 
 
 async def send_for_ever(
-    who: int, url: str, client: aiohttp.ClientSession, acknowledged: set[str]
+    who: int,
+    url: str,
+    client: aiohttp.ClientSession,
+    acknowledged: set[str],
+    *,
+    is_patient: bool = False,
 ) -> None:
-    """Send batches as a client does: again and again, until each is acknowledged."""
+    """Send batches as a client does: again and again, until each is acknowledged.
+
+    A patient one sends again, too, if it is answered 503.
+    """
     for number in range(1_000_000):
         items = [
             {
@@ -73,6 +81,9 @@ async def send_for_ever(
                 async with client.post(
                     f"{url}/v1/batch", json={"batch": items}, headers=AUTH
                 ) as answer:
+                    if answer.status == 503 and is_patient:
+                        await asyncio.sleep(0.05)
+                        continue
                     assert answer.status == 200, await answer.text()
                     break
             except aiohttp.ClientError:
