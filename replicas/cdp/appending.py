@@ -1,9 +1,14 @@
-"""Appending: many requests share one wait for the disk, made in a thread while the next gather."""
+"""Appending: many requests share one wait for the disk, made in a thread while the next gather.
+
+The thread takes what waits by itself, group after group: it waits for no turn of the event loop,
+which may be busy with profiles and traits.
+"""
 
 import asyncio
-from collections import deque
+import contextlib
+import queue
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from replicas.cdp import limits
@@ -23,67 +28,74 @@ class Appending:
         self.waiting_bytes = 0
         self._log = log
         self._waiting_max = waiting_max
-        self._queue: deque[_Waiter] = deque()
-        self._work = asyncio.Event()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="cdp-append")
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Waiter | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="cdp-append", daemon=True)
+        self._thread.start()
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Return when entries are durable; raises TooBusy, with nothing kept, or LogUnusable."""
         if not entries:
             return
+        if self._is_closed:
+            raise LogUnusable("the service is closing")
         size_bytes = sum(len(entry.packed) for entry in entries)
         is_much = self.waiting + len(entries) > self._waiting_max
         if self.waiting and (is_much or self.waiting_bytes + size_bytes > limits.WAITING_BYTES_MAX):
             raise TooBusy(f"{self.waiting:,} events wait for the disk already; try again later")
-        done = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiter(entries, size_bytes, done))
+        done = self._loop.create_future()
         self.waiting += len(entries)
         self.waiting_bytes += size_bytes
-        self._work.set()
+        self._queue.put(_Waiter(entries, size_bytes, done))
         await done
 
-    async def run(self) -> None:
-        """Make durable what waits, for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while self._queue:
-                waiters = self._next_group()
-                group = [entry for waiter in waiters for entry in waiter.entries]
-                failure: LogUnusable | None = None
-                try:
-                    await loop.run_in_executor(self._worker, self._log.append_packed, group)
-                except LogUnusable as error:
-                    failure = error
-                self.waiting -= len(group)
-                self.waiting_bytes -= sum(waiter.size_bytes for waiter in waiters)
-                for waiter in waiters:
-                    if waiter.done.done():
-                        continue
-                    if failure is None:
-                        waiter.done.set_result(None)
-                    else:
-                        waiter.done.set_exception(LogUnusable(str(failure)))
+    def _work(self) -> None:
+        """Make durable what waits, in the thread, until there comes nothing more."""
+        while (waiter := self._queue.get()) is not None:
+            group, is_last = self._group_from(waiter)
+            failure = ""
+            try:
+                self._log.append_packed([entry for each in group for entry in each.entries])
+            except LogUnusable as error:
+                failure = str(error)
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
+                self._loop.call_soon_threadsafe(self._done, group, failure)
+            if is_last:
+                return
 
-    def _next_group(self) -> list["_Waiter"]:
-        group: list[_Waiter] = []
-        count = size_bytes = 0
-        while (
-            self._queue and count < limits.GROUP_EVENTS_MAX and size_bytes < limits.GROUP_BYTES_MAX
-        ):
-            waiter = self._queue.popleft()
+    def _group_from(self, first: "_Waiter") -> tuple[list["_Waiter"], bool]:
+        """Return what becomes durable together, and whether nothing comes after it."""
+        group, count, size_bytes = [first], len(first.entries), first.size_bytes
+        while count < limits.GROUP_EVENTS_MAX and size_bytes < limits.GROUP_BYTES_MAX:
+            try:
+                waiter = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if waiter is None:
+                return group, True
             group.append(waiter)
             count += len(waiter.entries)
             size_bytes += waiter.size_bytes
-        return group
+        return group, False
+
+    def _done(self, group: Sequence["_Waiter"], failure: str) -> None:
+        for waiter in group:
+            self.waiting -= len(waiter.entries)
+            self.waiting_bytes -= waiter.size_bytes
+            if waiter.done.done():
+                continue
+            if failure:
+                waiter.done.set_exception(LogUnusable(failure))
+            else:
+                waiter.done.set_result(None)
 
     def close(self) -> None:
-        """Let the thread end, and refuse what still waits."""
-        self._worker.shutdown()
-        for waiter in self._queue:
-            if not waiter.done.done():
-                waiter.done.set_exception(LogUnusable("the service is closing"))
+        """Make durable what waits, let the thread end, and refuse what comes."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._queue.put(None)
+            self._thread.join()
 
 
 class _Waiter(NamedTuple):

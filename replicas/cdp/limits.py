@@ -230,8 +230,8 @@ ENDING_S: Final = 30.0
 
 # --- what events say of profiles -----------------------------------------------------------------
 
-LEARNED_MAX: Final = 200
-"""Profiles that are written in one go: at 0.1 ms each, requests wait no longer than 20 ms."""
+LEARNED_MAX: Final = 50
+"""Profiles that are written in one go: at 0.1 ms each, requests wait no longer than 5 ms."""
 
 CONSENTS_CACHED_MAX: Final = 100_000
 """Profiles whose consent is remembered, so that what is no news costs no reading."""
@@ -276,7 +276,7 @@ QUANTILE_AMOUNT_MIN: Final = 1e-9
 TIE_CHARACTERS_MAX: Final = 60
 """Characters of a message id that decide which of two events of one millisecond was first."""
 
-FOLD_SLICES: Final = 64
+FOLD_SLICES: Final = 256
 """Slices of the profiles, by the checksum of their ids, each with a position of its own in the log:
 a commit of some of them holds others up no longer than its part of the work. Positions are kept by
 slice, so another number needs other notes."""
@@ -288,10 +288,13 @@ FOLD_EVENTS_MAX: Final = 100_000
 """Events of one round: what is gathered of them waits in memory, about 100 MB."""
 
 FOLD_READ_MAX: Final = 2_000
-"""Events that are gathered in one go: 10 ms of the event loop."""
+"""Events that are read in one go, in a thread: 5 ms."""
 
-FOLD_PROFILES_MAX: Final = 400
-"""Profiles that one commit of the folding writes, as far as slices allow: about 20 ms."""
+GATHERED_MAX: Final = 250
+"""Events that are gathered in one go: requests wait no longer than 2 ms."""
+
+FOLD_PROFILES_MAX: Final = 150
+"""Profiles that one commit of the folding writes, as far as slices allow: about 8 ms."""
 
 BACKFILL_EVENTS_MAX: Final = 20_000
 """Events of the past that are folded for new definitions after each round: new ones go first."""

@@ -147,11 +147,11 @@ async def running(
         )
         service = _service(configuration, replica, log, place)
         stack.callback(service.appending.close)
-        follows = [
+        works = [
             service.learning.run(), service.folding.run(), service.forgetting.run(), service.tend(),
             *service.followers.works(),
         ]  # fmt: skip
-        service.tasks = await stack.enter_async_context(_working(service.appending.run(), *follows))
+        service.tasks = await stack.enter_async_context(_working(*works))
         app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
         Pages(service).add_to(app)
         TraitPages(replica, log, service.folding).add_to(app)

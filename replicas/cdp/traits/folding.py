@@ -157,7 +157,10 @@ class Folding:
             if until is not None:
                 events = [each for each in events if each[0] <= until]
             if events:
-                self._gather(rules, track.positions, events, gathered)
+                for first in range(0, len(events), limits.GATHERED_MAX):
+                    part = events[first : first + limits.GATHERED_MAX]
+                    self._gather(rules, track.positions, part, gathered)
+                    await asyncio.sleep(0)
                 count += len(events)
                 last = events[-1][0]
             if is_end or (until is not None and last >= until):
