@@ -22,6 +22,7 @@ from crdtstore.model.operations import (
     edit_list,
     edit_set,
     edit_text,
+    fold_in,
     format_text,
     grant,
     increment,
@@ -33,6 +34,7 @@ from crdtstore.model.operations import (
     set_value,
 )
 from crdtstore.model.profile import Profile
+from crdtstore.model.traits import trait_at
 from crdtstore.query.refusals import InvalidFilter, QueryTooBroad
 from crdtstore.repairing import RepairReport
 from crdtstore.replica import Replica
@@ -83,6 +85,7 @@ __all__ = [
     "edit_set",
     "edit_text",
     "export_store",
+    "fold_in",
     "format_text",
     "grant",
     "identifier",
@@ -93,4 +96,5 @@ __all__ = [
     "remove",
     "revoke",
     "set_value",
+    "trait_at",
 ]

@@ -46,6 +46,34 @@ VALUE_DEPTH_MAX: Final = 32
 ELEMENT_BYTES_MAX: Final = 512
 """Packed bytes of one set element: it is part of a cell key."""
 
+PARTIAL_BYTES_MAX: Final = 64 * KIBIBYTE
+"""Packed bytes of one partial of a trait, as of any value: a window of many buckets reaches it."""
+
+TRAIT_VALUES_MAX: Final = 200
+"""Different values that a partial of a list, or of what is most frequent, tells apart: with texts
+of the greatest length they just fit into a partial."""
+
+TRAIT_VALUE_BYTES_MAX: Final = 256
+"""UTF-8 bytes of one text in a partial: a name or a path, not a page."""
+
+TRAIT_BUCKETS_MAX: Final = 400
+"""Buckets of one window: a year of days, and some."""
+
+TRAIT_SESSIONS_MAX: Final = 100
+"""Sessions of one partial that may still be joined with others; older ones are settled."""
+
+TRAIT_HASHES_LOG2_MAX: Final = 12
+"""Base-2 logarithm of the hashes that a sketch of different values keeps: 32 KiB, 1.6 % error."""
+
+TRAIT_QUANTILE_BUCKETS_MAX: Final = 1_024
+"""Buckets on one side of zero: with 1 % accuracy, amounts from one cent to 7 million."""
+
+TRAIT_RANKS_MAX: Final = 16
+"""Ranks at which one trait of quantiles is read: its value names each."""
+
+TRAIT_DECIMALS_MAX: Final = 9
+"""Digits behind the point of a trait's amounts: 64 bits leave nine digits before it."""
+
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
 """Integers are signed 64-bit on every replica and in every client language."""

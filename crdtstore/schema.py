@@ -90,7 +90,7 @@ __all__ = [
     "trust_decay",
 ]
 
-KINDS: Final = ("register", "counter", "set", "consent", "text", "list")
+KINDS: Final = ("register", "counter", "trait", "set", "consent", "text", "list")
 """What a field may be."""
 
 GROUP_POLICIES: Final = (

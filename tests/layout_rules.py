@@ -72,6 +72,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "linkage": _GROUND | {"names", "toml", "toml_tables", "identity_rules", "engine", "store"},
     "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
     "notes": _GROUND | {"engine", "group_commit", "store"},
+    "traits": _GROUND | {"model"},
     "export": _GROUND | {"schema", "model", "query"},
     "exporting": _HEART | {"backups", "export", "group_commit"},
     "querying": _GROUND | {"engine", "exporting", "group_commit", "model", "store"},

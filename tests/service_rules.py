@@ -33,10 +33,15 @@ PURE_IN_SERVICES: Final = (
     "replicas/crm/link.py",
     "replicas/crm/mapping.py",
     "replicas/crm/rounds.py",
+    "replicas/cdp/traits/conditions.py",
+    "replicas/cdp/traits/definitions.py",
+    "replicas/cdp/traits/durations.py",
+    "replicas/cdp/traits/gathering.py",
+    "replicas/cdp/traits/matching.py",
 )
 """What is as pure in the services: above all, conversations with vendors."""
 
-FACES: Final = frozenset({"errors", "logs", "schema", "server", "toml"})
+FACES: Final = frozenset({"errors", "logs", "schema", "server", "toml", "traits"})
 """The modules of the library, besides its own public names, that services may import."""
 
 PUBLIC: Final = frozenset(crdtstore.__all__)

@@ -35,6 +35,7 @@ _OF_KIND: Final[Mapping[str, str]] = MappingProxyType(
     {
         "register": "",
         "counter": "int64",
+        "trait": "",
         "set": "list<>",
         "consent": "bool",
         "text": "string",

@@ -10,6 +10,7 @@ joins any document with no schema. A cell is a tuple of one of two shapes:
 |------|--------|-------------------------|--------|
 | register | r  | source                  | newest |
 | counter  | c  | source, origin          | newest (one writer a slot: its running sum) |
+| trait    | p  | source, origin          | newest (one writer a slot: its partial)     |
 | set      | s  | source, origin, element | maxima (in the set while added > removed)   |
 | denial   | d  | source, origin          | maxima (stands while added > removed)       |
 | grant    | g  | source                  | newest |
@@ -29,6 +30,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue
+from crdtstore.model.traits import check_trait
 from crdtstore.model.update_contents import LIST, TEXT
 from crdtstore.model.updates import decode_update
 from crdtstore.model.values import CellValue, check_cell_value, pack
@@ -43,6 +45,7 @@ SEPARATOR: Final = "\x1f"
 
 REGISTER: Final = "r"
 COUNTER: Final = "c"
+TRAIT: Final = "p"
 SET: Final = "s"
 DENIAL: Final = "d"
 GRANT: Final = "g"
@@ -50,15 +53,17 @@ TEXT_TRAIL: Final = "t"
 LIST_TRAIL: Final = "l"
 
 SLOT_PARTS: Final = {
-    REGISTER: 1, COUNTER: 2, SET: 3, DENIAL: 2, GRANT: 1, TEXT_TRAIL: 2, LIST_TRAIL: 2,
+    REGISTER: 1, COUNTER: 2, TRAIT: 2, SET: 3, DENIAL: 2, GRANT: 1, TEXT_TRAIL: 2,
+    LIST_TRAIL: 2,
 }  # fmt: skip
-NEWEST_KINDS: Final = frozenset({REGISTER, COUNTER, GRANT, TEXT_TRAIL, LIST_TRAIL})
+NEWEST_KINDS: Final = frozenset({REGISTER, COUNTER, TRAIT, GRANT, TEXT_TRAIL, LIST_TRAIL})
 COLLABORATIVE_KINDS: Final = frozenset({TEXT_TRAIL, LIST_TRAIL})
 """The letters of kinds whose cells are trails: the state lies beside the document."""
 
 KIND_OF_LETTER: Final = {
     REGISTER: "register",
     COUNTER: "counter",
+    TRAIT: "trait",
     SET: "set",
     DENIAL: "consent",
     GRANT: "consent",
@@ -95,6 +100,11 @@ def register_key(field: str, source: str) -> str:
 def counter_key(field: str, source: str, origin: int) -> str:
     """Return the key of a source's running sum at one origin."""
     return f"{COUNTER}{field}{SEPARATOR}{source}{SEPARATOR}{origin:016x}"
+
+
+def trait_key(field: str, source: str, origin: int) -> str:
+    """Return the key of a source's partial of a trait at one origin."""
+    return f"{TRAIT}{field}{SEPARATOR}{source}{SEPARATOR}{origin:016x}"
 
 
 def set_key(field: str, source: str, origin: int, element: str) -> str:
@@ -275,12 +285,16 @@ def check_cells(cells: object, timestamp_max: int) -> None:
             if type(value) is not str:
                 _check_newest_value(parsed, origin, value)
             elif parsed.letter != REGISTER:
-                raise InvalidValue("a counter, a grant or a trail holds text")
+                raise InvalidValue("a counter, a trait, a grant or a trail holds text")
         else:
             _check_maxima(parsed, cell, timestamp_max)
 
 
 def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
+    if parsed.letter == TRAIT:
+        if origin != parsed.origin:
+            raise InvalidValue("a trait's cell is not its origin's partial")
+        return check_trait(value)
     check_cell_value(value)
     if parsed.letter == COUNTER and (type(value) not in (int, float) or origin != parsed.origin):
         raise InvalidValue("a counter's cell is not its origin's running sum")

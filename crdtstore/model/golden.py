@@ -4,6 +4,7 @@
 |----------|----------------------------------------------------------------------------------|
 | register | the survivor among the sources; absent if every source cleared its value         |
 | counter  | the sum of the parts: exact for integers, correctly rounded if a part is a float |
+| trait    | what the partials of the newest version of its definition come to                |
 | set      | a list of its elements in the order of their keys; absent if there are none      |
 | consent  | False while a denial stands, else True if anybody granted, else absent           |
 | text     | the text as a string                                                             |
@@ -45,6 +46,7 @@ from crdtstore.model.gathering import (
 )
 from crdtstore.model.profile import FieldConflict, Profile, TextPlace, TextReader
 from crdtstore.model.survivorship import Claim, newest, standing, survivor
+from crdtstore.model.traits import COUNTED, counting, partial_of, value_of
 from crdtstore.model.update_contents import LIST, TEXT
 from crdtstore.model.values import CellValue, from_cell_value, pack
 from crdtstore.schema import Group, Schema
@@ -224,6 +226,8 @@ def _value_of(kind: str, entries: Entries) -> CellValue | list[CellValue]:
         return TextPlace(profile_id, parsed.letter + parsed.field)
     if kind == "counter":
         return _sum_of([cell[2] for _, cell, _ in entries])
+    if kind == "trait":
+        return value_of(cell[2] for _, cell, _ in entries)
     if kind == "set":
         standing_elements = {parsed.element for parsed, cell, _ in entries if cell[0] > cell[1]}
         return [decode_element(element) for element in sorted(standing_elements)] or None
@@ -323,10 +327,16 @@ def _register_accounts(field: str, gathered: _Gathered, schema: Schema) -> Itera
 def _entry_accounts(kind: str, entries: Entries) -> Iterator[_Account]:
     denied = kind == "consent" and _value_of(kind, entries) is False
     read = _latest(entries)[2] if kind in (TEXT, LIST) else ""
+    definition = counting([cell[2] for _, cell, _ in entries]) if kind == "trait" else None
     for parsed, cell, profile_id in entries:
         if kind == "counter":
             claim: Claim = (cell[0], cell[1], parsed.source, cell[2], profile_id)
             yield kind, claim, True, _COUNTER_RULE
+        elif kind == "trait":
+            claim = (cell[0], cell[1], parsed.source, cell[2], profile_id)
+            counts = partial_of(cell[2]).definition == definition
+            rule = COUNTED if counts else "outdated: another version of this trait counts"
+            yield kind, claim, counts, rule
         elif kind in (TEXT, LIST):
             claim = (cell[0], cell[1], parsed.source, cell[2], profile_id)
             yield kind, claim, profile_id == read, f"{kind}: {cell[2]:,} edits, the newest then"

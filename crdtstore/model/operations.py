@@ -35,6 +35,20 @@ class Increment:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldIn:
+    """Fold what was seen into the partial that this replica keeps of a trait.
+
+    See ``crdtstore.model.folds`` for folds, their options and payloads. A partial of a greater
+    version starts anew.
+    """
+
+    fold: str
+    payload: Any
+    options: Sequence[Any] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """Give consent: lifts every revocation that this replica has seen."""
 
@@ -71,7 +85,7 @@ class JoinUpdate:
 
 
 Operation: TypeAlias = (
-    SetValue | EditSet | Increment | Grant | Revoke | EditText | EditList | JoinUpdate
+    SetValue | EditSet | Increment | FoldIn | Grant | Revoke | EditText | EditList | JoinUpdate
 )
 
 COLLABORATIVE_OPERATIONS: Final[Mapping[type, str | None]] = {
@@ -107,6 +121,11 @@ def decrement(amount: int | float = 1) -> Increment:
     if type(amount) not in (int, float):
         raise InvalidOperation(f"a counter changes by a number, not by a {type(amount).__name__}")
     return Increment(-amount)
+
+
+def fold_in(fold: str, payload: Any, *, options: Sequence[Any] = (), version: int = 1) -> FoldIn:
+    """Fold what was seen into a trait field, as in ``fold_in("count", 3)``."""
+    return FoldIn(fold, payload, options, version)
 
 
 def grant() -> Grant:
@@ -178,7 +197,7 @@ def move_item(at: int, to: int) -> EditList:
 
 OPERATION_NAMES: Final = frozenset(
     {
-        "add", "remove", "increment", "decrement", "grant", "revoke", "set",
+        "add", "remove", "increment", "decrement", "fold_in", "grant", "revoke", "set",
         "edit_text", "edit_list", "unit",
     }
 )  # fmt: skip
@@ -214,6 +233,8 @@ def _single(field: str, name: str, argument: object) -> Operation:
         if argument is not True:
             raise InvalidOperation(f'field {field!r}: {name} takes true, as in {{"{name}": true}}')
         return Grant() if name == "grant" else Revoke()
+    if name == "fold_in":
+        return _fold_in(field, argument)
     if name == "edit_list":
         return EditList(_elements(field, name, {name: argument}))
     if name == "unit":
@@ -221,6 +242,15 @@ def _single(field: str, name: str, argument: object) -> Operation:
     if type(argument) not in (int, float):
         raise InvalidOperation(f"field {field!r}: {name} takes a number")
     return Increment(argument if name == "increment" else -argument)  # type: ignore[arg-type, operator]
+
+
+def _fold_in(field: str, argument: object) -> FoldIn:
+    known = {"fold", "payload", "options", "version"}
+    if type(argument) is not dict or not {"fold", "payload"} <= argument.keys() <= known:
+        raise InvalidOperation(
+            f"field {field!r}: fold_in takes a map of fold and payload, and of options and version"
+        )
+    return FoldIn(**{"options": [], **argument})
 
 
 def _elements(field: str, name: str, body: Mapping[str, object]) -> tuple[Any, ...]:

@@ -24,6 +24,7 @@ from crdtstore.model.cells import (
     parse_key,
     register_key,
     set_key,
+    trait_key,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.identifiers import normalised
@@ -31,6 +32,7 @@ from crdtstore.model.operations import (
     EditList,
     EditSet,
     EditText,
+    FoldIn,
     Grant,
     Increment,
     JoinUpdate,
@@ -39,6 +41,7 @@ from crdtstore.model.operations import (
     SetValue,
 )
 from crdtstore.model.text_write import plan_edit, plan_join
+from crdtstore.model.traits import folded_in
 from crdtstore.model.values import Value, pack, same_cell_value, to_cell_value
 from crdtstore.model.write_context import WriteContext
 from crdtstore.names import check_name
@@ -46,6 +49,7 @@ from crdtstore.names import check_name
 _KIND_OF_OPERATION: Final[dict[type, str]] = {
     SetValue: "register",
     Increment: "counter",
+    FoldIn: "trait",
     EditSet: "set",
     Grant: "consent",
     Revoke: "consent",
@@ -71,6 +75,8 @@ def plan_write(
         operation_kind = _KIND_OF_OPERATION.get(type(given))
         if operation_kind is None:
             _plan_register(context, field, given, delta)
+        elif type(given) is FoldIn:
+            _plan_fold(context, field, given, delta)
         else:
             _check_kind(context, field, operation_kind or given.kind)  # type: ignore[union-attr]
             _plan_operation(context, field, given, delta)
@@ -138,6 +144,22 @@ def _plan_increment(context: WriteContext, field: str, amount: Any, delta: Cells
         delta[key] = (context.timestamp, context.origin, to_cell_value(partial, "the sum"))
     except InvalidValue as error:
         raise InvalidValue(f"field {field!r}: the counter would overflow: {error}") from error
+
+
+def _plan_fold(context: WriteContext, field: str, operation: FoldIn, delta: Cells) -> None:
+    check_name(field, "field name", limits.FIELD_NAME_BYTES_MAX)
+    key = trait_key(field, context.source, context.origin)
+    old = context.document.cells.get(key)
+    if old is None:
+        _check_kind(context, field, "trait")
+    else:
+        _check_declared(context, field, "trait")
+    try:
+        partial = folded_in(None if old is None else old[2], operation, field)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidOperation(f"field {field!r}: {error}") from error
+    if old is None or partial != old[2]:
+        delta[key] = (context.timestamp, context.origin, partial)
 
 
 def _plan_set(

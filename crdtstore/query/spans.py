@@ -34,7 +34,7 @@ from crdtstore.query.places import (
     text_prefix,
 )
 
-_LISTING_KINDS = ("register", "set")
+_LISTING_KINDS = ("register", "set", "trait")
 
 
 class Span(NamedTuple):

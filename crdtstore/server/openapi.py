@@ -30,7 +30,7 @@ from crdtstore.server.person_operations import person_paths
 from crdtstore.server.query_operations import query_paths
 from crdtstore.server.schemas import COMPONENTS, CURSOR, Schema, ref
 from crdtstore.server.text_operations import text_paths
-from crdtstore.server.text_schemas import TEXT_COMPONENTS
+from crdtstore.server.text_schemas import TEXT_COMPONENTS, TRAIT_COMPONENTS
 
 _PATCH_EXAMPLE: Final[Schema] = {
     "source": "salesforce",
@@ -38,6 +38,7 @@ _PATCH_EXAMPLE: Final[Schema] = {
         "email": "ann@example.com",
         "tags": {"add": ["vip"], "remove": ["lead"]},
         "logins": {"increment": 1},
+        "orders": {"fold_in": {"fold": "count", "payload": 1}},
         "marketing": {"grant": True},
         "phone": None,
     },
@@ -68,7 +69,7 @@ def document() -> Schema:
         "security": [{"token": []}, {}],
         "paths": _paths(),
         "components": {
-            "schemas": {**COMPONENTS, **ERASURE_COMPONENTS, **TEXT_COMPONENTS},
+            "schemas": {**COMPONENTS, **ERASURE_COMPONENTS, **TRAIT_COMPONENTS, **TEXT_COMPONENTS},
             "securitySchemes": {
                 "token": {
                     "type": "http",

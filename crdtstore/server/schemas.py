@@ -62,7 +62,8 @@ _VALUE_TEXT: Final = (
 )
 _OPERATIONS_TEXT: Final = (
     "What to do with a field. null clears a register; a map whose keys are all among add, remove, "
-    "increment, decrement, grant, revoke, set, edit_text, unit and edit_list is an operation; "
+    "increment, decrement, fold_in, grant, revoke, set, edit_text, unit and edit_list is an "
+    "operation; "
     'anything else is a register\'s value. {"set": value} writes any value as it stands.'
 )
 
@@ -71,6 +72,7 @@ _OPERATIONS: Final[list[Schema]] = [
     closed({"add": listed({}), "remove": listed({})}, optional=("add", "remove")),
     closed({"increment": {"type": "number"}}),
     closed({"decrement": {"type": "number"}}),
+    closed({"fold_in": ref("FoldIn")}),
     closed({"grant": {"const": True}}),
     closed({"revoke": {"const": True}}),
     closed({"set": {}}),
@@ -206,7 +208,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "Candidate": closed(
         {
             "field": _TEXT,
-            "kind": {"enum": ["register", "counter", "set", "consent", "text", "list"]},
+            "kind": {"enum": ["register", "counter", "trait", "set", "consent", "text", "list"]},
             "source": _TEXT,
             "value": ref("Value"),
             "survives": _FLAG,

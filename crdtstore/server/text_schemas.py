@@ -1,8 +1,9 @@
-"""The component schemas of collaborative fields, for the OpenAPI document."""
+"""The component schemas of traits and collaborative fields, for the OpenAPI document."""
 
 from typing import Final
 
 from crdtstore import limits
+from crdtstore.model.folds import FOLDS
 from crdtstore.server.schemas import ORIGIN, PROFILE_ID, VERSION, Schema, closed, listed, ref
 
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
@@ -37,6 +38,19 @@ _LIST_STEP: Final[Schema] = {
         closed({"at": _POSITION, "move": _POSITION}),
     ],
 }
+
+TRAIT_COMPONENTS: Final[dict[str, Schema]] = {
+    "FoldIn": closed(
+        {
+            "fold": {"enum": sorted(FOLDS)},
+            "payload": ref("Value"),
+            "options": {"type": "array"},
+            "version": {"type": "integer", "minimum": 1},
+        },
+        optional=("options", "version"),
+    ),
+}
+"""What is folded into a trait."""
 
 TEXT_COMPONENTS: Final[dict[str, Schema]] = {
     "TextEdit": closed(

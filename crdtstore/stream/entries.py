@@ -22,6 +22,7 @@ from crdtstore.model.operations import (
     EditList,
     EditSet,
     EditText,
+    FoldIn,
     Grant,
     Increment,
     Revoke,
@@ -108,6 +109,9 @@ def _to_wire(field: str, value: Any) -> Any:
             return {"increment": amount}
         case EditSet(added, removed):
             return {"add": list(added), "remove": list(removed)}
+        case FoldIn(fold, payload, options, version):
+            body = {"fold": fold, "payload": payload, "options": options, "version": version}
+            return {"fold_in": body}
         case Grant():
             return {"grant": True}
         case Revoke():

@@ -79,8 +79,8 @@ class CellKind(Protocol):
 def check_cell(kind: CellKind | str, *, settings: Settings | None = None) -> None:
     """Prove the laws of a kind of cell; raises LawBroken with the smallest example.
 
-    ``kind`` is one of your own, or the name of one of the store's: register, counter, set, consent,
-    text, list.
+    ``kind`` is one of your own, or the name of one of the store's: register, counter, trait, set,
+    consent, text, list.
     """
     __tracebackhide__ = True
     kinds = _kinds_named(kind) if isinstance(kind, str) else [kind]

@@ -22,7 +22,7 @@ from crdtstore.model.operations import (
     revoke,
 )
 from crdtstore.schema import Schema
-from crdtstore.testing import strategies
+from crdtstore.testing import partials, strategies
 
 Values = Mapping[str, SearchStrategy[Any]]
 """Strategies of your own, by the name of a field or of a writer's argument."""
@@ -48,8 +48,8 @@ def writes(
     """Writes that fit a schema: values for registers, operations for the other kinds of field.
 
     ``values`` replaces what is drawn for a field: the value of a register, the amount of a counter,
-    the element of a set, what is inserted at the start of a text or list. ``sources`` are those of
-    the schema by default, or two if it has none.
+    the operation on a trait, the element of a set, what is inserted at the start of a text or list.
+    ``sources`` are those of the schema by default, or two if it has none.
     """
     schema = schema or Schema()
     fields = [*dict.fromkeys([*schema.fields, *schema.group_of_field])] or list(strategies.FIELDS)
@@ -68,6 +68,8 @@ def _of_field(schema: Schema, name: str, values: Values) -> SearchStrategy[Any]:
     if kind == "counter":
         amounts = st.integers(-9, 9) if own is None else own
         return amounts.map(increment)
+    if kind == "trait":
+        return partials.foldings() if own is None else own
     if kind == "set":
         elements = st.sampled_from("abc") if own is None else own
         return st.one_of(

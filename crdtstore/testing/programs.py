@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from crdtstore.model.operations import EditSet, Grant, Increment, Revoke, SetValue
+from crdtstore.model.operations import EditSet, FoldIn, Grant, Increment, Revoke, SetValue
 
 _OF_DATETIME: Final = (datetime.date, datetime.time, datetime.timedelta, datetime.timezone)
 
@@ -60,7 +60,7 @@ class Program:
                 return f"{self.imported(type(value))}.{value.name}"
             case bool() | int() | float() | str() | bytes() | None:
                 return _literal(value)
-            case EditSet() | Increment() | Grant() | Revoke() | SetValue():
+            case EditSet() | Increment() | FoldIn() | Grant() | Revoke() | SetValue():
                 return self._operation(value)
             case Mapping():
                 items = [f"{self.code(key)}: {self.code(item)}" for key, item in value.items()]
@@ -96,6 +96,9 @@ class Program:
                 return self.call(self._public("edit_set"), (), parts)
             case Increment(amount):
                 return self.call(self._public("increment"), (amount,), {})
+            case FoldIn(fold, payload, options, version):
+                named = {"options": list(options), "version": version}
+                return self.call(self._public("fold_in"), (fold, payload), named)
             case SetValue(value):
                 return self.call(self._public("set_value"), (value,), {})
         return f"{self._public('grant' if isinstance(operation, Grant) else 'revoke')}()"

@@ -25,6 +25,7 @@ from crdtstore.model.cells import (
     SEPARATOR,
     SET,
     SLOT_PARTS,
+    TRAIT,
     Cell,
     Cells,
     counter_key,
@@ -35,17 +36,19 @@ from crdtstore.model.cells import (
     register_key,
     set_key,
     trail_key,
+    trait_key,
 )
 from crdtstore.model.document import Document
 from crdtstore.model.survivorship import Claim
 from crdtstore.model.values import CellValue, Value, to_cell_value
 from crdtstore.schema import GROUP_POLICIES, KINDS, Field, Group, Policy, Schema, Trust
+from crdtstore.testing.partials import partial_cells
 
 FIELDS: Final = ("name", "address.city", "größe")
 SOURCES: Final = ("cdp", "salesforce", "steward")
 ORIGINS: Final = (0x1F3A5C7E9B2D4F61, 0x6C8E1A3B5D7F9021)
 PROFILE_IDS: Final = ("p1", "p2")
-LETTERS: Final = (REGISTER, COUNTER, SET, DENIAL, GRANT)
+LETTERS: Final = (REGISTER, COUNTER, TRAIT, SET, DENIAL, GRANT)
 
 _DAY: Final = 86_400_000 << 16
 _EPOCHS: Final = (0, 0, 0, 0, 0, 0, 1, 2, 2, 3)
@@ -109,6 +112,8 @@ def keys(letter: str) -> SearchStrategy[str]:
         return st.builds(grant_key, field, source)
     if letter == COUNTER:
         return st.builds(counter_key, field, source, origin)
+    if letter == TRAIT:
+        return st.builds(trait_key, field, source, origin)
     if letter == DENIAL:
         return st.builds(denial_key, field, source, origin)
     if letter in COLLABORATIVE_KINDS:
@@ -135,6 +140,8 @@ def _cells_of(letter: str, origin: int) -> SearchStrategy[Cell]:
         return st.tuples(timestamps(), st.sampled_from(ORIGINS), st.just(True))
     if letter in COLLABORATIVE_KINDS:
         return st.tuples(timestamps(), st.just(origin), st.integers(1, 9))
+    if letter == TRAIT:
+        return st.tuples(timestamps(), st.just(origin), partial_cells())
     part = st.one_of(
         st.integers(limits.INTEGER_MIN, limits.INTEGER_MAX),
         st.floats(allow_nan=False, allow_infinity=False),

@@ -20,6 +20,7 @@ from replicas.cdp.configuration import Configuration, load_configuration
 from replicas.cdp.errors import ServiceUnreachable
 from replicas.cdp.projections import command as projections_command
 from replicas.cdp.segments import command as segments_command
+from replicas.cdp.traits import command as traits_command
 
 _EPILOG = """\
 examples:
@@ -27,6 +28,8 @@ examples:
   crdtstore-cdp status --config cdp.toml
   crdtstore-cdp events tail --config cdp.toml --follow
   crdtstore-cdp events tail --config cdp.toml --profile 6b0d4c5e-8c4b-5c0e-9d5e-0d3b1f2a4c6d
+  crdtstore-cdp traits show 6b0d4c5e-8c4b-5c0e-9d5e-0d3b1f2a4c6d --config cdp.toml
+  crdtstore-cdp replay --config cdp.toml
   crdtstore-cdp events export --config cdp.toml --to events.parquet
   crdtstore-cdp segments list --config cdp.toml
   crdtstore-cdp projections status --config cdp.toml
@@ -47,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = _command(commands, "run", "run the service until a signal ends it", _run)
     run.add_argument("--log-format", choices=LOG_FORMS, help="form of the log lines")
     _command(commands, "status", "show how the service is doing", _status)
+    traits_command.add_parser(commands, ask)
     events = commands.add_parser("events", help="show or export events")
     on_events = events.add_subparsers(title="commands", metavar="COMMAND", required=True)
     tail = _command(on_events, "tail", "show the last events, a line each", _tail)

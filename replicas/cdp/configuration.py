@@ -17,10 +17,11 @@ from replicas.cdp.collecting import CollectSettings
 from replicas.cdp.event_log import LogSettings
 from replicas.cdp.followers import FollowSettings
 from replicas.cdp.learning import RESERVED_FIELDS, LearnSettings
+from replicas.cdp.traits.definitions import TraitDefinitions
 
 _TEXTS: Final = (
     "name", "data", "listen", "collect_listen", "space", "schema", "token_file",
-    "link_secret_file", "log_format", "log_level", "segments_file",
+    "link_secret_file", "log_format", "log_level", "segments_file", "traits_file",
 )  # fmt: skip
 _TABLES: Final = ("write_keys", "collect", "log", "identify", "consent", "projections")
 _Settings = TypeVar("_Settings", CollectSettings, LogSettings)
@@ -44,6 +45,7 @@ class Configuration:
     log: LogSettings = field(default_factory=LogSettings)
     learn: LearnSettings = field(default_factory=LearnSettings)
     follow: FollowSettings = field(default_factory=FollowSettings)
+    traits: TraitDefinitions = field(default_factory=TraitDefinitions)
     token: str | None = field(default=None, repr=False)
     link_secret: str | None = field(default=None, repr=False)
     log_format: str = "human"
@@ -77,6 +79,9 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
     collect_host, collect_port = address_of(table.get("collect_listen", "127.0.0.1:8471"))
     schema = Schema.load(directory / table["schema"]) if "schema" in table else Schema()
     follow = FollowSettings.of(table, directory)
+    traits = TraitDefinitions()
+    if "traits_file" in table:
+        traits = TraitDefinitions.load(directory / table["traits_file"])
     return Configuration(
         name=table["name"],
         data=directory / table["data"],
@@ -86,12 +91,13 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
         collect_port=collect_port,
         write_keys=_write_keys_of(table["write_keys"]),
         space=table.get("space", "default"),
-        schema=follow.schema(schema),
+        schema=follow.schema(traits.declared(schema)),
         peers=tuple(table.get("peers", ())),
         collect=_settings_of(CollectSettings, table.get("collect", {}), "[collect]"),
         log=_settings_of(LogSettings, table.get("log", {}), "[log]"),
         learn=_learn_settings_of(table),
         follow=follow,
+        traits=traits,
         token=_secret(table, "token_file", directory),
         link_secret=_secret(table, "link_secret_file", directory),
         log_format=table.get("log_format", "human"),

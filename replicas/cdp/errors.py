@@ -59,3 +59,9 @@ class ServiceUnreachable(CdpError):
     """The service does not answer, or not as it should: see whether it runs."""
 
     code = "service-unreachable"
+
+
+class DefinitionInvalid(CdpError):
+    """A definition cannot be used: whoever wrote it must mend it."""
+
+    code = "definition-invalid"

@@ -157,7 +157,8 @@ class Learning:
     def _is_own(self, name: str) -> bool:
         """Say whether a field is written by other means: no trait may take its place."""
         prefixes = ("identity.", self.settings.consent_prefix)
-        return name in ("identifiers", "groups") or name.startswith(prefixes)
+        is_folded = self._replica.schema.kind_of(name) == "trait"
+        return is_folded or name in ("identifiers", "groups") or name.startswith(prefixes)
 
     def _consents_of(self, event: Event) -> dict[str, Any]:
         fields: dict[str, Any] = {}

@@ -245,6 +245,42 @@ TAIL_S: Final = 0.5
 SHUTDOWN_S: Final = 5.0
 """Seconds that requests under way may take when the service ends."""
 
+# --- traits --------------------------------------------------------------------------------------
+
+DEFINITIONS_MAX: Final = 500
+"""Definitions of traits: each is a field of every profile that it is folded for."""
+
+AMOUNT_MAX: Final = 1e12
+"""Greatest amount of one event: with six decimals, nine of them add up within 64 bits."""
+
+QUANTILE_AMOUNT_MIN: Final = 1e-9
+"""Amounts closer to zero than that are zeros to quantiles."""
+
+TIE_CHARACTERS_MAX: Final = 60
+"""Characters of a message id that decide which of two events of one millisecond was first."""
+
+FOLD_SLICES: Final = 64
+"""Slices of the profiles, by the checksum of their ids, each with a position of its own in the log:
+a commit of some of them holds others up no longer than its part of the work."""
+
+FOLD_INTERVAL_S: Final = 1.0
+"""Seconds between two rounds of folding: a partial that changes is replicated once in each."""
+
+FOLD_EVENTS_MAX: Final = 100_000
+"""Events of one round: what is gathered of them waits in memory, about 100 MB."""
+
+FOLD_READ_MAX: Final = 2_000
+"""Events that are gathered in one go: 10 ms of the event loop."""
+
+FOLD_PROFILES_MAX: Final = 400
+"""Profiles that one commit of the folding writes, as far as slices allow: about 20 ms."""
+
+BACKFILL_EVENTS_MAX: Final = 20_000
+"""Events of the past that are folded for new definitions after each round: new ones go first."""
+
+TRAITS_FILE_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of the file of definitions."""
+
 # --- the process ---------------------------------------------------------------------------------
 
 SWITCH_INTERVAL_S: Final = 0.0001

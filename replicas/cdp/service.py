@@ -2,6 +2,7 @@
 
 clients -> Collector -> Collecting -> Appending -> EventLog      answered when durable
 EventLog -> Learning -> the replica                              fields, identifiers, consent
+EventLog -> Folding -> the replica                               computed traits
 the replica's change feed -> Forgetting -> EventLog              erased persons' events go
 the replica's change feed -> Followers                           segments, Redis, PostgreSQL
 """
@@ -31,6 +32,8 @@ from replicas.cdp.event_log import EventLog
 from replicas.cdp.followers import Followers
 from replicas.cdp.forgetting import Forgetting
 from replicas.cdp.learning import Learning
+from replicas.cdp.traits.folding import Folding
+from replicas.cdp.traits.web import TraitPages
 from replicas.cdp.web import Pages
 
 _log = logging.getLogger("replicas.cdp.service")
@@ -46,6 +49,7 @@ class Running:
     collecting: Collecting
     appending: Appending
     learning: Learning
+    folding: Folding
     forgetting: Forgetting
     collector: Collector
     followers: Followers
@@ -57,6 +61,7 @@ class Running:
         given = {
             "log": self.trouble,
             "learning": self.learning.trouble,
+            "traits": self.folding.trouble,
             "forgetting": self.forgetting.trouble,
             **self.followers.troubles(),
         }
@@ -71,6 +76,8 @@ class Running:
             "duplicates": self.log.duplicates,
             "waiting": self.appending.waiting,
             "learned": self.learning.position,
+            "folded": self.folding.position,
+            "folded_by_all": self.folding.needed_after,
             "forgotten": self.forgetting.forgotten,
         }
 
@@ -78,9 +85,10 @@ class Running:
         """Index and expire the log, for ever; nothing goes that somebody still follows."""
         while True:
             try:
+                needed_after = min(self.learning.position, self.folding.needed_after)
                 followed = self.followers.needed_after
-                learned = self.learning.position
-                needed_after = learned if followed is None else min(learned, followed)
+                if followed is not None:
+                    needed_after = min(needed_after, followed)
                 await asyncio.to_thread(self.log.tend, needed_after)
                 self.trouble = ""
             except LogUnusable as error:
@@ -127,11 +135,14 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         )
         service = _service(configuration, replica, log)
         stack.callback(service.appending.close)
-        follows = [service.learning.run(), service.forgetting.run(), service.tend()]
+        follows = [
+            service.learning.run(), service.folding.run(), service.forgetting.run(), service.tend(),
+        ]  # fmt: skip
         follows += service.followers.works()
         service.tasks = await stack.enter_async_context(_working(service.appending.run(), *follows))
         app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
         Pages(service).add_to(app)
+        TraitPages(replica, log, service.folding).add_to(app)
         service.followers.add_to(app)
         address = configuration.host, configuration.port
         await stack.enter_async_context(_listening(web.AppRunner(app, **_RUNNER), address))
@@ -148,12 +159,14 @@ def _service(configuration: Configuration, replica: Replica, log: EventLog) -> R
     collecting = Collecting(replica, configuration.collect)
     appending = Appending(log, configuration.collect.waiting_events_max)
     learning = Learning(replica, log, configuration.learn)
+    source = configuration.learn.source
+    folding = Folding(replica, log, configuration.traits, source=source)
     forgetting = Forgetting(replica, log, collecting, learning)
     collector = Collector(configuration.write_keys, collecting, appending, log, learning)
     followers = Followers(replica, log, configuration.follow)
     return Running(
-        configuration, replica, log, collecting, appending, learning, forgetting, collector,
-        followers,
+        configuration, replica, log, collecting, appending, learning, folding, forgetting,
+        collector, followers,
     )  # fmt: skip
 
 

@@ -34,6 +34,8 @@ SCHEMA = Schema.from_toml(
     kind = "set"
     [fields.logins]
     kind = "counter"
+    [fields.spent]
+    kind = "trait"
     [fields.mail]
     kind = "consent"
     [groups.address]

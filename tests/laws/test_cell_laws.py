@@ -11,6 +11,7 @@ from crdtstore.model.cells import (
     NEWEST_KINDS,
     REGISTER,
     SET,
+    TRAIT,
     check_cells,
     decode_element,
     encode_element,
@@ -22,7 +23,7 @@ from crdtstore.model.values import pack
 from crdtstore.schema import KINDS
 from crdtstore.testing import check_cell, strategies
 
-every_kind = pytest.mark.parametrize("letter", [REGISTER, COUNTER, SET, DENIAL, GRANT])
+every_kind = pytest.mark.parametrize("letter", [REGISTER, COUNTER, TRAIT, SET, DENIAL, GRANT])
 
 
 @st.composite
@@ -87,6 +88,6 @@ def test_a_parsed_key_names_its_parts(letter, data):
     assert parsed.letter == letter
     assert parsed.field in strategies.FIELDS
     assert parsed.source in strategies.SOURCES
-    has_origin = letter in (COUNTER, SET, DENIAL)
+    has_origin = letter in (COUNTER, TRAIT, SET, DENIAL)
     assert (parsed.origin in strategies.ORIGINS) is has_origin
     assert (parsed.element != "") is (letter == SET)

@@ -78,6 +78,20 @@ BUGS: Final = (
         "    key = counter_key(field, context.source, 1)\n",
     ),
     Bug(
+        "trait without its past",
+        "what is folded in replaces the partial",
+        "model/traits.py",
+        "            payload = fold.unite(present.payload, payload, new.options)\n",
+        "            pass\n",
+    ),
+    Bug(
+        "trait of one origin",
+        "readers see one of the partials",
+        "model/traits.py",
+        "            united = united._replace(payload=payload)\n",
+        "            pass\n",
+    ),
+    Bug(
         "revocation counted as seen",
         "a concurrent grant wins over a revocation",
         "model/write.py",

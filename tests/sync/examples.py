@@ -62,6 +62,7 @@ def second_frame() -> Frame:
         f"stags\x1fcdp\x1f{US:016x}\x1fp07": [STAMP, STAMP],
         f"dmail\x1fcrm\x1f{EU:016x}": [STAMP + 2, 0],
         "gnews\x1fcrm": [STAMP + 2, EU, True],
+        f"pspent\x1fcrm\x1f{EU:016x}": [STAMP + 2, EU, _partial(1, "sum", [2], 1999)],
         "raddress\x1fcrm": [STAMP + 2, EU, msgpack.ExtType(1, msgpack.packb(["Bonn"]))],
     }
     return seal(
@@ -72,6 +73,10 @@ def second_frame() -> Frame:
         entries=[packed_write("zoë", 2, cells)],
         tag=TAG,
     )
+
+
+def _partial(*parts: Any) -> msgpack.ExtType:
+    return msgpack.ExtType(1, msgpack.packb(parts))
 
 
 def messages() -> dict[str, tuple[str, Message]]:

@@ -19,6 +19,7 @@ from crdtstore.testing.simulation.history import MUST, Broken, Entry, History, S
 from crdtstore.testing.simulation.stewards import pins_of
 from crdtstore.testing.simulation.survivors import Said, group_survivor, survivor_of
 from crdtstore.testing.simulation.texts import complaint_about
+from crdtstore.testing.simulation.traits import check_trait
 
 PINNED: Final = "pinned: "
 LEFT_OUT: Final = "ignored: "
@@ -72,6 +73,8 @@ def check_profile(store: Store, profile: str, history: History) -> None:
                 ignored = {history.ignored[element] for element in standing}
         elif kind == "counter":
             check_counter(where, candidates, entries_there, record.get(name))
+        elif kind == "trait":
+            check_trait(where, candidates, entries_there, record.get(name))
         elif kind == "set":
             check_set(where, candidates, entries_there, record.get(name))
         elif kind in ("text", "list"):

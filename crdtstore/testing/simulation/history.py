@@ -29,10 +29,11 @@ class Broken(AssertionError):
 class Entry:
     """One operation of one write.
 
-    ``what`` is register, counter, add, remove, deny, grant, erase or revive, or an edit of a text
-    or list: insert, cut, move or format, whose ``value`` are its elements. ``seen`` are the claims
-    that a removal or a grant takes back: slot to timestamp. ``causes`` are the numbers of writes
-    that its writer had read. ``is_at_mercy`` is true if every disk that held it was lost.
+    ``what`` is register, counter, add, remove, deny, grant, erase or revive, an edit of a text
+    or list (insert, cut, move or format, whose ``value`` are its elements), or fold, whose
+    ``value`` is an event. ``seen`` are the claims that a removal or a grant takes back: slot to
+    timestamp. ``causes`` are the numbers of writes that its writer had read. ``is_at_mercy`` is
+    true if every disk that held it was lost.
     """
 
     number: int

@@ -7,10 +7,10 @@ from crdtstore import limits
 from crdtstore.errors import ProfileErased, ProfileNotFound, StorageCorrupt
 from crdtstore.store import Store
 from crdtstore.sync.vector import Vector
+from crdtstore.testing.simulation.coverage import is_covered
 from crdtstore.testing.simulation.history import Broken, Entry, History
 from crdtstore.testing.simulation.machine import Machine, durable_vector
 from crdtstore.testing.simulation.network import Network
-from crdtstore.testing.simulation.workload import is_covered
 
 EFFECTS_CHECKED: Final = 4
 """Of what stands in a profile, the causes of so many of the newest writes are looked for."""

@@ -159,7 +159,9 @@ class Simulation:
         if running:
             if self.chance.random() < 0.08:
                 profile = self.workload.profile()
-                name_of_field = self.chance.choice(list(self.plan.schema.fields) or ["x"])
+                fields = self.plan.schema.fields
+                named = [name for name, field in fields.items() if field.kind != "trait"]
+                name_of_field = self.chance.choice(named or ["x"])
                 for name in running:
                     self._write(name, profile, name_of_field)
             else:

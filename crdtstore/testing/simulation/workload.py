@@ -11,7 +11,6 @@ from crdtstore.errors import (
     InvalidInput,
     ProfileErased,
     ProfileNotFound,
-    StorageCorrupt,
     VersionMismatch,
 )
 from crdtstore.identity_rules import IDENTIFIERS, PIN_PREFIX, IdentityRules
@@ -29,6 +28,7 @@ from crdtstore.policy import (
 )
 from crdtstore.schema import Field, Group, Schema
 from crdtstore.store import Store
+from crdtstore.testing.simulation.coverage import is_covered, visible
 from crdtstore.testing.simulation.history import Broken, Entry, History, Slot
 from crdtstore.testing.simulation.machine import Ticket
 from crdtstore.testing.simulation.stewards import IDENTIFIERS_DRAWN, Stewards
@@ -40,6 +40,7 @@ from crdtstore.testing.simulation.texts import (
     draw_edit,
     elements_of,
 )
+from crdtstore.testing.simulation.traits import FOLD, TRAITS, Traits, operation_of
 
 SCHEMA: Final = Schema(
     fields={
@@ -59,6 +60,7 @@ SCHEMA: Final = Schema(
         "calls": Field(kind="consent"),
         "notes": Field(kind="text"),
         "tasks": Field(kind="list"),
+        **TRAITS,
     },
     groups={"address": Group(fields=("street", "zip"))},
     identity=IdentityRules(limit=2, profiles_max=6, identifiers_max=5),
@@ -82,7 +84,9 @@ class Workload:
         self._sources = schema.sources or SOURCES
         self._profiles = [f"p{number:02d}" for number in range(profiles)]
         self._stewards = Stewards(chance, schema, self.history)
-        self._fields = [*schema.fields, *schema.group_of_field, IDENTIFIERS]
+        named = [name for name, field in schema.fields.items() if field.kind != "trait"]
+        self._fields = [*named, *schema.group_of_field, IDENTIFIERS]
+        self._traits = Traits(chance, schema)
         self._by_kind: dict[str, list[str]] = {}
         for name in self._fields:
             self._by_kind.setdefault(schema.kind_of(name) or "register", []).append(name)
@@ -179,8 +183,10 @@ class Workload:
         if field is None and chance.random() < 0.4:
             field = chance.choice(self._by_kind[chance.choice(list(self._by_kind))])
         names = [field] if field else chance.sample(self._fields, min(count, len(self._fields)))
-        before = _claims(store, profile, names)
+        events = self._traits.drawn()
+        before = _claims(store, profile, [*names, *events])
         operations = {name: self._operation(store, profile, name, before[name]) for name in names}
+        operations |= {name: (FOLD, operation_of(name, event)) for name, event in events.items()}
         if_version = self._if_version(store, profile)
         now = _version(store, profile)
         try:
@@ -196,10 +202,11 @@ class Workload:
             return f"write {profile}: refused, it is no longer at {if_version}"
         if if_version is not None and if_version != now:
             raise Broken(f"{profile} is at {now}, and took a write for {if_version}")
-        after = _claims(store, profile, names)
+        after = _claims(store, profile, list(operations))
         for name, (what, operation) in operations.items():
             place = (profile, store.documents.get(profile).epoch, name, source)
-            self._note(ticket, _stamp(store), place, what, operation, (before[name], after[name]),
+            said = events[name] if what == FOLD else operation
+            self._note(ticket, _stamp(store), place, what, said, (before[name], after[name]),
                        name in result.changed)  # fmt: skip
         self._versions[profile] = result.version
         changes = ", ".join(f"{name} {what}" for name, (what, _) in operations.items())
@@ -282,6 +289,10 @@ class Workload:
                 entry |= {"value": operation, "timestamp": slot.timestamp}
         elif what == "counter":
             entry["value"] = operation.amount
+        elif what == FOLD:
+            entry["value"] = operation
+            mine = (source, ticket.origin, None)
+            is_news = mine not in before or before[mine].value != after[mine].value
         elif what in ("add", "deny"):
             element = operation.add[0] if what == "add" else None
             stood = any(c.source == source and c.value == element and c.survives
@@ -314,7 +325,7 @@ class Workload:
 
     def read_at(self, store: Store, machine: str, profile: str) -> Sequence[Entry]:
         """Read a profile for a later write's causes; return the register writes that stand."""
-        entries = _visible(store, profile, self.history)
+        entries = visible(store, profile, self.history)
         came_by_frames = [entry for entry in entries if is_covered(store, entry)][-CAUSES_NOTED:]
         self._read[machine] = (store, store.counters["commits_failed"], came_by_frames)
         return entries
@@ -329,19 +340,6 @@ class Workload:
     def forget_reads(self, machine: str) -> None:
         """Take note that a machine's process ended, and what was read there with it."""
         self._read.pop(machine, None)
-
-
-def _visible(store: Store, profile: str, history: History) -> list[Entry]:
-    try:
-        candidates = store.explain(profile)
-    except (ProfileErased, ProfileNotFound, StorageCorrupt):
-        return []
-    times = {(c.field, c.source, c.timestamp, c.origin) for c in candidates if c.kind == "register"}
-    return [
-        entry
-        for entry in history.by_profile.get(profile, [])
-        if (entry.field, entry.source, entry.timestamp, entry.origin) in times
-    ]
 
 
 def _claims(store: Store, profile: str, names: Sequence[str]) -> dict[str, dict[Slot, Any]]:
@@ -365,17 +363,6 @@ def _part(kind: str | None, value: Any) -> Any:
 
 def _register_slot(claims: Mapping[Slot, Any], source: str) -> Any:
     return next((c for (owner, _, _), c in claims.items() if owner == source), None)
-
-
-def is_covered(store: Store, entry: Entry) -> bool:
-    """Say whether a store's vector says that it has a write.
-
-    What came by a repair, or by a snapshot that is not whole, is there without being covered: no
-    order of causes is promised for it.
-    """
-    if entry.ticket.sequence == 0:
-        return entry.origin == store.replication.identity.origin
-    return store.ledger.head(entry.origin)[0] >= entry.ticket.sequence
 
 
 def _version(store: Store, profile: str) -> str | None:
