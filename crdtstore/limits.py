@@ -350,7 +350,7 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
-MAPPED_BYTES_MAX: Final = 96 * MEBIBYTE
+MAPPED_BYTES_MAX: Final = 160 * MEBIBYTE
 """Pages of the data file in memory beyond which all are let go, to be mapped again as they are
 read: LMDB would keep all that were ever read, and a snapshot reads all."""
 
