@@ -74,7 +74,7 @@ def test_a_definition_becomes_fold_and_options(body: str, fold: str, options: li
         ("[traits.t]\nfold = 'count'\nwindow = '7d'\nbucket = '2d'", "whole number of buckets"),
         ("[traits.t]\nfold = 'count'\nwindow = '401d'\nbucket = '1d'", "how many buckets"),
         ("[traits.t]\nfold = 'sessions'\nwindow = '1d'", "window goes with"),
-        ("[traits.t]\nfold = 'quantiles'\nproperty = 'x'\nranks = [42]", "ranks"),
+        ("[traits.t]\nfold = 'quantiles'\nproperty = 'x'\nranks = [101]", "ranks"),
         ("[traits.t]\nfold = 'quantiles'\nproperty = 'x'\nranks = ['a']", "a percentage"),
         ("[traits.t]\nfold = 'count'\nwhere = { x = [] }", r"where\.x"),
         ("[traits.t]\nfold = 'count'\nwhere = { x = { like = 'a' } }", "no comparison"),
