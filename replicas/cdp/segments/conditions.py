@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from crdtstore.traits import trait_at
 from replicas.cdp import limits
 from replicas.cdp.segments.errors import SegmentInvalid
 from replicas.cdp.segments.operators import OPERATORS, Test, Turns, Values, test_of, turns_of
@@ -54,14 +55,15 @@ class Comparison:
 
     def holds(self, record: Record, now_ms: int) -> bool:
         """Say whether all of it holds."""
-        values = self._values(record)
+        values = self._values(record, now_ms)
         return all(said.test(values, now_ms) for said in self.says)
 
     def turns(self, record: Record) -> Iterator[int]:
         """Yield the moments at which that may change by time alone."""
+        yield from _window_turns(record.get(self.field))
         relative = [said.turns for said in self.says if said.turns is not None]
         if relative:
-            values = self._values(record)
+            values = self._values(record, 0)
             for turns in relative:
                 yield from turns(values)
 
@@ -69,8 +71,8 @@ class Comparison:
         """Yield the fields that are read."""
         yield self.field
 
-    def _values(self, record: Record) -> Values:
-        value = record.get(self.field)
+    def _values(self, record: Record, now_ms: int) -> Values:
+        value: Any = trait_at(record.get(self.field), now_ms)
         if self.kind:
             prefix = f"{self.kind}:"
             return [text[len(prefix) :] for text in value or () if str(text).startswith(prefix)]
@@ -105,6 +107,18 @@ class Group:
 
 
 Condition: TypeAlias = Comparison | Group
+
+
+def _window_turns(value: Any) -> Iterator[int]:
+    """Yield when the buckets of a trait in a window leave it."""
+    if (
+        isinstance(value, dict)
+        and value.get("fold") == "windows"
+        and trait_at(value, 0) is not value
+    ):
+        width_ms, count = value["options"][:2]
+        for number, _ in value["payload"]:
+            yield (number + count) * width_ms
 
 
 def condition_of(table: object, place: str) -> Condition:
