@@ -131,6 +131,14 @@ class ReplicaErasures:
         """How many erasures are known: it grows with each that is asked for, here or elsewhere."""
         return self._store.erasures.count
 
+    @property
+    def erased_writes(self) -> int:
+        """How many writes and documents of erased profiles were applied since the replica is open.
+
+        While it stands still, the change feed tells of no erasure that was not applied before.
+        """
+        return self._store.erasures.erased_writes
+
     def refuses(self, profile_id: str, *identifiers: str) -> bool:
         """Say whether an erasure forbids writes to a profile, or one of some identifiers."""
         return self._store.erasures.refuses(profile_id, identifiers)

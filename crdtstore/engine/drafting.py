@@ -72,6 +72,7 @@ class Drafting:
         self._tag = tag
         self._clock_skew_ms_max = clock_skew_ms_max
         self.suppression = Suppression(documents.fresh.traces)
+        self.erased_writes = 0
         self._entries: list[bytes] = []
         self._entries_bytes = 0
         self._sealed_timestamp = clock.latest
@@ -119,6 +120,7 @@ class Drafting:
         self._entries_bytes += len(entry)
         self.draft.writes += 1
         self.draft.erasures += epoch & 1
+        self.erased_writes += epoch & 1
 
     def seal_frame(self, timestamp: int = 0) -> None:
         """Close the frame being filled, if it holds anything, and start the next one.
@@ -236,6 +238,7 @@ class Drafting:
                 yield entry
                 continue
             _, epoch, cells = entry
+            self.erased_writes += epoch & 1
             begun.add(profile_id)
             document = Document()
             begin(document, epoch, cells, self.draft.undo)
@@ -290,6 +293,7 @@ class Drafting:
         met: Meetings = []
         meets_open = False
         for profile_id, epoch, cells in writes:
+            self.erased_writes += epoch & 1
             document = documents.get_to_join(profile_id)
             self._notice(profile_id, document, epoch, cells)
             if has_edits:
@@ -315,6 +319,7 @@ class Drafting:
         """Join (a part of) a document: whole texts, or parts of them, before their trails."""
         documents, undo, suppression = self._documents, self.draft.undo, self.suppression
         document = documents.get_to_join(profile_id)
+        self.erased_writes += epoch & 1
         self._notice(profile_id, document, epoch, {})
         changed = False
         if texts and epoch >= document.epoch:

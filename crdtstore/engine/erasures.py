@@ -87,6 +87,7 @@ class Erasures:
             storage, ledger, self._erasing, committing, retention, replication, grace_ms=grace_ms
         )
         self._documents = documents
+        self._drafting = drafting
         self._replication = replication
         self._retention = retention
         self._now_ms = now_ms
@@ -96,6 +97,11 @@ class Erasures:
     def count(self) -> int:
         """How many erasures are known."""
         return len(self._erasing.suppression.erasures)
+
+    @property
+    def erased_writes(self) -> int:
+        """How many writes and documents of erased profiles were applied since the store is open."""
+        return self._drafting.erased_writes
 
     def known(self) -> Iterable[Erasure]:
         """Return all erasures that are known, as their documents tell them."""

@@ -1,7 +1,8 @@
 """Forgetting: the events of who was erased are removed from the log, with their bytes.
 
 It follows the change feed of the replica, from a durable cursor, and the notes of what learning
-found refused. Doing it again changes nothing, so the cursor moves when it is done.
+found refused. Doing it again changes nothing, so the cursor moves when it is done. The feed is read
+only if somebody was erased: otherwise its end is where to go on.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ class Forgetting:
         self._collecting = collecting
         self._learning = learning
         self._since = replica.cursors.get(_CURSOR, "")
+        self._erased_writes = -1
 
     async def run(self) -> None:
         """Follow the feed for ever; what the disk refuses now is tried again."""
@@ -48,22 +50,14 @@ class Forgetting:
 
     async def forget_once(self) -> int:
         """Remove the events of all who were erased by now; return how many there were."""
-        since = self._since
-        erased: set[str] = set()
-        try:
-            count = 0
-            async for change in self._replica.changes(since=since, follow=False):
-                since = change.cursor
-                if change.erased:
-                    erased.add(change.id)
-                count += 1
-                if count % limits.CHANGES_MAX == 0:
-                    await asyncio.sleep(0)
-        except CursorExpired:
-            _log.warning("the feed no longer reaches back: all profiles of the log are looked at")
-            since, erased = "", await self._erased_in_log()
+        erased_writes = self._replica.erasures.erased_writes
+        if erased_writes == self._erased_writes:
+            since, erased = self._replica.notes.feed_end(), set[str]()
+        else:
+            since, erased = await self._erased_since(self._since)
         notes = self._replica.notes.starting_with(FORGET_NOTE)
         if since == self._since and not notes:
+            self._erased_writes = erased_writes
             return 0
         removed = 0
         if erased or notes:
@@ -79,7 +73,27 @@ class Forgetting:
                 commit.note(name, None)
             commit.move_cursor(_CURSOR, since)
         self._since = since
+        self._erased_writes = erased_writes
         return removed
+
+    async def _erased_since(self, since: str) -> tuple[str, set[str]]:
+        """Return how far the feed was followed, and the profiles that it erased."""
+        async with self._replica.notes.commit():
+            pass  # the feed tells what is durable: by now, all that was counted
+        erased: set[str] = set()
+        count = 0
+        try:
+            async for change in self._replica.changes(since=since, follow=False):
+                since = change.cursor
+                if change.erased:
+                    erased.add(change.id)
+                count += 1
+                if count % limits.CHANGES_MAX == 0:
+                    await asyncio.sleep(0)
+        except CursorExpired:
+            _log.warning("the feed no longer reaches back: all profiles of the log are looked at")
+            since, erased = "", await self._erased_in_log()
+        return since, erased
 
     async def _erased_in_log(self) -> set[str]:
         """Return the profiles with events in the log that are erased by now."""
