@@ -408,6 +408,7 @@ def test_erased_profiles_are_counted_however_they_come() -> None:
     assert eu.erasures.erased_writes == 1
     exchange(eu, us)
     assert us.erasures.erased_writes == 1
+    us.commit(checkpoint=True)
     ap = open_store(name="ap", schema=RULES)
     ap.replication.snapshot_begun(*us.replication.snapshot_begin())
     for chunk in us.replication.snapshot_chunks(""):
