@@ -9,6 +9,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import NamedTuple
 
 from replicas.cdp import limits
@@ -33,6 +34,18 @@ class Appending:
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="cdp-append", daemon=True)
         self._thread.start()
+
+    def submit(self, entries: Sequence[Entry]) -> "Future[None]":
+        """Have entries made durable; any thread may call it, and bounds by itself what waits.
+
+        The future raises LogUnusable.
+        """
+        done: Future[None] = Future()
+        if self._is_closed:
+            done.set_exception(LogUnusable("the service is closing"))
+        else:
+            self._queue.put(_Waiter(entries, sum(len(each.packed) for each in entries), done))
+        return done
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Return when entries are durable; raises TooBusy, with nothing kept, or LogUnusable."""
@@ -59,8 +72,14 @@ class Appending:
                 self._log.append_packed([entry for each in group for entry in each.entries])
             except LogUnusable as error:
                 failure = str(error)
+            own = []
+            for each in group:
+                if isinstance(each.done, Future):
+                    _settle(each.done, failure)
+                else:
+                    own.append(each)
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
-                self._loop.call_soon_threadsafe(self._done, group, failure)
+                self._loop.call_soon_threadsafe(self._done, own, failure)
             if is_last:
                 return
 
@@ -83,12 +102,8 @@ class Appending:
         for waiter in group:
             self.waiting -= len(waiter.entries)
             self.waiting_bytes -= waiter.size_bytes
-            if waiter.done.done():
-                continue
-            if failure:
-                waiter.done.set_exception(LogUnusable(failure))
-            else:
-                waiter.done.set_result(None)
+            if not waiter.done.done():
+                _settle(waiter.done, failure)
 
     def close(self) -> None:
         """Make durable what waits, let the thread end, and refuse what comes."""
@@ -103,4 +118,11 @@ class _Waiter(NamedTuple):
 
     entries: Sequence[Entry]
     size_bytes: int
-    done: "asyncio.Future[None]"
+    done: "asyncio.Future[None] | Future[None]"
+
+
+def _settle(done: "asyncio.Future[None] | Future[None]", failure: str) -> None:
+    if failure:
+        done.set_exception(LogUnusable(failure))
+    else:
+        done.set_result(None)

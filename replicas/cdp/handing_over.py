@@ -2,8 +2,9 @@
 
 The processes of a service share a port, so a request comes to any of them. It keeps the events of
 its own profiles, hands the others to their processes through local sockets, and answers when all
-are durable. If one of them is away, the answer is 503, and the client sends the whole again: what
-was kept by then is remembered where it was kept, and counts once.
+are durable. Threads take what is handed over: they wait for no turn of the event loop. If a process
+is away, the answer is 503, and the client sends the whole again: what was kept by then is
+remembered where it was kept, and counts once.
 
     frame    length of the body, number of the frame, body: entries as msgpack
     answer   number of the frame, what became of it
@@ -13,9 +14,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -49,22 +54,26 @@ class HandingOver:
             for number in range(place.count)
             if number != place.number
         }
-        self._taking: set[asyncio.Task[None]] = set()
+        self._connections: list[socket.socket] = []
 
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    @contextmanager
+    def working(self) -> Iterator[None]:
         """Take events of other processes, and be linked to them, while the context lasts."""
         path = self._place.socket_of(self._place.number)
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, path)
         linking = [asyncio.create_task(other.run()) for other in self._others.values()]
-        try:
-            yield
-        finally:
-            server.close()
-            for task in (*linking, *self._taking):
-                task.cancel()
-            await asyncio.gather(*linking, *self._taking, return_exceptions=True)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+            server.listen()
+            threading.Thread(target=self._listen, args=(server,), daemon=True).start()
+            try:
+                yield
+            finally:
+                for task in linking:
+                    task.cancel()
+                for each in (server, *self._connections):
+                    with contextlib.suppress(OSError):
+                        each.shutdown(socket.SHUT_RDWR)
 
     async def append(self, collected: Collected) -> None:
         """Return when all entries are durable; raises TooBusy or LogUnusable."""
@@ -81,30 +90,40 @@ class HandingOver:
             if isinstance(ended, BaseException):
                 raise ended
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take frames from one other process until it goes."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                length, number = _FRAME.unpack(await reader.readexactly(_FRAME.size))
-                entries = _decoder.decode(await reader.readexactly(length))
-                task = asyncio.create_task(self._take(number, entries, writer))
-                self._taking.add(task)
-                task.add_done_callback(self._taking.discard)
-        writer.close()
+    def _listen(self, server: socket.socket) -> None:
+        """Take connections, in a thread, until the socket is shut."""
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            threading.Thread(target=self._take, args=(connection,), daemon=True).start()
 
-    async def _take(
-        self, number: int, entries: Sequence[Entry], writer: asyncio.StreamWriter
-    ) -> None:
-        became = _DURABLE
-        try:
-            self._room.check()
-            await self._appending.append(entries)
-        except TooBusy:
-            became = _BUSY
-        except LogUnusable:
-            became = _UNUSABLE
-        if not writer.is_closing():
-            writer.write(_ANSWER.pack(number, became))
+    def _take(self, connection: socket.socket) -> None:
+        """Take frames of one other process, in a thread, until it goes."""
+        with connection, connection.makefile("rb") as stream, contextlib.suppress(OSError):
+            while len(head := stream.read(_FRAME.size)) == _FRAME.size:
+                length, number = _FRAME.unpack(head)
+                body = stream.read(length)
+                if len(body) < length:
+                    break
+                try:
+                    self._room.check()
+                except TooBusy:
+                    connection.sendall(_ANSWER.pack(number, _BUSY))
+                    continue
+                done = self._appending.submit(_decoder.decode(body))
+                done.add_done_callback(partial(_answer, connection, number))
+        self._connections.remove(connection)
+
+
+def _answer(connection: socket.socket, number: int, done: "Future[None]") -> None:
+    """Tell what became of a frame, in the thread that made it durable."""
+    with contextlib.suppress(OSError):
+        connection.sendall(
+            _ANSWER.pack(number, _DURABLE if done.exception() is None else _UNUSABLE)
+        )
 
 
 class Neighbour:
@@ -121,6 +140,8 @@ class Neighbour:
         """Return when entries are durable there; raises TooBusy or LogUnusable."""
         if self._writer is None:
             raise self._away()
+        if len(self._waiting) >= limits.HANDED_OVER_MAX:
+            raise TooBusy(f"process {self._number} has much to do already; try again later")
         number = next(self._numbers) & 0xFFFF_FFFF
         body = _encoder.encode(entries)
         done = asyncio.get_running_loop().create_future()

@@ -219,6 +219,9 @@ PROCESSES_MAX: Final = 32
 NEIGHBOUR_AGAIN_S: Final = 0.1
 """Seconds between two attempts to be linked to another process that is away."""
 
+HANDED_OVER_MAX: Final = 500
+"""Parts of requests that one other process has not answered yet: a second's work."""
+
 STARTING_S: Final = 5.0
 """Seconds within which a process that ends by itself could not start: starting again is no help."""
 

@@ -161,7 +161,7 @@ async def running(
         collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
         address = configuration.collect_host, configuration.collect_port
         if service.handing_over is not None:
-            await stack.enter_async_context(service.handing_over.working())
+            stack.enter_context(service.handing_over.working())
         await stack.enter_async_context(_listening(collects, address, is_shared=place is not None))
         yield service
 

@@ -84,6 +84,12 @@ def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     assert 0 < load["read_p50_ms"] <= load["read_p99_ms"]
     assert 0 < load["write_p50_ms"] <= load["write_p99_ms"]
     assert load["loop_delay_max_ms"] > 0
+    (events,) = parts["events"].values()
+    assert events["lost"] == 0
+    assert events["accepted_share"] == 1
+    assert 0 < events["answered_p50_ms"] <= events["answered_p99_ms"] <= events["answered_max_ms"]
+    assert events["answered_within_10000_ms"] == 1
+    assert 0 < events["trait_lag_p50_s"] <= events["trait_lag_max_s"] < 120
     for row in parts["fleet"].values():
         assert row["writer_us_per_edit"] > 0
 
