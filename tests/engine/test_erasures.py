@@ -395,22 +395,3 @@ def test_a_replica_with_another_key_does_not_confirm() -> None:
     exchange(eu, us)
     assert us.documents.get("crm-17").is_erased
     assert states(eu, erasure.id) == {"eu": "confirmed", "us": "cleaning"}
-
-
-def test_erased_profiles_are_counted_however_they_come() -> None:
-    eu, us = pair()
-    assert eu.erasures.erased_writes == us.erasures.erased_writes == 0
-    eu.erase("bob")
-    eu.commit()
-    assert eu.erasures.erased_writes == 1
-    eu.write("ann", {"city": "Bonn"}, source="crm")
-    eu.commit()
-    assert eu.erasures.erased_writes == 1
-    exchange(eu, us)
-    assert us.erasures.erased_writes == 1
-    us.commit(checkpoint=True)
-    ap = open_store(name="ap", schema=RULES)
-    ap.replication.snapshot_begun(*us.replication.snapshot_begin())
-    for chunk in us.replication.snapshot_chunks(""):
-        ap.replication.snapshot_chunk(chunk, ap.now_ms())
-    assert ap.erasures.erased_writes == 1
