@@ -87,8 +87,8 @@ def read_item(raw: bytes | msgspec.Raw, *, is_msgpack: bool) -> Item:
         raise EventRefused("invalid-event", str(error)) from None
     # In JSON nothing can be too deep that does not have so many brackets, and nothing but JSON is
     # in it: looking at every value is for what may have more.
-    given = memoryview(raw)
-    if is_msgpack or bytes(given).count(b"{") + bytes(given).count(b"[") > limits.DEPTH_MAX:
+    given = bytes(memoryview(raw))
+    if is_msgpack or given.count(b"{") + given.count(b"[") > limits.DEPTH_MAX:
         for part in (item.properties, item.traits, item.context):
             check_plain(part)
     return item
