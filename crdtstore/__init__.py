@@ -10,8 +10,8 @@ from crdtstore.engine.text_fields import TextEdit
 from crdtstore.engine.verification import VerifyReport
 from crdtstore.engine.writes import Write, WriteResult
 from crdtstore.errors import CrdtstoreError
-from crdtstore.exporting import ExportProgress, export_store
 from crdtstore.identity_rules import IdentityRules, TypeRules
+from crdtstore.links.repairing import RepairReport
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.identifiers import identifier
 from crdtstore.model.operations import (
@@ -36,11 +36,11 @@ from crdtstore.model.operations import (
 from crdtstore.model.profile import Profile
 from crdtstore.model.traits import trait_at
 from crdtstore.query.refusals import InvalidFilter, QueryTooBroad
-from crdtstore.repairing import RepairReport
-from crdtstore.replica import Replica
+from crdtstore.replica.exporting import ExportProgress, export_store
+from crdtstore.replica.replica import Replica
+from crdtstore.replica.status import PeerStatus, ReplicaStatus
 from crdtstore.schema import Field, Group, Schema
 from crdtstore.settings import Settings
-from crdtstore.status import PeerStatus, ReplicaStatus
 from crdtstore.store import Store
 
 __all__ = [

@@ -18,7 +18,7 @@ from crdtstore.engine.commits import Commit
 from crdtstore.engine.digests import StoreDigest
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFailed, StorageFull
-from crdtstore.exchange import Exchange
+from crdtstore.links.exchange import Exchange
 from crdtstore.storage.contract import MapFull, Storage, StorageCopy
 
 _Pinned: TypeAlias = "asyncio.Future[tuple[StoreDigest, StorageCopy]]"

@@ -19,13 +19,10 @@ _ENGINE: Final = _GROUND | {
     "clock", "names", "packing", "identity_rules", "schema", "model", "query", "sync", "storage",
     "engine",
 }  # fmt: skip
-_HEART: Final = _ENGINE | {"policy", "settings", "store", "exchange"}
+_HEART: Final = _ENGINE | {"policy", "settings", "store", "links"}
 _BODY: Final = _HEART | {
-    "delivering", "repairing", "giving", "serving", "fetching", "presence_links", "coediting",
-    "revisions", "y_protocol", "json_text", "greeting", "retiring", "digesting", "commit_pace",
-    "group_commit", "backups", "stewardship", "notes", "export", "exporting", "querying", "stream",
-    "streams", "text_trials", "collaboration", "loop_delay", "link", "membership", "peering",
-    "status", "replica",
+    "json_text", "digesting", "commit_pace", "group_commit", "collaboration", "export", "stream",
+    "replica",
 }  # fmt: skip
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
@@ -34,14 +31,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "names": _GROUND,
     "packing": frozenset(),
     "json_text": frozenset(),
-    "y_protocol": _GROUND | {"json_text"},
     "policy": _GROUND | {"names"},
     "toml": frozenset({"limits"}),
     "toml_tables": _GROUND,
     "identity_rules": _GROUND | {"toml_tables"},
     "schema": _GROUND | {"names", "policy", "identity_rules", "toml", "toml_tables"},
     "settings": _GROUND,
-    "loop_delay": _GROUND,
     "racing": frozenset(),
     "logs": _GROUND,
     "model": _MODEL_GROUND,
@@ -50,55 +45,30 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "storage": _GROUND,
     "engine": (_ENGINE - {"engine"}) | {"stream"},
     "store": _ENGINE | {"settings"},
-    "delivering": _GROUND | {"engine", "sync"},
-    "repairing": _GROUND | {"delivering", "engine", "sync"},
-    "giving": _GROUND | {"delivering", "engine", "sync"},
-    "serving": _GROUND | {"delivering", "engine", "giving", "repairing", "sync"},
-    "greeting": _GROUND | {"engine", "serving", "store", "sync"},
-    "fetching": _GROUND | {"serving", "store", "sync"},
-    "presence_links": _GROUND | {"serving", "sync"},
-    "retiring": _GROUND | {"engine", "serving", "store", "sync"},
-    "exchange": _GROUND
-    | {"engine", "fetching", "greeting", "presence_links", "repairing", "retiring", "serving"}
-    | {"store", "sync"},
-    "coediting": _ENGINE
-    | {"collaboration", "group_commit", "presence_links", "store", "text_trials", "y_protocol"},
-    "revisions": _GROUND | {"engine", "group_commit", "model", "names", "store"},
+    "links": _GROUND | {"engine", "store", "sync"},
     "digesting": _GROUND | {"engine", "store"},
     "commit_pace": _GROUND | {"storage"},
-    "group_commit": _GROUND | {"commit_pace", "digesting", "engine", "exchange", "storage"},
-    "backups": _GROUND | {"engine", "group_commit", "schema", "storage", "store"},
+    "group_commit": _GROUND | {"commit_pace", "digesting", "engine", "links", "storage"},
+    "collaboration": _ENGINE | {"group_commit", "links", "store"},
     "linkage": _GROUND | {"names", "toml", "toml_tables", "identity_rules", "engine", "store"},
-    "stewardship": _GROUND | {"engine", "group_commit", "model", "store"},
-    "notes": _GROUND | {"engine", "group_commit", "store"},
     "traits": _GROUND | {"model"},
     "export": _GROUND | {"schema", "model", "query"},
-    "exporting": _HEART | {"backups", "export", "group_commit"},
-    "querying": _GROUND | {"engine", "exporting", "group_commit", "model", "store"},
     "stream": _GROUND | {"model"},
-    "streams": _GROUND | {"engine", "group_commit", "store", "stream"},
-    "text_worker": frozenset(),
-    "text_trials": _GROUND | {"model"},
-    "collaboration": _GROUND | {"engine", "group_commit", "model", "store", "text_trials"},
     "client": _GROUND | {"model", "racing", "stream"},
-    "link": _GROUND | {"exchange"},
-    "membership": _GROUND | {"exchange", "group_commit", "sync"},
-    "peering": _GROUND | {"exchange", "link"},
-    "status": _GROUND | {"engine", "exchange", "loop_delay", "peering", "serving", "store", "sync"},
-    "replica": _BODY - {"clock", "names", "sync", "stream", "replica"},
+    "replica": _HEART | {"collaboration", "digesting", "export", "group_commit", "stream"},
     "__init__": _BODY | {"client", "query"},
     "server": _GROUND
-    | {"names", "packing", "model", "query", "export", "engine", "replica", "stream", "streams"}
-    | {"text_trials", "coediting", "racing", "revisions"},
+    | {"names", "packing", "model", "query", "export", "engine", "replica", "stream"}
+    | {"collaboration", "racing"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
-    | {"logs", "loop_delay", "schema", "settings", "toml", "backups", "exporting", "export"}
-    | {"replica", "server", "demo", "identity_rules", "linkage"},
+    | {"logs", "schema", "settings", "toml", "export", "replica", "server", "demo"}
+    | {"identity_rules", "linkage"},
     "testing": _BODY,
 }
 """Which part of the package may import which others. A part may always import itself."""
 
-PURE_PARTS: Final = ("model", "query", "stream", "sync", "y_protocol")
+PURE_PARTS: Final = ("model", "query", "stream", "sync")
 """They know no clock, no chance, no file and no network."""
 
 FORBIDDEN_IN_PURE: Final = frozenset(
@@ -109,7 +79,7 @@ FORBIDDEN_IN_PURE: Final = frozenset(
 HOMES: Final[dict[str, tuple[str, ...]]] = {
     "lmdb": ("storage",),
     "hypothesis": ("testing",),
-    "aiohttp": ("link", "peering", "replica", "server", "client", "cli", "demo"),
+    "aiohttp": ("replica", "server", "client", "cli", "demo"),
     "prometheus_client": ("server",),
     "uvloop": ("server",),
     "rich": ("cli", "demo"),
@@ -118,7 +88,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "splink": ("linkage",),
     "duckdb": ("linkage",),
     "pyarrow": ("linkage", "export"),
-    "pycrdt": ("model", "text_worker"),
+    "pycrdt": ("model", "collaboration"),
 }
 """Which parts may import a third-party library. msgpack is at home wherever bytes are."""
 

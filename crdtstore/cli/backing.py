@@ -4,16 +4,16 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from crdtstore.backups import (
+from crdtstore.cli.asking import client_of
+from crdtstore.cli.client import RequestFailed
+from crdtstore.cli.tables import print_json, print_table, show_bytes
+from crdtstore.replica.backups import (
     Manifest,
     check_backup,
     new_file,
     restore_backup,
     write_directory_backup,
 )
-from crdtstore.cli.asking import client_of
-from crdtstore.cli.client import RequestFailed
-from crdtstore.cli.tables import print_json, print_table, show_bytes
 
 
 def add_backup_arguments(parser: argparse.ArgumentParser) -> None:

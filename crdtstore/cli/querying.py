@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from crdtstore import limits
-from crdtstore.backups import new_file
 from crdtstore.cli.asking import client_of
 from crdtstore.cli.client import Client, RequestFailed
 from crdtstore.cli.tables import print_json, print_table, show_bytes, show_value
 from crdtstore.export.files import FORMATS
-from crdtstore.exporting import ExportProgress, export_directory
+from crdtstore.replica.backups import new_file
+from crdtstore.replica.exporting import ExportProgress, export_directory
 from crdtstore.schema import Schema
 
 QUERY_EPILOG = """\

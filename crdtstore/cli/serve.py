@@ -14,7 +14,7 @@ from crdtstore import limits
 from crdtstore.cli.configuration import ServeConfiguration, serve_configuration
 from crdtstore.errors import ConfigurationError
 from crdtstore.logs import LOG_FORMS, LOG_LEVELS, configure_logging
-from crdtstore.loop_delay import event_loop_name
+from crdtstore.replica.loop_delay import event_loop_name
 
 _log = logging.getLogger("crdtstore.serve")
 
@@ -71,7 +71,7 @@ async def serve(configuration: ServeConfiguration) -> int:
     """Open the replica, listen, and drain when a signal comes."""
     from aiohttp import web
 
-    from crdtstore.replica import Replica
+    from crdtstore.replica.replica import Replica
     from crdtstore.schema import Schema
     from crdtstore.server import application, check_exposure
     from crdtstore.server.observation import http_log

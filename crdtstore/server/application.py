@@ -5,7 +5,7 @@ app.add_subapp("/crdt", application(replica, token=token))
 
 from aiohttp import hdrs, web
 
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server import (
     backup,
     changes,

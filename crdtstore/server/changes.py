@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from crdtstore import limits
 from crdtstore.engine.feed import Change
 from crdtstore.errors import CrdtstoreError
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server.forms import encode_json
 from crdtstore.server.negotiation import EVENT_STREAM, JSON_LINES, accepted
 from crdtstore.server.parameters import cursor_of, flag_of, limit_of, query_of

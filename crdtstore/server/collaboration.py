@@ -11,7 +11,8 @@ from typing import Final
 from aiohttp import WSMsgType, web
 
 from crdtstore import limits
-from crdtstore.coediting import ClientTooSlow, Coediting, Member, TextBegunAnew
+from crdtstore.collaboration.rooms import ClientTooSlow, Coediting, Member, TextBegunAnew
+from crdtstore.collaboration.trials import UpdateRefused
 from crdtstore.errors import (
     CrdtstoreError,
     InvalidInput,
@@ -28,7 +29,6 @@ from crdtstore.racing import until_one_ends
 from crdtstore.server.parameters import number_of, place_of, query_of
 from crdtstore.server.service import service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
-from crdtstore.text_trials import UpdateRefused
 
 _SOURCE_DEFAULT: Final = "yjs"
 _EMPTY_AWARENESS: Final = b"\x01\x01\x00"

@@ -12,7 +12,7 @@ from crdtstore.engine.persons import STEWARD
 from crdtstore.errors import InvalidInput
 from crdtstore.names import check_profile_id
 from crdtstore.person_errors import PersonAmbiguous
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server.bodies import answer, checked_map, read_document, refuse_body, type_name
 from crdtstore.server.negotiation import answer_form
 from crdtstore.server.parameters import flag_of, limit_of, query_of, segment_of

@@ -7,12 +7,12 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 from crdtstore import errors, person_errors
+from crdtstore.collaboration.revisions import RevisionUnknown
+from crdtstore.collaboration.trials import TrialsBusy
 from crdtstore.engine.conflict_errors import ConflictNotFound
 from crdtstore.errors import CrdtstoreError, LimitExceeded, VersionMismatch
 from crdtstore.model.shared import CollaborationMissing
 from crdtstore.query.refusals import InvalidFilter
-from crdtstore.revisions import RevisionUnknown
-from crdtstore.text_trials import TrialsBusy
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:crdtstore:error:"

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from crdtstore.errors import CrdtstoreError, ProfileErased, ProfileNotFound, VersionMismatch
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.profile import Profile
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server.bodies import answer, checked_map, read_document, refuse_body
 from crdtstore.server.forms import Form
 from crdtstore.server.negotiation import answer_form

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from crdtstore import limits
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server.problems import Problem
 
 

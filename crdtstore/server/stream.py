@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, MessageInvalid, ReplicaClosed
 from crdtstore.racing import until_one_ends
+from crdtstore.replica.streams import Stream, Streams
 from crdtstore.server.parameters import query_of
 from crdtstore.server.service import service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
@@ -31,7 +32,6 @@ from crdtstore.stream.messages import (
     encode,
 )
 from crdtstore.stream.refusals import refusal_of
-from crdtstore.streams import Stream, Streams
 
 _ITEMS_PER_MESSAGE = 100
 """Results told in one message: with the longest names and texts they take 450 KB."""

@@ -18,11 +18,10 @@ from crdtstore import (
     errors,
     limits,
     person_errors,
-    revisions,
-    text_trials,
 )
 from crdtstore.cli import configuration
 from crdtstore.cli.main import build_parser
+from crdtstore.collaboration import revisions, trials
 from crdtstore.engine import conflict_errors
 from crdtstore.errors import CrdtstoreError, ProtocolError, StorageError
 from crdtstore.linkage import LinkageRules
@@ -193,7 +192,7 @@ ERRORS = (
     refusals.__name__,
     revisions.__name__,
     shared.__name__,
-    text_trials.__name__,
+    trials.__name__,
 )
 """The modules of errors that callers meet."""
 
@@ -225,7 +224,7 @@ def problem_codes() -> set[str]:
 def refusal_codes() -> set[str]:
     """Return the codes with which a link can be refused."""
     literals = set()
-    for name in ("exchange.py", "link.py", "replica.py"):
+    for name in ("links/exchange.py", "replica/link.py", "replica/replica.py"):
         for node in ast.walk(ast.parse((ROOT / "crdtstore" / name).read_text("utf-8"))):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             if is_call and node.func.attr in ("_refuse", "refuse"):

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from crdtstore import add, remove
-from crdtstore.backups import restore_backup, write_store_backup
 from crdtstore.engine.identifiers import (
     INDEX_NOTE,
     INDEX_TAG,
@@ -21,6 +20,7 @@ from crdtstore.errors import Refused, StorageCorrupt, StorageFull
 from crdtstore.model.document import from_record
 from crdtstore.model.erasure import Traces
 from crdtstore.model.identity import identifiers_in
+from crdtstore.replica.backups import restore_backup, write_store_backup
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
 from crdtstore.storage.memory_storage import MemoryStorage

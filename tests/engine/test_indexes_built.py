@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from crdtstore import Field, Group, Schema
-from crdtstore.backups import restore_backup, write_store_backup
 from crdtstore.engine.indexes import INDEXES_NOTE
 from crdtstore.engine.snapshots import read_chunks
 from crdtstore.errors import StorageCorrupt, StorageFull
 from crdtstore.query.reading import INDEX_TAG
+from crdtstore.replica.backups import restore_backup, write_store_backup
 from crdtstore.schema import custom, minimum, oldest, source_priority
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage

@@ -8,6 +8,7 @@ from typing import Any
 import pycrdt
 import pytest
 
+from crdtstore.collaboration.revisions import RevisedText, Revisions
 from crdtstore.engine.returning import AWAITED
 from crdtstore.errors import FrameCorrupt, PersonNotFound
 from crdtstore.model.operations import JoinUpdate, add, format_text, insert_items, insert_text
@@ -15,7 +16,6 @@ from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_clocks
 from crdtstore.model.values import pack
 from crdtstore.person_errors import ReplicaReturning
-from crdtstore.revisions import RevisedText, Revisions
 from crdtstore.schema import Field, Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch

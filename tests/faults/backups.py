@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from crdtstore.backups import check_backup
+from crdtstore.replica.backups import check_backup
 from tests.faults.children import Child
 from tests.faults.ground import Ground
 from tests.faults.kills import check_at_rest, opened

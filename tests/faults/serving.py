@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from crdtstore.backups import check_backup
+from crdtstore.replica.backups import check_backup
 from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers, profiles_at
 from tests.faults.promises import BesideOthers

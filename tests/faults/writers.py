@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crdtstore import CrdtstoreError, Replica, Store
-from crdtstore.backups import restore_backup, write_directory_backup
+from crdtstore.replica.backups import restore_backup, write_directory_backup
 from tests.faults.children import tell
 from tests.faults.promises import batch_of
 from tests.faults.stores import (

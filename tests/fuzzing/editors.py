@@ -7,7 +7,7 @@ from crdtstore.errors import InvalidInput, MessageInvalid
 from crdtstore.model.delta import compose, invert, transform
 from crdtstore.model.delta_forms import delta_of, operations_of
 from crdtstore.server.forms import MalformedBody, parse_json
-from crdtstore.y_protocol import (
+from crdtstore.sync.y_protocol import (
     Awareness,
     Denied,
     QueryAwareness,

@@ -13,7 +13,7 @@ from functools import cache
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server import application
 from crdtstore.storage.memory_storage import MemoryStorage
 from tests.fuzzing.mutation import mutated_tree

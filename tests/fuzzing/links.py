@@ -8,7 +8,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.engine.commits import persist_growing
 from crdtstore.errors import CrdtstoreError, FrameCorrupt
-from crdtstore.exchange import Exchange
+from crdtstore.links.exchange import Exchange
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.sync.frame import NO_HASH, decode_body, parse, split_frames
 from crdtstore.sync.messages import Frames, Refuse, decode, encode

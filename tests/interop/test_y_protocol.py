@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crdtstore import limits
 from crdtstore.errors import MessageInvalid
-from crdtstore.y_protocol import (
+from crdtstore.sync.y_protocol import (
     Awareness,
     Denied,
     Message,

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.schema import Field, Schema
 from crdtstore.server import application
 from tests.interop.node import NodeChild

@@ -160,7 +160,7 @@ BUGS: Final = (
     Bug(
         "snapshot without what is dirty",
         "documents at rest are given with the vector of what is not at rest",
-        "giving.py",
+        "links/giving.py",
         "        self._dirty = replication.healing.dirty_after(after)\n",
         "        self._dirty = []\n",
     ),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crdtstore import Store
-from crdtstore.backups import check_backup, restore_backup
+from crdtstore.replica.backups import check_backup, restore_backup
 from tests.processes.servers import ROOT, Server, wait_for_equal_digests, wait_until
 from tests.processes.test_chain import Writer, check_acknowledged
 

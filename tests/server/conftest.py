@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.schema import Schema
 from crdtstore.server import application
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crdtstore import Store
-from crdtstore.backups import check_backup, restore_backup
+from crdtstore.replica.backups import check_backup, restore_backup
 from tests.server.conftest import Api
 
 TOKEN = "t" * 32

@@ -8,7 +8,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from crdtstore import limits
 from crdtstore.schema import Field, Schema
-from crdtstore.y_protocol import Awareness, SyncStep1, Update, decode, encode
+from crdtstore.sync.y_protocol import Awareness, SyncStep1, Update, decode, encode
 from tests.server.conftest import Api
 
 SCHEMA = Schema(fields={"note": Field("text"), "name": Field("register")}, sources=("yjs", "web"))

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server import application, openapi
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.forms import encode_msgpack

@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from crdtstore import errors
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
 from crdtstore.server import application
 from crdtstore.server.problems import Problem, document_of, status_of
 from crdtstore.storage.memory_storage import MemoryStorage

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from crdtstore.replica import Replica
+from crdtstore.replica.replica import Replica
+from crdtstore.replica.status import PeerStatus, ReplicaStatus
 from crdtstore.server import application
 from crdtstore.server.schemas import COMPONENTS
 from crdtstore.server.service import SERVICE
-from crdtstore.status import PeerStatus, ReplicaStatus
 
 SECRET = "s" * 32
 

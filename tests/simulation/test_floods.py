@@ -5,7 +5,7 @@ import time
 import msgpack
 
 from crdtstore import limits
-from crdtstore.exchange import Exchange
+from crdtstore.links.exchange import Exchange
 from crdtstore.sync.frame import NO_HASH, frame_hash, seal
 from crdtstore.sync.messages import (
     Frames,

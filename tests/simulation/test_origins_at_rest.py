@@ -6,7 +6,7 @@ import pytest
 
 from crdtstore import limits
 from crdtstore.engine.identity import RESTORED
-from crdtstore.greeting import hello_of
+from crdtstore.links.greeting import hello_of
 from crdtstore.model.operations import increment
 from crdtstore.settings import Settings
 from crdtstore.storage.contract import Batch

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from crdtstore import increment, limits
 from crdtstore.errors import KindConflict, MessageInvalid, StorageError, StorageFull, WritesRefused
+from crdtstore.replica.streams import Streams
 from crdtstore.stream.entries import pack_write
 from crdtstore.stream.messages import Results, Writes, decode, encode, encode_writes
 from crdtstore.stream.outbox import Outbox
-from crdtstore.streams import Streams
 from crdtstore.sync.frame import decode_body, parse, space_tag
 from tests.engine.stores import fail, frames, open_store, reopened
 

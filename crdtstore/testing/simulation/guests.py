@@ -2,8 +2,8 @@
 
 An honest guest edits while it is offline, comes to a replica, brings what it has and takes what it
 lacks, goes, and comes to another one. What it brings goes the way of a websocket's updates: it is
-scanned, fitted and joined, under the rules of ``crdtstore.coediting``. It is told only what is
-durable. When its profile is erased it begins anew, as a page that is loaded again.
+scanned, fitted and joined, under the rules of ``crdtstore.collaboration.rooms``. It is told only
+what is durable. When its profile is erased it begins anew, as a page that is loaded again.
 
 A hostile guest sends changed and made-up bytes, writes under ids that others of its kind use at
 other replicas at the same time, and lies about where it writes. What is refused changes nothing;

@@ -7,7 +7,7 @@ from typing import Final
 from crdtstore.engine.commits import Commit, persist_growing
 from crdtstore.engine.resting import Resting
 from crdtstore.errors import StorageError
-from crdtstore.exchange import Exchange
+from crdtstore.links.exchange import Exchange
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
 from crdtstore.sync.vector import Vector, vector_of

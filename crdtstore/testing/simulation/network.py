@@ -16,7 +16,7 @@ same run.
 from collections.abc import Callable
 
 from crdtstore.errors import StorageError
-from crdtstore.exchange import Exchange
+from crdtstore.links.exchange import Exchange
 from crdtstore.schema import Schema
 from crdtstore.settings import Settings
 from crdtstore.storage.memory_storage import MemoryStorage

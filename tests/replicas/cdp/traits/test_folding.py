@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from crdtstore import Field, Replica, Schema
-from crdtstore.backups import restore_backup
 from crdtstore.errors import StorageFull
+from crdtstore.replica.backups import restore_backup
 from replicas.cdp import limits
 from replicas.cdp.errors import DefinitionInvalid
 from replicas.cdp.event_log import EventLog
