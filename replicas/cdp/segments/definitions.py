@@ -25,8 +25,9 @@ from crdtstore import Field, Schema
 from crdtstore.errors import ConfigurationError
 from crdtstore.toml import parse_toml
 from replicas.cdp import limits
-from replicas.cdp.segments.conditions import GROUPS, Group, Record, condition_of
+from replicas.cdp.segments.conditions import GROUPS, Group, condition_of
 from replicas.cdp.segments.errors import SegmentInvalid, SegmentUnknown
+from replicas.cdp.segments.subjects import Record
 
 SEGMENTS: Final = "segments"
 """The set field in which a profile's segments stand."""
@@ -113,7 +114,7 @@ class SegmentDefinitions:
         found = frozenset(
             name for name, segment in self.segments.items() if segment.has(values, now_ms)
         )
-        later = (moment for moment in self._turns(values) if moment > now_ms)
+        later = (moment for moment in self._turns(values, now_ms) if moment > now_ms)
         return Verdict(found, min(later, default=None))
 
     def get(self, name: str) -> Segment:
@@ -122,9 +123,9 @@ class SegmentDefinitions:
             raise SegmentUnknown(name)
         return self.segments[name]
 
-    def _turns(self, values: Record) -> Iterator[int]:
+    def _turns(self, values: Record, now_ms: int) -> Iterator[int]:
         for segment in self.segments.values():
-            yield from segment.condition.turns(values)
+            yield from segment.condition.turns(values, now_ms)
 
 
 def segment_of(name: str, table: object) -> Segment:
