@@ -378,9 +378,12 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
-MAPPED_BYTES_MAX: Final = 128 * MEBIBYTE
-"""Pages of files in memory beyond which those of the data file are let go, to be mapped again as
-they are read: LMDB would keep all that were ever read, and a snapshot reads all."""
+MAPPED_BYTES_MAX: Final = 160 * MEBIBYTE
+"""Pages of the data file in memory beyond which all are let go, to be mapped again as they are
+read: LMDB would keep all that were ever read, and a snapshot reads all."""
+
+READS_PER_LOOK: Final = 512
+"""Reads of documents after which it is looked how many: Linux maps 64 KiB for a page or two."""
 
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""

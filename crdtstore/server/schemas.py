@@ -63,8 +63,7 @@ _VALUE_TEXT: Final = (
 _OPERATIONS_TEXT: Final = (
     "What to do with a field. null clears a register; a map whose keys are all among add, remove, "
     "increment, decrement, fold_in, grant, revoke, set, edit_text, unit and edit_list is an "
-    "operation; "
-    'anything else is a register\'s value. {"set": value} writes any value as it stands.'
+    'operation; anything else is a register\'s value. {"set": value} writes any value as it stands.'
 )
 
 _OPERATIONS: Final[list[Schema]] = [

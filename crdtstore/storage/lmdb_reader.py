@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 import lmdb
 
+from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
 from crdtstore.storage.journal_packing import unpacked_head, unpacked_record
 from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
@@ -12,6 +13,7 @@ from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 Table: TypeAlias = "lmdb._Database"
 
 _UNBOUNDED: Final = 2**63
+_READS_OF_A_SCAN: Final = 32
 
 DAMAGE: Final = (
     lmdb.CorruptedError,
@@ -32,16 +34,30 @@ class LmdbReader(ABC):
     _meta: Table
     _index: Table
 
+    _reads = 0
+
+    @abstractmethod
+    def shed(self) -> None:
+        """Let go of pages of the data file that reads have mapped, if they are many."""
+
+    def _note_reads(self, number: int) -> None:
+        """Take note of reads, each of which may map pages; look now and then what they hold."""
+        self._reads += number
+        if self._reads >= limits.READS_PER_LOOK:
+            self.shed()
+
     @abstractmethod
     def check_open(self) -> None:
         """Raise StorageFailed if the environment is closed, or was opened before a fork."""
 
     def document(self, key: bytes) -> bytes | None:
         """Return the document under a key, or None."""
+        self._note_reads(1)
         return self._get(self._documents, key)
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
+        self._note_reads(_READS_OF_A_SCAN)
         return self._scan(self._documents, after + b"\x00", limit, bytes_max)
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:

@@ -65,6 +65,7 @@ class LmdbStorage(LmdbReader):
         self._is_failed = False
         self._is_reserve_open = False
         self._file_bytes = 0
+        self._mapped_bytes = mapped_bytes()
         self._copies: list[LmdbCopy | LmdbView] = []
         self._has_ended_copies = False
         self._scrub: LmdbScrub | None = None
@@ -168,8 +169,10 @@ class LmdbStorage(LmdbReader):
 
     def shed(self) -> None:
         """Let go of pages of the data file that reads have mapped, if they are many."""
-        if self.is_open() and mapped_bytes() > limits.MAPPED_BYTES_MAX:
+        self._reads = 0
+        if self.is_open() and mapped_bytes() - self._mapped_bytes > limits.MAPPED_BYTES_MAX:
             unmap_pages(self._directory.path / DATA_FILE)
+            self._mapped_bytes = mapped_bytes()
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""

@@ -233,7 +233,14 @@ class Intake:
     ) -> None:
         """Take back all that the vendor says of a record; never make the record anew."""
         link = None if profile_id is None else self._ledger.link(profile_id)
-        if profile_id is None or link is None or link.state in ("gone", "erased"):
+        if profile_id is None or link is None or link.state == "erased":
+            return
+        if link.state == "gone":
+            if sighting.into and not self._is_one(
+                profile_id, RecordKey(mapped.name, sighting.into)
+            ):
+                # It was read as deleted before its merge was told.
+                self._merge(commit, mapped, sighting, profile_id, link)
             return
         newest_ms = max((known.value_ms for known in link.known.values()), default=0)
         is_old = 0 < sighting.at_ms + sighting.span_ms < newest_ms
@@ -272,6 +279,13 @@ class Intake:
             at_ms=time.time_ns() // 1_000_000,
         )
         self._ledger.bury(commit, letter)
+
+    def _is_one(self, profile_id: str, key: RecordKey) -> bool:
+        """Say whether a profile and that of a record are of one person already."""
+        try:
+            return self._ledger.profile_of(key) in self._replica.persons.read(profile_id).profiles
+        except Refused:
+            return True
 
     def _merge(
         self,

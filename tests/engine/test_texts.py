@@ -380,7 +380,7 @@ def test_a_row_that_was_damaged_under_a_text_in_memory_is_written_anew():
 
 
 def test_an_item_that_two_move_at_once_is_there_twice_and_alike_everywhere():
-    """A list of Yjs has no moves, and its items no identity: see decision 130."""
+    """A list of Yjs has no moves, and its items no identity: see decision 49."""
     eu, us = store(), store("us")
     write(eu, tasks=insert_items(0, "a", "b", "c"))
     eu.commit()

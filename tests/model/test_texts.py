@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pycrdt
 import pytest
 
 from crdtstore.errors import InvalidValue, StorageCorrupt
@@ -126,3 +127,20 @@ def test_a_store_without_texts_never_imports_pycrdt():
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
     )
     assert "pip install crdtstore[collaboration]" in done.stdout
+
+
+def test_what_came_for_a_damaged_text_is_in_it_when_a_peer_has_healed_it():
+    documents = [pycrdt.Doc(client_id=client) for client in (1, 2)]
+    first, second = (_typed(document, word) for document, word in zip(documents, "ab", strict=True))
+    text = Text("text")
+    text.take(first, decode_update(first, "text"))
+    text.lose()
+    text.take(second, decode_update(second, "text"))
+    assert not text.is_readable
+    text.take_whole(first, decode_update(first, "text"), ())
+    assert sorted(text.value) == ["a", "b"]
+
+
+def _typed(document, word):
+    document.get("text", type=pycrdt.Text).insert(0, word)
+    return bytes(document.get_update())

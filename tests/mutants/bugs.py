@@ -62,8 +62,8 @@ BUGS: Final = (
         "trait without its past",
         "what is folded in replaces the partial",
         "model/traits.py",
-        "            payload = fold.unite(present.payload, payload, new.options)\n",
-        "            pass\n",
+        "        payload = fold.unite(present.payload, new.payload, options)\n",
+        "        payload = new.payload\n",
     ),
     Bug(
         "trait of one origin",

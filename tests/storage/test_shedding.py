@@ -13,7 +13,8 @@ MEBIBYTE = 1 << 20
 
 
 @pytest.fixture
-def storage(tmp_path: Path):
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "READS_PER_LOOK", 10**9)
     storage = LoggedStorage.open(tmp_path / "data", map_bytes_initial=256 * MEBIBYTE)
     for number in range(10):
         documents = [(b"%d%04d" % (number, each), bytes(3_000)) for each in range(2_000)]
@@ -47,6 +48,15 @@ def test_many_pages_are_let_go_and_read_again(storage, monkeypatch) -> None:
     storage.commit(Batch(documents=[(b"later", b"x")], trim_before=1))
     assert storage.document(b"later") == b"x"
     assert read_all(storage) == 20_001
+
+
+def test_reads_themselves_look_now_and_then(storage, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MAPPED_BYTES_MAX", 0)
+    storage.shed()
+    least = mapped_bytes()
+    monkeypatch.setattr(limits, "READS_PER_LOOK", 64)
+    assert read_all(storage) == 20_000
+    assert mapped_bytes() < least + 20 * MEBIBYTE
 
 
 def test_whoever_reads_meanwhile_is_not_disturbed(storage, monkeypatch) -> None:

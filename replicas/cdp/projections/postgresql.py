@@ -68,6 +68,9 @@ insert into cdp_position (name, position) values ($1, $2)
 on conflict (name) do update set position = excluded.position
 """
 
+_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises; the last if a server vanishes while a connection is put in order."""
+
 
 def row_id(profile_id: str) -> uuid.UUID:
     """Return the UUID of a profile, or of the person that is named after it."""
@@ -94,7 +97,7 @@ class Database:
                 yield connection
         except PositionMoved:
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (*_FAILURES, OSError, TimeoutError) as error:
             await self.close()
             raise TargetUnavailable(f"PostgreSQL: {error or type(error).__name__}") from error
 

@@ -4,7 +4,7 @@
     description = "Buys often, and may be written to"
     all = [
         { trait = "orders", ge = 3 },
-        { field = "last_order_at", within_last = "90 days" },
+        { trait = "last_order_ms", within_last = "90 days" },
         { consent = "newsletter", is = "granted" },
         { any = [ { identifier = "email" }, { identifier = "phone" } ] },
     ]

@@ -52,7 +52,7 @@ class Subject:
     def turns(self, record: Record) -> Iterator[int]:
         """Yield the moments at which a bucket leaves a window."""
         value = record.get(self.field)
-        if isinstance(value, dict) and value.get("fold") == "windows":
+        if isinstance(value, dict) and trait_at(value, 0) is not value:
             width_ms, count, *_ = value["options"]
             for number, _ in value["payload"]:
                 yield (number + count) * width_ms

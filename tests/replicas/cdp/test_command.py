@@ -25,7 +25,8 @@ COMMANDS = [
 def test_the_commands_of_the_page_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {words[1] for words in COMMANDS} == {"run", "status", "events"}
+    asked = {"run", "status", "events", "segments", "projections"}
+    assert {words[1] for words in COMMANDS} == asked
     monkeypatch.chdir(tmp_path)
     config = write_config(tmp_path)
 
@@ -35,7 +36,7 @@ def test_the_commands_of_the_page_work(
                 await sender.batch(*map(track, range(start, start + 500)))
             await until_learned(service)
             for words in COMMANDS:
-                if words[1] == "run":
+                if words[1] in ("run", "segments", "projections"):  # they have tests of their own
                     build_parser().parse_args(words[1:])
                 else:
                     assert await asyncio.to_thread(main, words[1:]) == 0, words

@@ -42,7 +42,8 @@ url_file = "address"
             await until(lambda: segments.counters["entered"] == 1, "the segment")
             listed = await sender.get("/cdp/segments")
             assert [(each["name"], each["size"]) for each in listed["segments"]] == [("gold", 1)]
-            await until(lambda: projections["redis"].lag_s == 0, "Redis to follow")
+            rows = [projections["redis"], projections["postgresql"]]
+            await until(lambda: all(each.counters["persons"] for each in rows), "both to follow")
             shown = await sender.get("/cdp/projections")
             assert shown["redis"]["state"] == shown["postgresql"]["state"] == "following"
             assert shown["postgresql_events"]["behind"] == 0

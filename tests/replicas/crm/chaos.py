@@ -77,7 +77,7 @@ def redelivered_ten_times(here: World) -> None:
 
 def out_of_order(here: World) -> None:
     """Events overtake each other."""
-    here.hubspot.is_shuffled = True
+    here.hubspot.is_shuffled = here.hubspot.overtakes = True
     here.hubspot.copies = 2
 
 
@@ -85,7 +85,7 @@ def everything_at_once(here: World) -> None:
     """All of it, each a little less."""
     _rates(here, 0.1, 0.08, 0.05, 0.15, 0.01)
     here.hubspot.copies = here.salesforce.event_copies = 10
-    here.hubspot.is_shuffled = True
+    here.hubspot.is_shuffled = here.hubspot.overtakes = True
     here.salesforce.lock_chunk = 4
 
 
@@ -109,7 +109,7 @@ def all_is_well(here: World) -> None:
     for mischief in (here.salesforce.mischief, here.hubspot.mischief):
         mischief.rates, mischief.refusals = WELL, []
     here.hubspot.copies = here.salesforce.event_copies = 1
-    here.hubspot.is_shuffled = False
+    here.hubspot.is_shuffled = here.hubspot.overtakes = False
     here.salesforce.lock_chunk = 0
 
 

@@ -46,6 +46,7 @@ class HubSpotServer:
         self.copies, self.is_shuffled, self.is_deaf = 1, False, False
         self.hook_url = self.hook_target = ""
         self.url = ""
+        self.overtakes = False
         self.refused_sessions = 0
         self.waiting: list[dict[str, Any]] = []
         self.delivered = 0
@@ -282,7 +283,7 @@ class HubSpotServer:
 
     def _next_events(self) -> tuple[list[Any], list[Any]]:
         """Return the events that are delivered now, and those that wait: some are overtaken."""
-        if not self.is_shuffled:
+        if not self.overtakes:
             return self.waiting[:100], self.waiting[100:]
         now: list[Any] = []
         later: list[Any] = []

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from crdtstore import Field, Schema
+from crdtstore import Field, Schema, Store
 from crdtstore.errors import ConfigurationError
+from crdtstore.traits import fold_in
 from replicas.cdp.segments.conditions import condition_of
 from replicas.cdp.segments.definitions import SegmentDefinitions, with_segments
 from replicas.cdp.segments.errors import SegmentInvalid, SegmentUnknown
@@ -225,3 +226,20 @@ def test_the_schema_gets_an_indexed_set() -> None:
         with_segments(Schema(fields={"segments": Field()}))
     with pytest.raises(ConfigurationError, match="lack 'cdp'"):
         with_segments(Schema(sources=("crm",)))
+
+
+def test_a_trait_in_a_window_counts_what_is_in_it(tmp_path: Path) -> None:
+    definitions = SegmentDefinitions.parse('[segments.a]\nall = [{ trait = "orders", ge = 2 }]')
+    with Store.open(tmp_path / "eu", name="eu") as store:
+        for day, count in ((100, 2), (101, 1), (105, 2)):
+            operation = fold_in("windows", [[day, count]], options=[DAY_MS, 7, "count", []])
+            store.write("ann", {"orders": operation}, source="cdp")
+        record = store.read("ann")
+        seen, now_ms = [], 105 * DAY_MS
+        while True:
+            verdict = definitions.judge(record, now_ms)
+            seen.append((now_ms // DAY_MS, sorted(verdict.segments)))
+            if verdict.due_ms is None:
+                break
+            now_ms = verdict.due_ms
+    assert seen == [(105, ["a"]), (107, ["a"]), (108, ["a"]), (112, [])]
