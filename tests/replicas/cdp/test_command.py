@@ -1,6 +1,7 @@
 """``crdtstore-cdp``: every command of its page works, the file of the page, and the first run."""
 
 import asyncio
+import json
 import shlex
 from pathlib import Path
 
@@ -57,6 +58,45 @@ def test_the_commands_of_the_page_work(
     assert main(["status", "--config", "cdp.toml"]) == 1, "nobody answers"
     assert main(["run", "--config", "nowhere.toml"]) == 1
     assert "no service answers" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path)
+    port = load_configuration(config).port
+
+    def told(*words: str) -> str:
+        assert main([*words, "--config", "cdp.toml"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix("crdtstore-cdp: ")
+
+    async def show() -> None:
+        async with beside(config) as (_, sender):
+            await sender.batch(track(1))
+            for words, line in (
+                (("events", "tail", "--count", "-1"), "limit is a whole number up to 1,000"),
+                (("traits", "show", "a b/c"), "profile 'a b/c' is not known here"),
+                (("traits", "explain", "a b/c", "huh"), "there is no trait 'huh'"),
+                (("projections", "rebuild", "redis"),
+                 "there is no such projection; there are none"),
+                (("events", "export", "--to", "no/where.parquet"),
+                 "cannot write no/where.parquet: No such file or directory"),
+            ):  # fmt: skip
+                assert await asyncio.to_thread(told, *words) == line
+            odd = ["events", "tail", "--profile", "a b/c", "--config", "cdp.toml"]
+            assert await asyncio.to_thread(main, odd) == 0
+            lines = ["events", "tail", "--json", "--config", "cdp.toml"]
+            capsys.readouterr()
+            assert await asyncio.to_thread(main, lines) == 0
+            assert json.loads(capsys.readouterr().out)["message_id"] == "m1"
+
+    asyncio.run(show())
+    missing = f"no service answers at 127.0.0.1:{port}: Connection refused; is it running? "
+    assert told("status") == told("segments", "list") == missing + "crdtstore-cdp run"
+    told("events", "export", "--to", "events.parquet")
+    assert not list(tmp_path.glob("*.p*"))
 
 
 def test_the_first_run_tells_its_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
