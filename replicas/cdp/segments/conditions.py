@@ -64,9 +64,9 @@ class Comparison:
             for turns in relative:
                 yield from turns(values)
 
-    def fields(self) -> Iterator[str]:
-        """Yield the fields that are read."""
-        yield self.subject.field
+    def subjects(self) -> Iterator[Subject]:
+        """Yield what is read."""
+        yield self.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Group:
         for part in self.parts:
             yield from part.turns(record, now_ms)
 
-    def fields(self) -> Iterator[str]:
-        """Yield the fields that are read."""
+    def subjects(self) -> Iterator[Subject]:
+        """Yield what is read."""
         for part in self.parts:
-            yield from part.fields()
+            yield from part.subjects()
 
 
 Condition: TypeAlias = Comparison | Group
@@ -100,7 +100,7 @@ Condition: TypeAlias = Comparison | Group
 def condition_of(table: object, place: str) -> Condition:
     """Return the condition that a table is; raises SegmentInvalid, which says where it is wrong."""
     condition = _condition_of(table, place, 0)
-    count = sum(1 for _ in condition.fields())
+    count = sum(1 for _ in condition.subjects())
     if count > limits.SEGMENT_CONDITIONS_MAX:
         maximum = limits.SEGMENT_CONDITIONS_MAX
         raise SegmentInvalid(place, f"has {count:,} conditions; the limit is {maximum}")

@@ -103,10 +103,22 @@ class SegmentDefinitions:
     @classmethod
     def of(cls, segments: Mapping[str, Segment], written: object) -> "SegmentDefinitions":
         """Return definitions of some segments, and how they were written."""
-        fields = {field for each in segments.values() for field in each.condition.fields()}
+        subjects = {each for segment in segments.values() for each in segment.condition.subjects()}
+        fields = {subject.field for subject in subjects}
         packed = json.dumps(written, sort_keys=True, default=str, ensure_ascii=True)
         digest = hashlib.blake2b(packed.encode(), digest_size=16).hexdigest()
         return cls(MappingProxyType(dict(segments)), frozenset(fields), digest)
+
+    def check_traits(self, schema: Schema) -> None:
+        """Check that traits which are read are fields of a schema; raises SegmentInvalid."""
+        for segment in self.segments.values():
+            for subject in segment.condition.subjects():
+                if subject.is_trait and subject.field not in schema.fields:
+                    raise SegmentInvalid(
+                        f"{SEGMENTS}.{segment.name}",
+                        f"reads trait {subject.field!r}, which is neither in the traits_file nor "
+                        "in the schema; what others compute is a field",
+                    )
 
     def judge(self, record: Record, now_ms: int) -> Verdict:
         """Return the segments of the person of a golden record at a moment."""
@@ -150,7 +162,7 @@ def segment_of(name: str, table: object) -> Segment:
         raise SegmentInvalid(f"{place}.description", "is a text")
     condition = condition_of(parts, place)
     assert isinstance(condition, Group), "a table of one group is a group"
-    if SEGMENTS in condition.fields():
+    if any(subject.field == SEGMENTS for subject in condition.subjects()):
         raise SegmentInvalid(place, f"reads field {SEGMENTS!r}, which segments decide")
     return Segment(name, description, condition)
 

@@ -25,6 +25,7 @@ class Subject:
     field: str
     member: str = ""
     identifier: str = ""
+    is_trait: bool = False
 
     @classmethod
     def of(cls, word: str, name: str) -> "Subject":
@@ -33,7 +34,7 @@ class Subject:
             return cls(IDENTIFIERS, identifier=name)
         if word == "trait":
             field, _, member = name.partition(".")
-            return cls(field, member)
+            return cls(field, member, is_trait=True)
         return cls(name)
 
     def values(self, record: Record, now_ms: int) -> Values:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from crdtstore.errors import ConfigurationError
+from crdtstore.errors import ConfigurationError, CrdtstoreError
 from replicas.cdp.command import build_parser, main
 from replicas.cdp.configuration import load_configuration
 from tests.docs import documents
@@ -132,6 +132,28 @@ def test_a_wrong_file_is_refused_before_anything_starts(
     path.write_text(text.replace("GOOD", good))
     with pytest.raises(ConfigurationError, match=complaint):
         load_configuration(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        (
+            "traits",
+            "[traits.email]\nfold = 'count'",
+            "traits.email: this field is for",
+        ),
+        ("traits", "[traits.groups]\nfold = 'count'", "traits.groups: this field is for groups"),
+        ("traits", "[traits.x]\nfold = 'sum'", "traits.toml: traits.x: sum needs a property"),
+        ("segments", "[segments.a]\nall = [{trait = 'ordres', ge = 2}]", "reads trait 'ordres'"),
+    ],
+)
+def test_wrong_definitions_are_refused_before_anything_starts(
+    tmp_path: Path, name: str, text: str, complaint: str
+) -> None:
+    config = write_config(tmp_path, f'{name}_file = "{name}.toml"')
+    (tmp_path / f"{name}.toml").write_text(text)
+    with pytest.raises(CrdtstoreError, match=complaint):
+        load_configuration(config)
 
 
 def test_write_keys_are_names_of_their_own(tmp_path: Path) -> None:
