@@ -5,7 +5,8 @@
 In each round links are cut, each service is killed with SIGKILL at its moment and started again,
 and so are Redis and PostgreSQL; clients lose their connections, send again, send twice, and give
 up. Then all is healed, and every count must be that of a plain recomputation over what was
-acknowledged: at all three services, in both logs, at the vendor, in Redis and in PostgreSQL.
+acknowledged: at all three services, in both logs, at the vendor, in Redis and in PostgreSQL. At the
+end somebody is erased, and must be gone from all of them.
 """
 
 import argparse
@@ -56,6 +57,8 @@ async def endure(
                 await _faults(here, chance)
                 await chance.choice(clients).deny(chance.randrange(SHOPPERS))
             await judge.all_agrees()
+        await _erase(here, clients, judge, chance)
+        await judge.all_agrees()
         for name in ("us", "crm", "eu"):
             code = await here.services[name].stop()
             assert code == 0, here.services[name].log.read_text()[-2000:]
@@ -78,6 +81,17 @@ async def _sending(clients: list[Client]) -> AsyncIterator[None]:
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
+
+
+async def _erase(here: World, clients: list[Client], judge: Judge, chance: random.Random) -> None:
+    """Erase a shopper at one service while another is down; the events that come later too."""
+    number, where = chance.randrange(SHOPPERS), chance.choice(("us", "crm"))
+    await here.services["eu"].kill()
+    await here.services[where].ask("DELETE", f"/v1/persons?identifier=user_id:u{number}")
+    await here.services["eu"].start()
+    await judge.forgets(number)
+    for client in clients:
+        assert await client.is_refused(number), f"an event of {number}, who was erased, is taken"
 
 
 async def _faults(here: World, chance: random.Random) -> None:

@@ -39,6 +39,7 @@ class Judge:
         self._here = here
         self._ledger = ledger
         self._kept: dict[str, Event] = {}
+        self._erased: set[str] = set()
         self._why = ""
 
     async def all_agrees(self) -> None:
@@ -58,21 +59,42 @@ class Judge:
         while after < last:
             path = f"/cdp/events?after={after}&limit={_PAGE}"
             answer = await self._here.services[region].ask("GET", path)
-            last = answer["last"]
+            last = answer["last"] if answer["events"] else 0
             for event in answer["events"]:
                 after, message_id = event["sequence"], event["message_id"]
                 assert message_id not in found, f"{message_id} is twice in the log of {region}"
                 where, sent = self._ledger.sent[message_id]
                 assert where == region
+                assert sent.profile_id not in self._erased, f"{sent} outlives its person"
                 for name in ("kind", "name", "properties", "user_id", "timestamp_ms"):
                     assert event[name] == getattr(sent, name), (name, event, sent)
                 found[message_id] = sent
         promised = {
-            each for each in self._ledger.acknowledged if self._ledger.sent[each][0] == region
+            each
+            for each in self._ledger.acknowledged
+            if self._ledger.sent[each][0] == region
+            and self._ledger.sent[each][1].profile_id not in self._erased
         }
         lost = promised - found.keys()
         assert not lost, f"{len(lost)} acknowledged events are not in the log of {region}: {lost}"
         return found
+
+    async def forgets(self, number: int) -> None:
+        """Wait until nobody has anything of a shopper who was erased."""
+        self._erased.add(f"u{number}")
+        await until(lambda: self._is_forgotten(number), f"{number} to be forgotten", _PATIENCE_S)
+
+    async def _is_forgotten(self, number: int) -> bool:
+        for service in self._here.services.values():
+            found = await service.ask("GET", f"/v1/persons?identifier=user_id:u{number}")
+            if "fields" in found:
+                return False
+        try:
+            for region in REGIONS:
+                await self._logged(region)
+        except AssertionError:
+            return False
+        return not self._contacts(number)
 
     async def _is_settled(self) -> bool:
         try:
@@ -89,7 +111,8 @@ class Judge:
         of_shopper = defaultdict[str, list[Event]](list)
         for event in self._kept.values():
             of_shopper[event.profile_id].append(event)
-        for number in range(SHOPPERS):
+        living = [each for each in range(SHOPPERS) if f"u{each}" not in self._erased]
+        for number in living:
             events = of_shopper[f"u{number}"]
             persons = [await _person(each, number) for each in services.values()]
             assert persons[0]["fields"] == persons[1]["fields"] == persons[2]["fields"], persons
@@ -102,15 +125,19 @@ class Judge:
 
     def _check_vendor(self, number: int, events: list[Event]) -> None:
         expected = traits_of(events, _now_ms())
-        shown = [
-            record for record in self._here.hubspot.account.records.values()
-            if not record["archived"] and value_of(record, "email") == f"u{number}@example.com"
-        ]  # fmt: skip
+        shown = self._contacts(number)
         assert len(shown) == 1, f"{len(shown)} contacts of shopper {number} at HubSpot"
         for field, name in PUSHED.items():
             has = value_of(shown[0], name)
             wanted = expected.get(field)
             assert (None if not has else float(has)) == wanted, (number, field, has, wanted)
+
+    def _contacts(self, number: int) -> list[Any]:
+        email = f"u{number}@example.com"
+        records = self._here.hubspot.account.records.values()
+        return [
+            each for each in records if not each["archived"] and value_of(each, "email") == email
+        ]
 
     async def _check_projections(self) -> None:
         shown = await self._here.services["eu"].ask("GET", "/cdp/projections")

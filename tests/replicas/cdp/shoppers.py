@@ -68,6 +68,13 @@ class Client:
         """Withdraw a shopper's consent."""
         await self._send([self._event(number, "track", consent=False)], gives_up=False)
 
+    async def is_refused(self, number: int) -> bool:
+        """Send an event of a shopper who was erased; say whether it is refused as such."""
+        item = {"type": "track", "event": "Order Completed", "userId": f"u{number}"}
+        async with self._session.post(self._url, json={"batch": [item]}, headers=AUTH) as answer:
+            said = await answer.json()
+        return [each["code"] for each in said["errors"]] == ["suppressed"]
+
     async def send_for_ever(self) -> None:
         """Send batches of what shoppers do, until cancelled."""
         while True:
