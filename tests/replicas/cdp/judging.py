@@ -131,6 +131,7 @@ class Judge:
             has = value_of(shown[0], name)
             wanted = expected.get(field)
             assert (None if not has else float(has)) == wanted, (number, field, has, wanted)
+        assert (value_of(shown[0], "audiences") or "") == ";".join(_segments_of(events))
 
     def _contacts(self, number: int) -> list[Any]:
         email = f"u{number}@example.com"
@@ -186,16 +187,24 @@ async def _check_traits(service: ServiceProcess, person_id: str, events: list[Ev
 
 def _check_fields(fields: dict[str, Any], events: list[Event]) -> None:
     """Check consents and segments."""
-    granted = not any("False" in str(event.context.get("consent")) for event in events)
-    assert fields["consent.ads"] is granted, fields
-    expected = traits_of(events, _now_ms())
-    segments = {
-        "buyers": expected.get("orders", 0) >= 3,
-        "recent": expected.get("orders_7d", 0) >= 2,
-        "addressable": granted,
-    }
-    wanted = sorted(name for name, is_in in segments.items() if is_in)
+    assert fields["consent.ads"] is _is_granted(events), fields
+    wanted = _segments_of(events)
     assert sorted(fields.get("segments", [])) == wanted, (fields.get("segments"), wanted)
+
+
+def _segments_of(events: list[Event]) -> list[str]:
+    traits = traits_of(events, _now_ms())
+    segments = {
+        "addressable": _is_granted(events),
+        "buyers": traits.get("orders", 0) >= 3,
+        "recent": traits.get("orders_7d", 0) >= 2,
+    }
+    return [name for name, is_in in segments.items() if is_in]
+
+
+def _is_granted(events: list[Event]) -> bool:
+    """Say whether nobody denied: the grants came first."""
+    return not any("False" in str(event.context.get("consent")) for event in events)
 
 
 def _now_ms() -> int:

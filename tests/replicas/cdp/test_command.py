@@ -103,6 +103,9 @@ def test_the_first_run_tells_its_story(tmp_path: Path, capsys: pytest.CaptureFix
     assert asyncio.run(first_run.show(tmp_path, visitors=3))
     shown = capsys.readouterr().out
     assert "seen_in_us = True" in shown
+    assert "orders at eu: " in shown
+    assert "orders at us: " in shown
+    assert "segment to_be_written_to: 2 persons" in shown
     assert "consent.ads = False" in shown
 
 

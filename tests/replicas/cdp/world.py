@@ -126,11 +126,11 @@ def _write_crm(directory: Path, hubspot: HubSpotServer, port: int, peers: list[s
     path = write_hubspot(
         directory, hubspot, port=port, peers=peers, hook_port=free_port(),
     )  # fmt: skip
-    pushed = (
-        f'{field} = {{ property = "{name}", form = "number", direction = "push" }}\n'
+    pushed = [
+        f'{field} = {{ property = "{name}", form = "number", direction = "push" }}'
         for field, name in PUSHED.items()
-    )
-    path.write_text(
-        path.read_text().replace('"us"', '"crm"').replace('"info"', '"warning"') + "".join(pushed)
-    )
+    ]
+    pushed.append('segments = { property = "audiences", form = "list", direction = "push" }')
+    text = path.read_text().replace('"us"', '"crm"').replace('"info"', '"warning"')
+    path.write_text("\n".join([text, *pushed]))
     return path
