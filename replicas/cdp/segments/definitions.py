@@ -50,6 +50,16 @@ class Segment:
         """Say whether the person of a golden record is in it at a moment."""
         return self.condition.holds(record, now_ms)
 
+    def check_traits(self, schema: Schema) -> None:
+        """Check that traits which it reads are fields of a schema; raises SegmentInvalid."""
+        for subject in self.condition.subjects():
+            if subject.is_trait and subject.field not in schema.fields:
+                raise SegmentInvalid(
+                    f"{SEGMENTS}.{self.name}",
+                    f"reads trait {subject.field!r}, which is neither in the traits_file nor in "
+                    "the schema; what others compute is a field",
+                )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -112,13 +122,7 @@ class SegmentDefinitions:
     def check_traits(self, schema: Schema) -> None:
         """Check that traits which are read are fields of a schema; raises SegmentInvalid."""
         for segment in self.segments.values():
-            for subject in segment.condition.subjects():
-                if subject.is_trait and subject.field not in schema.fields:
-                    raise SegmentInvalid(
-                        f"{SEGMENTS}.{segment.name}",
-                        f"reads trait {subject.field!r}, which is neither in the traits_file nor "
-                        "in the schema; what others compute is a field",
-                    )
+            segment.check_traits(schema)
 
     def judge(self, record: Record, now_ms: int) -> Verdict:
         """Return the segments of the person of a golden record at a moment."""
