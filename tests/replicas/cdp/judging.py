@@ -39,14 +39,13 @@ class Judge:
         self._here = here
         self._ledger = ledger
         self._kept: dict[str, Event] = {}
+        self._lasts: dict[str, int] = {}
         self._erased: set[str] = set()
         self._why = ""
 
     async def all_agrees(self) -> None:
         """Wait until everything agrees; raises AssertionError with what does not."""
-        self._kept = {}
-        for region in REGIONS:
-            self._kept |= await self._logged(region)
+        self._lasts.clear()
         try:
             await until(self._is_settled, "all to agree", _PATIENCE_S)
         except AssertionError as error:
@@ -96,7 +95,18 @@ class Judge:
             return False
         return not self._contacts(number)
 
+    async def _read_logs(self) -> None:
+        """Read the logs if they grew: a client that was cut off may have been heard meanwhile."""
+        statuses = [await self._here.services[name].ask("GET", "/cdp/status") for name in REGIONS]
+        lasts = {each["name"]: each["log"]["last_sequence"] for each in statuses}
+        if lasts != self._lasts:
+            found: dict[str, Event] = {}
+            for region in REGIONS:
+                found |= await self._logged(region)
+            self._kept, self._lasts = found, lasts
+
     async def _is_settled(self) -> bool:
+        await self._read_logs()
         try:
             await self._check()
         except AssertionError:
