@@ -1,10 +1,10 @@
 """Quick repairs: what two replicas keep of their documents is compared, and nothing is read."""
 
 import pytest
-from tests.links.test_repairing import damage, digests, haunt, linked, repaired
 
 from crdtstore import limits
 from crdtstore.testing.simulation import Network
+from tests.links.test_repairing import damage, digests, haunt, linked, repaired
 
 
 def reads_of(network: Network, *names: str) -> list[int]:
