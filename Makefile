@@ -7,14 +7,17 @@ STAMP := $(VENV)/.installed
 SECONDS ?= 60
 WORKERS ?= 2
 
-.PHONY: run cdp crm crm-backfill crm-chaos test lint bench sim laws faults fuzz fuzz-updates
-.PHONY: mutants clean
+.PHONY: run cdp cdp-chaos crm crm-backfill crm-chaos test lint bench sim laws faults fuzz
+.PHONY: fuzz-updates mutants clean
 
 run: $(STAMP)  ## three replicas on this machine, on real records, until Ctrl-C
 	$(BIN)/crdtstore demo $(ARGS)
 
 cdp: $(STAMP)  ## a CDP replica in two regions, and a shop's visitors who come to both
 	$(BIN)/python -m tests.replicas.cdp $(ARGS)
+
+cdp-chaos: $(STAMP)  ## partitions and kills of CDPs, a CRM, Redis and PostgreSQL: SEEDS=20
+	$(BIN)/python -m tests.replicas.cdp.chaos --seeds $(or $(SEEDS),10) $(ARGS)
 
 crm: $(STAMP)  ## a CRM replica beside a local Salesforce and one beside a local HubSpot
 	$(BIN)/python -m tests.replicas.crm $(ARGS)

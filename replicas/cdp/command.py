@@ -6,8 +6,7 @@ import gc
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 from crdtstore.errors import ConfigurationError, CrdtstoreError
 from crdtstore.logs import LOG_FORMS, configure_logging
 from replicas.cdp import limits
+from replicas.cdp.asking import ask
 from replicas.cdp.configuration import Configuration, load_configuration
-from replicas.cdp.errors import ServiceUnreachable
 from replicas.cdp.processes import Place, check_processes, configuration_of, owner_of
 from replicas.cdp.projections import command as projections_command
 from replicas.cdp.segments import command as segments_command
@@ -53,13 +52,14 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--log-format", choices=LOG_FORMS, help="form of the log lines")
     run.add_argument("--sockets", type=Path, help=argparse.SUPPRESS)
     _command(commands, "status", "show how the service is doing", _status)
-    traits_command.add_parser(commands, ask)
+    traits_command.add_parser(commands)
     events = commands.add_parser("events", help="show or export events")
     on_events = events.add_subparsers(title="commands", metavar="COMMAND", required=True)
     tail = _command(on_events, "tail", "show the last events, a line each", _tail)
     tail.add_argument("--count", type=int, default=10, help="how many at first (10)")
     tail.add_argument("--follow", action="store_true", help="go on with those that come")
     tail.add_argument("--profile", metavar="ID", help="those of one profile, the newest first")
+    tail.add_argument("--json", action="store_true", help="print JSON, a line for each event")
     export = _command(on_events, "export", "write all events to a Parquet file", _export)
     export.add_argument("--to", type=Path, required=True, metavar="FILE")
     export.add_argument("--after", type=int, default=0, help="those after this sequence only")
@@ -147,15 +147,16 @@ def _tail(configuration: Configuration, arguments: argparse.Namespace) -> int:
     if arguments.profile:
         owner = owner_of(arguments.profile, configuration.processes)
         configuration = configuration_of(configuration, owner)
-        path = f"/cdp/profiles/{arguments.profile}/events?limit={arguments.count}"
-        _print_events(ask(configuration, path)["events"])
+        profile = urllib.parse.quote(arguments.profile, safe="")
+        path = f"/cdp/profiles/{profile}/events?limit={arguments.count}"
+        _print_events(ask(configuration, path)["events"], is_json=arguments.json)
         return 0
     configuration = _asked(configuration, arguments)
     after = ""
     while True:
         limit = limits.EVENTS_SHOWN_MAX if after else arguments.count
         events = ask(configuration, f"/cdp/events?limit={limit}{after}")["events"]
-        _print_events(events)
+        _print_events(events, is_json=arguments.json)
         if not arguments.follow:
             return 0
         if events:
@@ -164,8 +165,11 @@ def _tail(configuration: Configuration, arguments: argparse.Namespace) -> int:
             time.sleep(limits.TAIL_S)
 
 
-def _print_events(events: list[dict[str, Any]]) -> None:
+def _print_events(events: list[dict[str, Any]], *, is_json: bool) -> None:
     for event in events:
+        if is_json:
+            print(json.dumps(event, ensure_ascii=False), flush=True)
+            continue
         at = datetime.fromtimestamp(event["timestamp_ms"] / 1000, UTC).isoformat("T", "seconds")
         who = event["user_id"] or event["anonymous_id"]
         what = f"{event['kind']} {event['name'] or event['group_id']}".rstrip()
@@ -201,25 +205,6 @@ def _export(configuration: Configuration, arguments: argparse.Namespace) -> int:
         count = write_parquet(arguments.to, pages())
     print(f"{count:,} events are in {arguments.to}")
     return 0
-
-
-def ask(configuration: Configuration, path: str, body: Any = None) -> Any:
-    """Ask the running service, by POST if there is a body; raises ServiceUnreachable."""
-    host = "127.0.0.1" if configuration.host in ("0.0.0.0", "::") else configuration.host
-    headers = {"Content-Type": "application/json"}
-    if configuration.token:
-        headers["Authorization"] = f"Bearer {configuration.token}"
-    data = None if body is None else json.dumps(body).encode()
-    url = f"http://{host}:{configuration.port}{path}"
-    request = urllib.request.Request(url, data=data, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=limits.REQUEST_TIMEOUT_S) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        detail = error.read(1_000).decode("utf-8", "replace")
-        raise ServiceUnreachable(f"the service answered {error.code}: {detail}") from None
-    except (OSError, ValueError) as error:
-        raise ServiceUnreachable(f"no service answers at {url}: {error}") from None
 
 
 if __name__ == "__main__":

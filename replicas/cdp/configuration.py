@@ -83,6 +83,8 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
     traits = TraitDefinitions()
     if "traits_file" in table:
         traits = TraitDefinitions.load(directory / table["traits_file"])
+    learn = _learn_settings_of(table)
+    _check_apart(traits, learn)
     return Configuration(
         name=table["name"],
         data=directory / table["data"],
@@ -96,7 +98,7 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
         peers=tuple(table.get("peers", ())),
         collect=_settings_of(CollectSettings, table.get("collect", {}), "[collect]"),
         log=_settings_of(LogSettings, table.get("log", {}), "[log]"),
-        learn=_learn_settings_of(table),
+        learn=learn,
         follow=follow,
         traits=traits,
         token=_secret(table, "token_file", directory),
@@ -112,6 +114,13 @@ def _processes_of(table: Mapping[str, Any]) -> int:
     if not 1 <= count <= limits.PROCESSES_MAX:
         raise ConfigurationError(f"processes is a number from 1 to {limits.PROCESSES_MAX}")
     return count
+
+
+def _check_apart(traits: TraitDefinitions, learn: LearnSettings) -> None:
+    """Check that no trait has the name of a field that events become by other means."""
+    taken = {**dict.fromkeys(learn.fields.values(), "what identify says"), "groups": "groups"}
+    for name in sorted(traits.by_name.keys() & taken.keys()):
+        raise ConfigurationError(f"traits.{name}: this field is for {taken[name]}; name it else")
 
 
 def _write_keys_of(table: Mapping[str, Any]) -> dict[str, str]:

@@ -61,6 +61,12 @@ class ServiceUnreachable(CdpError):
     code = "service-unreachable"
 
 
+class ExportFailed(CdpError):
+    """The file of an export cannot be written: see its folder and the disk."""
+
+    code = "export-failed"
+
+
 class DefinitionInvalid(CdpError):
     """A definition cannot be used: whoever wrote it must mend it."""
 

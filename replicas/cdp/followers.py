@@ -56,8 +56,11 @@ class FollowSettings:
         )
 
     def schema(self, schema: Schema) -> Schema:
-        """Return the schema with what the followers need of it."""
-        return schema if self.segments is None else with_segments(schema)
+        """Return the schema with what the followers need of it; raises ConfigurationError."""
+        if self.segments is None:
+            return schema
+        self.segments.check_traits(schema)
+        return with_segments(schema)
 
 
 class Followers:

@@ -256,9 +256,6 @@ CHANGES_MAX: Final = 1_000
 EVENTS_SHOWN_MAX: Final = 1_000
 """Events in one answer: one megabyte."""
 
-REQUEST_TIMEOUT_S: Final = 60.0
-"""Seconds for one question to the service."""
-
 TAIL_S: Final = 0.5
 """Seconds between two questions of somebody who watches the events come."""
 

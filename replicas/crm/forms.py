@@ -8,6 +8,7 @@
 | boolean  | true or false                    | true or false, or these words as text             |
 | date     | text, 2026-11-21                 | the same, or the milliseconds of its midnight     |
 | datetime | a UTC datetime, to the millisecond | ISO 8601 with an offset, or milliseconds        |
+| list     | texts                            | the texts with semicolons between, in order       |
 """
 
 import math
@@ -97,6 +98,18 @@ def _write_datetime(value: Any) -> str:
     return text_from_ms(ms_from(value.isoformat()))
 
 
+def _texts(raw: Any) -> list[str]:
+    return sorted(filter(None, _text(raw).split(";")))
+
+
+def _write_texts(value: Any) -> str:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError("it is no list of texts")
+    if any(";" in each for each in value):
+        raise ValueError("a text has a semicolon")
+    return ";".join(sorted(value))
+
+
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
         "text": Form(_text, _text),
@@ -105,5 +118,6 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "boolean": Form(_boolean, _boolean),
         "date": Form(_date, _date),
         "datetime": Form(datetime_from, _write_datetime),
+        "list": Form(_texts, _write_texts),
     }
 )

@@ -53,6 +53,8 @@ class FieldMapping:
             raise ConfigurationError(f"{where}: property is missing")
         if self.identifier and (self.form != "text" or self.values):
             raise ConfigurationError(f"{where}: an identifier is plain text")
+        if self.form == "list" and self.is_pulled:
+            raise ConfigurationError(f"{where}: a list is sent only: direction = 'push'")
         if self.values and self.form != "text":
             raise ConfigurationError(f"{where}: only text can be renamed by values")
         if len(set(self.values.values())) != len(self.values):
@@ -67,6 +69,14 @@ class FieldMapping:
     def is_pushed(self) -> bool:
         """Whether values are sent."""
         return self.direction != "pull"
+
+    def holds(self, kind: str) -> bool:
+        """Say whether the property can hold a field of a kind."""
+        if kind in ("trait", "counter"):
+            return not self.is_pulled
+        if kind == "set":
+            return self.form == "list"
+        return kind == "register" or (kind == "consent" and self.form == "boolean")
 
     def from_vendor(self, raw: Any) -> Any:
         """Return the field's value for a property's; None for an empty one; raises FormError."""
@@ -85,7 +95,7 @@ class FieldMapping:
 
     def to_vendor(self, value: Any) -> Any:
         """Return the property's value for a field's; None for an empty one; raises FormError."""
-        if value is None or value == "":
+        if value is None or value == "" or value == []:
             return None
         if self.values:
             back = {theirs: ours for ours, theirs in self.values.items()}
@@ -180,12 +190,12 @@ class CrmMapping:
         """Refuse fields whose kind in the schema a CRM cannot hold; raises ConfigurationError."""
         for each in self.objects:
             for mapped in each.fields:
-                kind = schema.kind_of(mapped.field) or "register"
-                wanted = "consent" if mapped.form == "boolean" and kind == "consent" else "register"
-                if kind != wanted:
+                kind = schema.kind_of(mapped.field)
+                if kind is not None and not mapped.holds(kind):
                     raise ConfigurationError(
                         f"object {each.name!r}: field {mapped.field!r} is a {kind} in the schema; "
-                        "a property holds a register, or a consent in the form boolean"
+                        "a property holds a register, a consent in the form boolean, and if it is "
+                        "only pushed, a trait, a counter, or a set in the form list"
                     )
 
 

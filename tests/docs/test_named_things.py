@@ -129,7 +129,14 @@ def test_toml_examples_are_read(block: documents.Block, tmp_path: Path) -> None:
         assert TraitDefinitions.load(path).by_name
         return
     if "[write_keys]" in block.text:
-        assert load_cdp_configuration(path).write_keys
+        page = block.place.partition(":")[0]
+        for other in documents.blocks("toml"):
+            for name in ("traits", "segments"):
+                if other.place.startswith(page) and other.text.startswith(f"[{name}."):
+                    (tmp_path / f"{name}.toml").write_text(other.text, "utf-8")
+        told = load_cdp_configuration(path)
+        assert told.traits.by_name
+        assert told.follow.segments is not None
         return
     if "[salesforce]" in block.text:
         (tmp_path / "salesforce-secret").write_text("secret")

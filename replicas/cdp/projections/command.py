@@ -6,6 +6,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+from replicas.cdp.asking import ask
 from replicas.cdp.configuration import Configuration
 
 
@@ -30,15 +31,11 @@ def _action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentPa
 
 
 def _status(configuration: Configuration, arguments: argparse.Namespace) -> int:
-    from replicas.cdp.command import ask
-
     print(json.dumps(ask(configuration, "/cdp/projections"), indent=2))
     return 0
 
 
 def _rebuild(configuration: Configuration, arguments: argparse.Namespace) -> int:
-    from replicas.cdp.command import ask
-
     name = urllib.parse.quote(arguments.name, safe="")
     ask(configuration, f"/cdp/projections/{name}/rebuild", {})
     print(f"{arguments.name} is filled from zero; see: crdtstore-cdp projections status")

@@ -146,14 +146,15 @@ def filter_of(condition: Condition, schema: Schema) -> str | None:
 
 
 def _filter_of_comparison(condition: Comparison, schema: Schema) -> str | None:
-    declared = schema.fields.get(condition.field)
-    if condition.kind or declared is None or not declared.indexed:
+    subject = condition.subject
+    declared = schema.fields.get(subject.field)
+    if subject.identifier or subject.member or declared is None or not declared.indexed:
         return None
-    is_register = declared.kind == "register" and condition.field not in schema.group_of_field
-    is_recent = is_register and schema.policy_of(condition.field).name == "recency"
+    is_register = declared.kind == "register" and subject.field not in schema.group_of_field
+    is_recent = is_register and schema.policy_of(subject.field).name == "recency"
     if not is_recent and declared.kind != "set":
         return None
-    name = json.dumps(condition.field)
+    name = json.dumps(subject.field)
     for said in condition.says:
         if said.operator == "pr" and said.operand:
             return f"{name} pr"

@@ -2,15 +2,12 @@
 
 import argparse
 import json
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from replicas.cdp import limits
-from replicas.cdp.segments.errors import SegmentsUnreachable
+from replicas.cdp.asking import Address, ask, lines_of
+from replicas.cdp.errors import DefinitionInvalid, ServiceUnreachable
 
 _EPILOG = """\
 examples:
@@ -23,25 +20,6 @@ The file of a preview holds what stands in the table of a segment: all, any or n
 """
 
 
-class Address(Protocol):
-    """What of the configuration is needed: where the service listens, and its token."""
-
-    @property
-    def host(self) -> str:
-        """The host that it listens on."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        ...
-
-    @property
-    def token(self) -> str | None:
-        """The token of its API."""
-        ...
-
-
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command; what it runs takes the configuration and the arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -52,7 +30,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _action(actions, "list", "all segments and their sizes", _list)
+    listed = _action(actions, "list", "all segments and their sizes", _list)
+    listed.add_argument("--json", action="store_true", help="print JSON for machines")
     _action(actions, "size", "how many persons are in a segment", _size).add_argument("name")
     sample = _action(actions, "sample", "some persons in a segment", _sample)
     sample.add_argument("name")
@@ -72,7 +51,10 @@ def _action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentPa
 
 
 def _list(configuration: Address, arguments: argparse.Namespace) -> int:
-    answer = _asked(configuration, "GET", "/cdp/segments")
+    answer = ask(configuration, "/cdp/segments")
+    if arguments.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return 0
     for segment in answer["segments"]:
         print(f"{segment['size']:>12,}  {segment['name']}  {segment['description']}".rstrip())
     scan = answer["scan"]
@@ -85,20 +67,20 @@ def _list(configuration: Address, arguments: argparse.Namespace) -> int:
 
 def _size(configuration: Address, arguments: argparse.Namespace) -> int:
     name = urllib.parse.quote(arguments.name, safe="")
-    print(_asked(configuration, "GET", f"/cdp/segments/{name}")["size"])
+    print(ask(configuration, f"/cdp/segments/{name}")["size"])
     return 0
 
 
 def _sample(configuration: Address, arguments: argparse.Namespace) -> int:
     name = urllib.parse.quote(arguments.name, safe="")
     path = f"/cdp/segments/{name}/sample?count={arguments.count}"
-    for person in _asked(configuration, "GET", path)["persons"]:
+    for person in ask(configuration, path)["persons"]:
         print(person)
     return 0
 
 
 def _rescan(configuration: Address, arguments: argparse.Namespace) -> int:
-    scan = _asked(configuration, "POST", "/cdp/segments/rescan")["scan"]
+    scan = ask(configuration, "/cdp/segments/rescan", {})["scan"]
     print(f"{scan['of']:,} profiles are evaluated anew")
     return 0
 
@@ -110,46 +92,17 @@ def _preview(configuration: Address, arguments: argparse.Namespace) -> int:
     try:
         body = arguments.file.read_bytes()
     except OSError as error:
-        raise SegmentsUnreachable(f"cannot read {arguments.file}: {error.strerror}") from None
+        raise DefinitionInvalid(f"cannot read {arguments.file}: {error.strerror}") from None
     path = f"/cdp/segments/preview?count={arguments.count}"
     step: dict[str, Any] = {}
     with Progress(console=Console(stderr=True)) as bars:
         bar = bars.add_task("profiles", total=None)
-        for line in _lines(configuration, "POST", path, body):
+        for line in lines_of(configuration, path, body):
             step = json.loads(line)
             bars.update(bar, total=step["of"], completed=step["looked_at"])
     if not step.get("is_done"):
-        raise SegmentsUnreachable("the service ended before the preview did")
+        raise ServiceUnreachable("the service ended before the preview did")
     print(f"{step['size']:,} persons, found by {step['way']}")
     for person in step["sample"]:
         print(f"  {person}")
     return 0
-
-
-def _asked(configuration: Address, method: str, path: str) -> Any:
-    return json.loads(b"".join(_lines(configuration, method, path)))
-
-
-def _lines(
-    configuration: Address, method: str, path: str, body: bytes | None = None
-) -> Iterator[bytes]:
-    """Yield the lines of an answer; raises SegmentsUnreachable."""
-    host = "127.0.0.1" if configuration.host in ("0.0.0.0", "::") else configuration.host
-    headers = {"Authorization": f"Bearer {configuration.token}"} if configuration.token else {}
-    url = f"http://{host}:{configuration.port}{path}"
-    request = urllib.request.Request(url, data=body, headers=headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=limits.ASKING_TIMEOUT_S) as answer:
-            yield from answer
-    except urllib.error.HTTPError as error:
-        raise SegmentsUnreachable(_told(error)) from None
-    except OSError as error:
-        raise SegmentsUnreachable(f"no service answers at {url}: {error}") from None
-
-
-def _told(error: urllib.error.HTTPError) -> str:
-    """Return what an answer says is wrong."""
-    try:
-        return str(json.load(error)["detail"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"the service answered {error.code}"

@@ -5,6 +5,7 @@ which must hold; or it is a group of conditions:
 
     { field = "plan", eq = "gold" }
     { trait = "orders", ge = 3, lt = 10 }
+    { trait = "visits.sessions", ge = 3 }
     { consent = "newsletter", is = "granted" }
     { identifier = "email", ew = "@example.com" }
     { any = [ { identifier = "email" }, { identifier = "phone" } ] }
@@ -12,22 +13,19 @@ which must hold; or it is a group of conditions:
 What is compiled takes a golden record and the present, and knows nothing else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from crdtstore.traits import trait_at
 from replicas.cdp import limits
 from replicas.cdp.segments.errors import SegmentInvalid
-from replicas.cdp.segments.operators import OPERATORS, Test, Turns, Values, test_of, turns_of
-
-Record: TypeAlias = Mapping[str, Any]
+from replicas.cdp.segments.operators import OPERATORS, Test, Turns, test_of, turns_of
+from replicas.cdp.segments.subjects import Record, Subject
 
 GROUPS: Final = ("all", "any", "none")
 """How conditions are put together."""
 
 _SUBJECTS: Final = ("field", "trait", "consent", "identifier")
-_IDENTIFIERS: Final = "identifiers"
 _CONSENT_STATES: Final[dict[str, bool | None]] = {
     "granted": True,
     "denied": False,
@@ -47,38 +45,28 @@ class Says:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is said about one field; ``kind`` is that of the identifiers it is about, else ""."""
+    """What is said about one subject."""
 
-    field: str
-    kind: str
+    subject: Subject
     says: tuple[Says, ...]
 
     def holds(self, record: Record, now_ms: int) -> bool:
         """Say whether all of it holds."""
-        values = self._values(record, now_ms)
+        values = self.subject.values(record, now_ms)
         return all(said.test(values, now_ms) for said in self.says)
 
-    def turns(self, record: Record) -> Iterator[int]:
+    def turns(self, record: Record, now_ms: int) -> Iterator[int]:
         """Yield the moments at which that may change by time alone."""
-        yield from _window_turns(record.get(self.field))
+        yield from self.subject.turns(record)
         relative = [said.turns for said in self.says if said.turns is not None]
         if relative:
-            values = self._values(record, 0)
+            values = self.subject.values(record, now_ms)
             for turns in relative:
                 yield from turns(values)
 
-    def fields(self) -> Iterator[str]:
-        """Yield the fields that are read."""
-        yield self.field
-
-    def _values(self, record: Record, now_ms: int) -> Values:
-        value: Any = trait_at(record.get(self.field), now_ms)
-        if self.kind:
-            prefix = f"{self.kind}:"
-            return [text[len(prefix) :] for text in value or () if str(text).startswith(prefix)]
-        if value is None:
-            return ()
-        return value if isinstance(value, list) else (value,)
+    def subjects(self) -> Iterator[Subject]:
+        """Yield what is read."""
+        yield self.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,36 +83,24 @@ class Group:
             return all(found)
         return any(found) is (self.word == "any")
 
-    def turns(self, record: Record) -> Iterator[int]:
+    def turns(self, record: Record, now_ms: int) -> Iterator[int]:
         """Yield the moments at which that may change by time alone."""
         for part in self.parts:
-            yield from part.turns(record)
+            yield from part.turns(record, now_ms)
 
-    def fields(self) -> Iterator[str]:
-        """Yield the fields that are read."""
+    def subjects(self) -> Iterator[Subject]:
+        """Yield what is read."""
         for part in self.parts:
-            yield from part.fields()
+            yield from part.subjects()
 
 
 Condition: TypeAlias = Comparison | Group
 
 
-def _window_turns(value: Any) -> Iterator[int]:
-    """Yield when the buckets of a trait in a window leave it."""
-    if (
-        isinstance(value, dict)
-        and value.get("fold") == "windows"
-        and trait_at(value, 0) is not value
-    ):
-        width_ms, count = value["options"][:2]
-        for number, _ in value["payload"]:
-            yield (number + count) * width_ms
-
-
 def condition_of(table: object, place: str) -> Condition:
     """Return the condition that a table is; raises SegmentInvalid, which says where it is wrong."""
     condition = _condition_of(table, place, 0)
-    count = sum(1 for _ in condition.fields())
+    count = sum(1 for _ in condition.subjects())
     if count > limits.SEGMENT_CONDITIONS_MAX:
         maximum = limits.SEGMENT_CONDITIONS_MAX
         raise SegmentInvalid(place, f"has {count:,} conditions; the limit is {maximum}")
@@ -155,9 +131,7 @@ def _condition_of(table: object, place: str, depth: int) -> Condition:
             raise SegmentInvalid(place, f"nothing is said about {word} {subject!r}: add {allowed}")
         said = {"pr": True}
     says = tuple(_said(name, operand, place) for name, operand in said.items())
-    if word == "identifier":
-        return Comparison(_IDENTIFIERS, subject, says)
-    return Comparison(subject, "", says)
+    return Comparison(Subject.of(word, subject), says)
 
 
 def _group_of(table: dict[str, Any], word: str, place: str, depth: int) -> Group:
@@ -182,7 +156,7 @@ def _consent_of(field: str, said: dict[str, Any], place: str) -> Comparison:
         raise SegmentInvalid(place, "of a consent is said: is = granted, denied or unknown")
     value = _CONSENT_STATES[state]
     says = _said("pr", False, place) if value is None else _said("eq", value, place)
-    return Comparison(field, "", (says,))
+    return Comparison(Subject.of("consent", field), (says,))
 
 
 def _said(name: str, operand: object, place: str) -> Says:

@@ -4,7 +4,7 @@
     description = "Buys often, and may be written to"
     all = [
         { trait = "orders", ge = 3 },
-        { field = "last_order_at", within_last = "90 days" },
+        { trait = "last_order_ms", within_last = "90 days" },
         { consent = "newsletter", is = "granted" },
         { any = [ { identifier = "email" }, { identifier = "phone" } ] },
     ]
@@ -25,8 +25,9 @@ from crdtstore import Field, Schema
 from crdtstore.errors import ConfigurationError
 from crdtstore.toml import parse_toml
 from replicas.cdp import limits
-from replicas.cdp.segments.conditions import GROUPS, Group, Record, condition_of
+from replicas.cdp.segments.conditions import GROUPS, Group, condition_of
 from replicas.cdp.segments.errors import SegmentInvalid, SegmentUnknown
+from replicas.cdp.segments.subjects import Record
 
 SEGMENTS: Final = "segments"
 """The set field in which a profile's segments stand."""
@@ -48,6 +49,16 @@ class Segment:
     def has(self, record: Record, now_ms: int) -> bool:
         """Say whether the person of a golden record is in it at a moment."""
         return self.condition.holds(record, now_ms)
+
+    def check_traits(self, schema: Schema) -> None:
+        """Check that traits which it reads are fields of a schema; raises SegmentInvalid."""
+        for subject in self.condition.subjects():
+            if subject.is_trait and subject.field not in schema.fields:
+                raise SegmentInvalid(
+                    f"{SEGMENTS}.{self.name}",
+                    f"reads trait {subject.field!r}, which is neither in the traits_file nor in "
+                    "the schema; what others compute is a field",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +113,16 @@ class SegmentDefinitions:
     @classmethod
     def of(cls, segments: Mapping[str, Segment], written: object) -> "SegmentDefinitions":
         """Return definitions of some segments, and how they were written."""
-        fields = {field for each in segments.values() for field in each.condition.fields()}
+        subjects = {each for segment in segments.values() for each in segment.condition.subjects()}
+        fields = {subject.field for subject in subjects}
         packed = json.dumps(written, sort_keys=True, default=str, ensure_ascii=True)
         digest = hashlib.blake2b(packed.encode(), digest_size=16).hexdigest()
         return cls(MappingProxyType(dict(segments)), frozenset(fields), digest)
+
+    def check_traits(self, schema: Schema) -> None:
+        """Check that traits which are read are fields of a schema; raises SegmentInvalid."""
+        for segment in self.segments.values():
+            segment.check_traits(schema)
 
     def judge(self, record: Record, now_ms: int) -> Verdict:
         """Return the segments of the person of a golden record at a moment."""
@@ -113,7 +130,7 @@ class SegmentDefinitions:
         found = frozenset(
             name for name, segment in self.segments.items() if segment.has(values, now_ms)
         )
-        later = (moment for moment in self._turns(values) if moment > now_ms)
+        later = (moment for moment in self._turns(values, now_ms) if moment > now_ms)
         return Verdict(found, min(later, default=None))
 
     def get(self, name: str) -> Segment:
@@ -122,9 +139,9 @@ class SegmentDefinitions:
             raise SegmentUnknown(name)
         return self.segments[name]
 
-    def _turns(self, values: Record) -> Iterator[int]:
+    def _turns(self, values: Record, now_ms: int) -> Iterator[int]:
         for segment in self.segments.values():
-            yield from segment.condition.turns(values)
+            yield from segment.condition.turns(values, now_ms)
 
 
 def segment_of(name: str, table: object) -> Segment:
@@ -149,7 +166,7 @@ def segment_of(name: str, table: object) -> Segment:
         raise SegmentInvalid(f"{place}.description", "is a text")
     condition = condition_of(parts, place)
     assert isinstance(condition, Group), "a table of one group is a group"
-    if SEGMENTS in condition.fields():
+    if any(subject.field == SEGMENTS for subject in condition.subjects()):
         raise SegmentInvalid(place, f"reads field {SEGMENTS!r}, which segments decide")
     return Segment(name, description, condition)
 

@@ -1,6 +1,6 @@
 """What can be wrong with segments."""
 
-from crdtstore.errors import ConfigurationError, CrdtstoreError, InvalidInput, Refused
+from crdtstore.errors import ConfigurationError, InvalidInput, Refused
 
 
 class SegmentInvalid(InvalidInput, ConfigurationError):
@@ -23,9 +23,3 @@ class SegmentUnknown(Refused, LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no segment {name!r}")
         self.name = name
-
-
-class SegmentsUnreachable(CrdtstoreError):
-    """The command could not do its work with the service: the operator must look at it."""
-
-    code = "segments-unreachable"

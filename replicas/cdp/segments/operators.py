@@ -12,18 +12,20 @@
 | `older_than`            | is a time longer ago                                                  |
 
 They are those of the filter language (docs/queries.md), and those that are relative to now. A value
-that is a list or a set is several values.
+that is a list or a set is several values. Where a time is asked for that is relative to now, a
+number is one too: Unix milliseconds, as traits of `@timestamp` are.
 """
 
+import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import date
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from replicas.cdp import limits
 from replicas.cdp.segments.moments import length_ms, moment_ms
+from replicas.cdp.segments.subjects import Values
 
-Values: TypeAlias = Sequence[Any]
 Test: TypeAlias = Callable[[Values, int], bool]
 """From the values of a subject, and the present in milliseconds, to whether it holds."""
 Turns: TypeAlias = Callable[[Values], Iterable[int]]
@@ -83,7 +85,7 @@ def turns_of(name: str, operand: object) -> Turns | None:
     return lambda values: (
         moment + offset
         for value in values
-        if (moment := moment_ms(value)) is not None
+        if (moment := _moment_of(value)) is not None
         for offset in offsets
     )
 
@@ -149,8 +151,12 @@ def _relative(name: str, length: int) -> Test:
             return now_ms <= moment <= now_ms + length
         return moment < now_ms - length
 
-    return lambda values, now_ms: any(holds(moment_ms(value), now_ms) for value in values)
+    return lambda values, now_ms: any(holds(_moment_of(value), now_ms) for value in values)
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float)
+def _moment_of(value: object) -> int | None:
+    return int(value) if _is_number(value) else moment_ms(value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return type(value) is int or (type(value) is float and math.isfinite(value))

@@ -90,6 +90,7 @@ class SegmentPages:
         """
         try:
             segment = _previewed(await _body_of(request))
+            segment.check_traits(self._replica.schema)
             count = _count_of(request)
         except ValueError as error:
             return _refused(400, error)

@@ -5,44 +5,45 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
 from replicas.cdp import limits
+from replicas.cdp.asking import ask
 from replicas.cdp.configuration import Configuration
 from replicas.cdp.processes import configuration_of
 
-Ask: TypeAlias = Callable[[Configuration, str], Any]
-"""Asks the running service for the answer of a path."""
 
-
-def add_parser(commands: Any, ask: Ask) -> None:
+def add_parser(commands: Any) -> None:
     """Add the commands; what they run takes the configuration and the arguments."""
     traits = commands.add_parser("traits", help="show traits, and where they come from")
     actions = traits.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     def list_all(configuration: Configuration, arguments: argparse.Namespace) -> int:
-        return _list(ask(configuration, "/cdp/traits"))
+        answer = ask(configuration, "/cdp/traits")
+        return _dump(answer) if arguments.json else _list(answer)
 
     def show(configuration: Configuration, arguments: argparse.Namespace) -> int:
         path = f"/cdp/profiles/{quote(arguments.profile, safe='')}/traits"
-        print(json.dumps(ask(configuration, path)["traits"], indent=2, ensure_ascii=False))
-        return 0
+        return _dump(ask(configuration, path)["traits"])
 
     def explain(configuration: Configuration, arguments: argparse.Namespace) -> int:
         profile, name = (quote(word, safe="") for word in (arguments.profile, arguments.name))
-        return _explain(ask(configuration, f"/cdp/profiles/{profile}/traits/{name}"))
+        answer = ask(configuration, f"/cdp/profiles/{profile}/traits/{name}")
+        return _dump(answer) if arguments.json else _explain(answer)
 
     def replay(configuration: Configuration, arguments: argparse.Namespace) -> int:
         asked = configuration_of(configuration, arguments.process)
         return _replay(lambda: ask(asked, "/cdp/traits"), waits=not arguments.once)
 
-    _action(actions, "list", "all definitions, and how far each was folded", list_all)
+    listed = _action(actions, "list", "all definitions, and how far each was folded", list_all)
     shown = _action(actions, "show", "the values of the person of a profile", show)
     shown.add_argument("profile", metavar="ID")
     explained = _action(actions, "explain", "the partials of a trait, by replica", explain)
     explained.add_argument("profile", metavar="ID")
     explained.add_argument("name", metavar="TRAIT")
+    for each in (listed, explained):
+        each.add_argument("--json", action="store_true", help="print JSON for machines")
     replayed = _action(commands, "replay", "watch new traits be folded from the log", replay)
     replayed.add_argument("--process", type=int, default=0, help="of several: this one (0)")
     replayed.add_argument("--once", action="store_true", help="do not wait for the end")
@@ -53,6 +54,11 @@ def _action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentPa
     action.add_argument("--config", type=Path, required=True, metavar="FILE")
     action.set_defaults(run=run)
     return action
+
+
+def _dump(answer: Any) -> int:
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    return 0
 
 
 def _list(answer: Any) -> int:

@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,7 +136,7 @@ class TraitDefinitions:
                     f"traits.{name}: the schema declares a {schema.kind_of(name)} of this name"
                 )
             fields.setdefault(name, Field("trait"))
-        return Schema(fields, schema.sources, schema.groups, schema.identity)
+        return replace(schema, fields=fields)
 
 
 def _definition_of(name: str, body: Any) -> Definition:

@@ -64,13 +64,14 @@ class _Amounts(_Whole):
 
     def __init__(self, decimals: int) -> None:
         self._scale = 10**decimals
+        self._most: float = limits.AMOUNT_MAX
 
     def taken(self, value: Any) -> Any:
         if type(value) is float:
-            if not -limits.AMOUNT_MAX <= value <= limits.AMOUNT_MAX:  # not for NaN either
+            if not -self._most <= value <= self._most:  # not for NaN either
                 return None
             return round(value * self._scale)
-        if type(value) is not int or not -limits.AMOUNT_MAX <= value <= limits.AMOUNT_MAX:
+        if type(value) is not int or not -self._most <= value <= self._most:
             return None
         return value * self._scale
 
@@ -86,12 +87,20 @@ class _Sum(_Amounts):
         return max(INTEGER_MIN, min(held, INTEGER_MAX))
 
 
-class _Minimum(_Amounts):
+class _Extreme(_Amounts):
+    """One amount, which is as large as a partial can hold: times in milliseconds fit."""
+
+    def __init__(self, decimals: int) -> None:
+        super().__init__(decimals)
+        self._most = INTEGER_MAX // self._scale
+
+
+class _Minimum(_Extreme):
     def add(self, held: Any, value: Any, event: Event) -> Any:
         return value if value < held else held
 
 
-class _Maximum(_Amounts):
+class _Maximum(_Extreme):
     def add(self, held: Any, value: Any, event: Event) -> Any:
         return value if value > held else held
 

@@ -1,13 +1,14 @@
 """``crdtstore-cdp``: every command of its page works, the file of the page, and the first run."""
 
 import asyncio
+import json
 import shlex
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from crdtstore.errors import ConfigurationError
+from crdtstore.errors import ConfigurationError, CrdtstoreError
 from replicas.cdp.command import build_parser, main
 from replicas.cdp.configuration import load_configuration
 from tests.docs import documents
@@ -59,10 +60,52 @@ def test_the_commands_of_the_page_work(
     assert "no service answers" in capsys.readouterr().err
 
 
+def test_what_goes_wrong_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path)
+    port = load_configuration(config).port
+
+    def told(*words: str) -> str:
+        assert main([*words, "--config", "cdp.toml"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix("crdtstore-cdp: ")
+
+    async def show() -> None:
+        async with beside(config) as (_, sender):
+            await sender.batch(track(1))
+            for words, line in (
+                (("events", "tail", "--count", "-1"), "limit is a whole number up to 1,000"),
+                (("traits", "show", "a b/c"), "profile 'a b/c' is not known here"),
+                (("traits", "explain", "a b/c", "huh"), "there is no trait 'huh'"),
+                (("projections", "rebuild", "redis"),
+                 "there is no such projection; there are none"),
+                (("events", "export", "--to", "no/where.parquet"),
+                 "cannot write no/where.parquet: No such file or directory"),
+            ):  # fmt: skip
+                assert await asyncio.to_thread(told, *words) == line
+            odd = ["events", "tail", "--profile", "a b/c", "--config", "cdp.toml"]
+            assert await asyncio.to_thread(main, odd) == 0
+            lines = ["events", "tail", "--json", "--config", "cdp.toml"]
+            capsys.readouterr()
+            assert await asyncio.to_thread(main, lines) == 0
+            assert json.loads(capsys.readouterr().out)["message_id"] == "m1"
+
+    asyncio.run(show())
+    missing = f"no service answers at 127.0.0.1:{port}: Connection refused; is it running? "
+    assert told("status") == told("segments", "list") == missing + "crdtstore-cdp run"
+    told("events", "export", "--to", "events.parquet")
+    assert not list(tmp_path.glob("*.p*"))
+
+
 def test_the_first_run_tells_its_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert asyncio.run(first_run.show(tmp_path, visitors=3))
     shown = capsys.readouterr().out
     assert "seen_in_us = True" in shown
+    assert "orders at eu: " in shown
+    assert "orders at us: " in shown
+    assert "segment to_be_written_to: 2 persons" in shown
     assert "consent.ads = False" in shown
 
 
@@ -92,6 +135,28 @@ def test_a_wrong_file_is_refused_before_anything_starts(
     path.write_text(text.replace("GOOD", good))
     with pytest.raises(ConfigurationError, match=complaint):
         load_configuration(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        (
+            "traits",
+            "[traits.email]\nfold = 'count'",
+            "traits.email: this field is for",
+        ),
+        ("traits", "[traits.groups]\nfold = 'count'", "traits.groups: this field is for groups"),
+        ("traits", "[traits.x]\nfold = 'sum'", "traits.toml: traits.x: sum needs a property"),
+        ("segments", "[segments.a]\nall = [{trait = 'ordres', ge = 2}]", "reads trait 'ordres'"),
+    ],
+)
+def test_wrong_definitions_are_refused_before_anything_starts(
+    tmp_path: Path, name: str, text: str, complaint: str
+) -> None:
+    config = write_config(tmp_path, f'{name}_file = "{name}.toml"')
+    (tmp_path / f"{name}.toml").write_text(text)
+    with pytest.raises(CrdtstoreError, match=complaint):
+        load_configuration(config)
 
 
 def test_write_keys_are_names_of_their_own(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ KEY = "crdtstore_id"
 MODIFIED = "lastmodifieddate"
 PROPERTIES = {
     "email", "firstname", "lastname", "phone", "jobtitle", "date_of_birth", "score", "vip", KEY,
+    "orders_count", "orders_total", "audiences",
 }  # fmt: skip
 
 

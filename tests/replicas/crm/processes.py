@@ -22,10 +22,11 @@ ROOT = Path(__file__).parents[3]
 
 
 class ServiceProcess:
-    """``crdtstore-crm run``: start it, ask it, kill it."""
+    """A service's command, ``crdtstore-crm run``: start it, ask it, kill it."""
 
-    def __init__(self, config: Path, port: int) -> None:
+    def __init__(self, config: Path, port: int, module: str = "replicas.crm.command") -> None:
         self.config = config
+        self._module = module
         self.url = f"http://127.0.0.1:{port}"
         self.log = config.parent / "log"
         self._process: asyncio.subprocess.Process | None = None
@@ -38,7 +39,7 @@ class ServiceProcess:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "replicas.crm.command", "run", "--config", str(self.config),
+                sys.executable, "-m", self._module, "run", "--config", str(self.config),
                 stdout=log, stderr=log, cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )  # fmt: skip
@@ -62,8 +63,7 @@ class ServiceProcess:
             return await answer.json(content_type=None)
 
     async def kill(self) -> None:
-        assert self._process is not None
-        if self._process.returncode is None:
+        if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
@@ -130,8 +130,7 @@ async def world(
         yield World(salesforce, hubspot, eu, us, link)
     finally:
         for service in (eu, us):
-            if service._process is not None:
-                await service.kill()
+            await service.kill()
         await link.stop()
         if stream is not None:
             await stream.stop()

@@ -87,6 +87,25 @@ def test_fields_must_be_of_a_kind_that_a_crm_can_hold() -> None:
         mapping.check_against(Schema({"last_name": Field(kind="consent")}))
 
 
+def test_what_is_computed_and_sets_can_only_be_pushed() -> None:
+    fields = {
+        "orders": {"property": "O", "form": "number", "direction": "push"},
+        "segments": {"property": "S", "form": "list", "direction": "push"},
+    }
+    schema = Schema({"orders": Field("trait"), "segments": Field("set")})
+    mapping_of([changed(fields=fields, required=[])], identifier="x").check_against(schema)
+    pulled = changed(fields={"orders": {"property": "O", "form": "number"}}, required=[])
+    with pytest.raises(ConfigurationError, match="orders"):
+        mapping_of([pulled], identifier="x").check_against(schema)
+    with pytest.raises(ConfigurationError, match="sent only"):
+        mapping_of([changed(fields={"segments": {"property": "S", "form": "list"}})], identifier="")
+    segments = FieldMapping("segments", "S", "list", "push")
+    assert segments.to_vendor([]) is None
+    for wrong in (["a;b"], "a", [1]):
+        with pytest.raises(FormError):
+            segments.to_vendor(wrong)
+
+
 VALUES = {
     "text": st.text(min_size=1, max_size=20),
     "lower": st.sampled_from(["ann@example.com", "x"]),
@@ -96,6 +115,7 @@ VALUES = {
     "datetime": st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)).map(
         lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
     ),
+    "list": st.sets(st.sampled_from(["buyers", "vip", "x y"]), min_size=1).map(sorted),
 }
 
 
@@ -104,7 +124,7 @@ def test_what_goes_to_a_vendor_comes_back_the_same(data: st.DataObject) -> None:
     """Whether the vendor keeps types, or everything as text."""
     form = data.draw(st.sampled_from(sorted(FORMS)))
     value = data.draw(VALUES[form])
-    mapped = FieldMapping("f", "P", form)
+    mapped = FieldMapping("f", "P", form, "push")
     there = mapped.to_vendor(value)
     assert mapped.from_vendor(there) == value
     assert type(mapped.from_vendor(there)) is type(value)

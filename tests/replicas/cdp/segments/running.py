@@ -13,7 +13,15 @@ from crdtstore.server import application
 from replicas.cdp.segments.definitions import SegmentDefinitions, with_segments
 from replicas.cdp.segments.segments import Segments
 
-SCHEMA = with_segments(Schema(fields={"plan": Field(indexed=True), "orders": Field("counter")}))
+SCHEMA = with_segments(
+    Schema(
+        fields={
+            "plan": Field(indexed=True),
+            "orders": Field("counter"),
+            "orders_30d": Field("trait"),
+        }
+    )
+)
 VIP = """
 [segments.vip]
 all = [{ field = "plan", eq = "gold" }, { field = "orders", ge = 3 }]

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from crdtstore import Replica, add, increment
+from replicas.cdp.errors import ServiceUnreachable
 from replicas.cdp.segments import command
 from replicas.cdp.segments.audience import Preview, filter_of, preview
 from replicas.cdp.segments.definitions import segment_of
-from replicas.cdp.segments.errors import SegmentsUnreachable
 from replicas.cdp.segments.segments import Segments, wall_ms
 from replicas.cdp.segments.web import SegmentPages
 from tests.replicas.cdp.segments.running import SCHEMA, VIP, opened, settle
@@ -187,10 +187,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert "48 persons, found by index" in await said("preview", str(file), "--count", "2")
         assert "250 profiles are evaluated anew" in await said("rescan")
         assert "0 of 250 profiles so far" in await said("list")
-        with pytest.raises(SegmentsUnreachable, match="there is no segment 'none'"):
+        with pytest.raises(ServiceUnreachable, match="there is no segment 'none'"):
             await said("size", "none")
         file.write_text("all = [3]")
-        with pytest.raises(SegmentsUnreachable, match="a condition is a table"):
+        with pytest.raises(ServiceUnreachable, match="a condition is a table"):
             await said("preview", str(file))
 
     served(tmp_path, use)

@@ -27,6 +27,14 @@ RECORD: dict[str, Any] = {
     "identifiers": ["email:ann@example.com", "user_id:7"],
     "seen": NOW.replace(day=11),
     "renews": "2026-11-25",
+    "last_order_ms": NOW_MS - 10 * DAY_MS,
+    "visits": {"sessions": 3, "events": 40},
+    "sizes": {"p50": 10.0, "p99.9": 99.0},
+    "orders_7d": {
+        "fold": "windows",
+        "options": [DAY_MS, 7, "count", []],
+        "payload": [[NOW_MS // DAY_MS - 9, 5], [NOW_MS // DAY_MS - 6, 2], [NOW_MS // DAY_MS, 1]],
+    },
 }
 
 
@@ -55,6 +63,16 @@ def holds(table: dict[str, Any]) -> bool:
         ({"field": "nothing", "pr": False}, True),
         ({"field": "plan", "pr": False}, False),
         ({"trait": "age", "le": 30}, True),
+        ({"trait": "orders_7d", "eq": 3}, True),
+        ({"trait": "orders_7d", "ge": 4}, False),
+        ({"trait": "visits.sessions", "ge": 3}, True),
+        ({"trait": "visits.events", "lt": 40}, False),
+        ({"trait": "visits.pages", "pr": False}, True),
+        ({"trait": "age.years", "pr": True}, False),
+        ({"trait": "sizes.p99.9", "gt": 98}, True),
+        ({"trait": "last_order_ms", "within_last": "10 days"}, True),
+        ({"trait": "last_order_ms", "within_last": "9 days"}, False),
+        ({"field": "vip", "within_last": "10 days"}, False),
         ({"consent": "newsletter", "is": "granted"}, True),
         ({"consent": "newsletter", "is": "unknown"}, False),
         ({"consent": "calls", "is": "denied"}, True),
@@ -167,6 +185,29 @@ def test_a_verdict_tells_when_it_may_turn_and_not_later() -> None:
     names = [found for _, found in seen]
     assert days == [-10, -2, 0, 0, 30, 60]
     assert names == [[], ["soon"], ["active", "soon"], ["active"], [], ["lost"]]
+
+
+def test_windows_end_by_time_alone() -> None:
+    definitions = SegmentDefinitions.parse(
+        """
+        [segments.often]
+        all = [{ trait = "orders_7d", ge = 3 }]
+        [segments.lately]
+        all = [{ trait = "orders_7d", pr = true }]
+        [segments.gone]
+        none = [{ trait = "orders_7d", pr = true }]
+        """
+    )
+    midnight_ms = NOW_MS // DAY_MS * DAY_MS
+    now_ms, seen = NOW_MS, []
+    while True:
+        verdict = definitions.judge(RECORD, now_ms)
+        seen.append(((now_ms - midnight_ms) / DAY_MS, sorted(verdict.segments)))
+        if verdict.due_ms is None:
+            break
+        assert definitions.judge(RECORD, verdict.due_ms - 1).segments == verdict.segments
+        now_ms = verdict.due_ms
+    assert seen == [(0.5, ["lately", "often"]), (1, ["lately"]), (7, ["gone"])]
 
 
 def test_the_digest_tells_other_definitions() -> None:

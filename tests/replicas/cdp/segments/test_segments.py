@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crdtstore import Replica, add, increment, set_value
+from crdtstore import Replica, add, fold_in, increment, set_value
 from crdtstore.errors import ConfigurationError
 from replicas.cdp.segments.audience import sample_of, size_of
 from replicas.cdp.segments.definitions import SegmentDefinitions
@@ -154,6 +154,28 @@ def test_time_alone_moves_people(tmp_path: Path) -> None:
             assert await size_of(replica, "active") == 0
             assert not replica.notes.starting_with("cdp/segments/due/")
             assert segments.counters["due"] == 3, "bob was due early once, and then anew"
+
+    run(main)
+
+
+def test_who_has_a_window_full_leaves_when_it_empties(tmp_path: Path) -> None:
+    day_ms = 86_400_000
+
+    async def main() -> None:
+        clock = Clock(wall_ms())
+        busy = '[segments.busy]\nall = [{ trait = "orders_30d", ge = 2 }]'
+        async with opened(tmp_path, busy, clock_ms=clock) as (replica, segments):
+            buckets = [[clock.now_ms // day_ms - 20, 1], [clock.now_ms // day_ms, 1]]
+            orders = fold_in("windows", buckets, options=[day_ms, 30, "count", []])
+            await replica.write("ann", {"orders_30d": orders}, source="cdp")
+            await settle(segments)
+            assert standing(replica, "ann") == ["busy"]
+            clock.now_ms += 9 * day_ms
+            await settle(segments)
+            assert standing(replica, "ann") == ["busy"]
+            clock.now_ms += day_ms + 60_000
+            await settle(segments)
+            assert standing(replica, "ann") == []
 
     run(main)
 

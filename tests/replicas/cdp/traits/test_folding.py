@@ -289,6 +289,37 @@ def test_what_does_not_fit_is_counted_and_stops_no_other_trait(tmp_path: Path) -
     log.close()
 
 
+def test_the_greatest_of_times_fits_and_no_amount_is_more_than_a_partial_holds(
+    tmp_path: Path,
+) -> None:
+    log = EventLog(tmp_path / "events")
+    text = """
+        [traits.last_ms]
+        event = "Order Completed"
+        fold = "maximum"
+        property = "@timestamp"
+        [traits.fine]
+        event = "Order Completed"
+        fold = "minimum"
+        property = "total"
+        decimals = 9
+    """
+
+    async def main() -> None:
+        async with Replica.open(tmp_path / "replica", name="eu") as replica:
+            folding = Folding(replica, log, TraitDefinitions.parse(text))
+            small, huge = order(1), order(2)
+            small.properties["total"], huge.properties["total"] = 9e9, 1e11
+            log.append([small, huge])
+            await fold_all(folding)
+            found = replica.read("ann")
+            assert (found["last_ms"], found["fine"]) == (small.timestamp_ms, 9e9)
+            assert folding.unfit == {"fine": 1}
+
+    asyncio.run(main())
+    log.close()
+
+
 def test_a_field_of_another_kind_in_the_schema_is_refused_at_the_start(tmp_path: Path) -> None:
     schema = Schema(fields={"orders": Field("counter")})
     log = EventLog(tmp_path / "events")
