@@ -168,7 +168,7 @@ CAUSES_MAX: Final = 100_000
 """What so many pairs of origins saw of each other is remembered, about 100 bytes each: all pairs of
 300 origins. Beyond it a replica begins anew, and does not judge what was written before."""
 
-RECENT_FRAMES: Final = 256
+RECENT_FRAMES: Final = 1_024
 """Of each origin the timestamps of so many frames are at hand, about 40 bytes each; those of
 earlier ones are read from the journal."""
 

@@ -24,7 +24,7 @@ from crdtstore.model.cells import (
     text_name,
     texts_in,
 )
-from crdtstore.model.contests import Contest, forget_pairs, without_halves
+from crdtstore.model.contests import Contest, forget_pairs, without_halves, without_torn
 from crdtstore.model.document import (
     Document,
     checked_canonical,
@@ -240,7 +240,7 @@ class _Fitting:
             contest = self._contest(profile_id, document, epoch, place[1], given)
             if contest is not None:
                 forget_pairs(known[1], contest)
-            update = fit(without_halves(given, known[0]), *known)
+            update = fit(without_torn(without_halves(given, known[0])), *known)
         except StorageCorrupt:
             self._known[place] = None
             return cell

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
 from crdtstore.model.update_contents import DELETED, STRING
-from crdtstore.model.updates import Block, Pairs, Place, Update, torn_characters
+from crdtstore.model.updates import Block, Pairs, Place, Update, note_pairs, torn_characters
 
 Span: TypeAlias = tuple[int, int]
 """A clock, and how many there are from it on."""
@@ -51,13 +51,14 @@ def overlap(update: Update, clocks: Mapping[int, int]) -> dict[int, int]:
 def contest_of(own: Update, given: Update, pairs: Pairs) -> Contest | None:
     """Return in what an update contradicts the state here; None if in nothing, as honest ones."""
     contest = Contest({}, {}, {})
+    torn: dict[int, list[Span]] = {}
     for client, clock in torn_characters(given, pairs):
-        contest.deleted.setdefault(client, []).append((clock - 1, 2))
+        torn.setdefault(client, []).append((clock - 1, 2))
     for client, blocks in given.blocks.items():
         known = own.blocks.get(client, [])
         lefts: set[int] = set()
         rights: list[Span] = []
-        spans: list[Span] = contest.deleted.pop(client, [])
+        spans: list[Span] = []
         for mine, other, start, end in _met(known, blocks):
             if mine.right not in (None, other.right):
                 rights.append((start, end - start))
@@ -75,6 +76,8 @@ def contest_of(own: Update, given: Update, pairs: Pairs) -> Contest | None:
             contest.rights[client] = _united(rights)
         if spans:
             contest.deleted[client] = spans
+    for client, halves in torn.items():  # before what stands in them comes, also if it goes with it
+        contest.deleted[client] = _united([*contest.deleted.get(client, []), *halves])
     return contest if any(contest) else None
 
 
@@ -104,6 +107,30 @@ def without_halves(update: Update, clocks: Mapping[int, int]) -> Update:
                 pieces = _cut(client, block, [offset])
                 blocks[client] = [*own[:at], *pieces, *own[at + 1 :]]
     return Update(blocks, update.deleted)
+
+
+def without_torn(update: Update) -> Update:
+    """Return an update whose own characters are whole: of those that it cuts both halves go.
+
+    A state of a peer has such ones where something stood in a character that was then deleted.
+    """
+    own: Pairs = {}
+    note_pairs(own, Update(update.blocks, {}))
+    torn: dict[int, set[int]] = {}
+    for client, clock in torn_characters(update, own):
+        torn.setdefault(client, set()).add(clock)
+    if not torn:
+        return update
+    blocks, deleted = dict(update.blocks), dict(update.deleted)
+    for client, clocks in torn.items():
+        pieces: list[Block] = []
+        for block in blocks[client]:
+            inner = [at - block.clock for at in clocks if 0 < at - block.clock < block.length]
+            pieces += _cut(client, block, inner) if inner else [block]
+        blocks[client] = pieces
+        spans = [(clock - 1, 2) for clock in clocks]
+        deleted[client] = _united([*deleted.get(client, []), *spans])
+    return Update(blocks, deleted)
 
 
 def together(updates: Iterable[Update]) -> Update:

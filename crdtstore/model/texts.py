@@ -33,6 +33,7 @@ from crdtstore.model.contests import (
     settled,
     together,
     without_halves,
+    without_torn,
 )
 from crdtstore.model.shared import CollaborationMissing, NativeFault, Run, Shared, Step
 from crdtstore.model.text_history import Edit, newest_edits
@@ -245,7 +246,8 @@ class Text:
         contest = self.contest(given)
         if contest is not None:
             self._settle(contest)
-        fitted = fit(without_halves(given, self.clocks), self.clocks, self.pairs)
+        fresh = without_torn(without_halves(given, self.clocks))
+        fitted = fit(fresh, self.clocks, self.pairs)
         if not fitted.is_empty:
             self.take(raw if fitted == given else encode_update(fitted, self.kind), fitted)
         return contest is not None or not fitted.is_empty

@@ -91,6 +91,16 @@ def test_a_character_in_which_something_stands_is_deleted_as_where_that_was_take
         fit(both._replace(deleted={}), known.clocks, known.pairs)
 
 
+def test_what_deletes_a_character_and_stands_in_it_goes_in_whether_that_is_known_or_not() -> None:
+    base = _typed(1, "a😀z")
+    within = Update({2: [Block(0, 1, STRING, (1, 1), (1, 2), "w")]}, {1: [(1, 2)]})
+    known = _text_of(base, encode_update(within, "text"))
+    whole = Update({**decode_update(base, "text").blocks, **within.blocks}, within.deleted)
+    at_once = _text_of(encode_update(whole, "text"))
+    assert known.value == at_once.value == "awz"
+    assert normal_form(known.encode(), "text") == normal_form(at_once.encode(), "text")
+
+
 def test_without_native_code_the_parts_tell_the_same() -> None:
     first, second = _typed(5, "he"), _typed(5, "llo", 2, (5, 1))
     updates = [decode_update(raw, "text") for raw in (first, second)]

@@ -49,7 +49,8 @@ def check_conflict_log(name: str, store: Store) -> bool:
         _check_pair(name, conflict, journal)
     log = store.conflict_log
     is_whole = journal.is_whole and len(log) < limits.CONFLICTS_MAX
-    if not is_whole or log.causes.exact_since or log.counters["conflicts_evicted"]:
+    undecided = log.counters["conflicts_evicted"] + log.counters["conflicts_undecided"]
+    if not is_whole or log.causes.exact_since or undecided:
         return False
     opened: dict[Slot, set[Stamp]] = {}
     for conflict in found:
