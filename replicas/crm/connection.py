@@ -7,6 +7,7 @@
 | sweep   | reads all known records again, now and then: some went, and no event told          |
 | reread  | reads single records again of which an event said too little                     |
 | push    | sends what differs, once all objects are loaded: what exists is not made again   |
+| forget  | lets go of what was kept aside for a merge that nobody told of                   |
 
 A vendor's failure stops the task that met it for a while, and shows on the health page.
 """
@@ -106,6 +107,14 @@ class Connection:
                     self.ledger.mark_due(commit, letter.profile_id)
         self._wake()
 
+    async def forget(self) -> None:
+        """Let go of what was kept aside for longer than a merge may be told late."""
+        stale = self.ledger.withdrawn.stale(time.time_ns() // 1_000_000)
+        for at in range(0, len(stale), limits.FEED_PAGE_MAX):
+            async with self._replica.notes.commit() as commit:
+                for profile_id in stale[at : at + limits.FEED_PAGE_MAX]:
+                    self.ledger.withdrawn.drop(commit, profile_id)
+
     def profile_ids(self, after: str) -> list[str]:
         """Return the ids of the next profiles above one, in order."""
         profiles = self._replica.profiles(after=after, limit=limits.FEED_PAGE_MAX)
@@ -143,6 +152,7 @@ class Connection:
                 group.create_task(self._forever(f"pull {name}", self._puller(name)))
             group.create_task(self._forever("reread", self._reread))
             group.create_task(self._forever("push", self._push))
+            group.create_task(self._forever("forget", self._forget))
             if self._sweep_s:
                 group.create_task(self._forever("sweep", self._sweep))
             if self._events is not None:
@@ -244,6 +254,10 @@ class Connection:
             await self.intake.absorb(
                 [], cursors={name: f"done {now_s:.0f}" if is_last else f"at {ids[-1]}"}
             )
+
+    async def _forget(self) -> None:
+        await self.forget()
+        await asyncio.sleep(limits.FORGET_S)
 
     async def _push(self) -> None:
         self._push_work.clear()

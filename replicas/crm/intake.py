@@ -159,14 +159,14 @@ class Intake:
                 self._read_again(commit, sighting.key)
                 return
             link = Link(mapped.name, sighting.key.id)
+            self._ledger.withdrawn.drop(commit, profile_id)
         if sighting.kind == "state" and self._is_old(profile_id, link, reading):
             self._read_again(commit, sighting.key)
             return
         values = _field_values(mapped, sighting.values)
+        own = [] if link.known and is_known else [f"{mapped.identifier}:{sighting.key.id}"]
         news, is_due = weigh(link, sighting, values)
-        own = []
         if not is_known:
-            own = [f"{mapped.identifier}:{sighting.key.id}"]
             news = self._adoption.without_what_is_known(mapped, profile_id, news)
             self._ledger.unbury(commit, f"out/{profile_id}")
         self._write(commit, mapped, profile_id, news, own)
@@ -174,6 +174,8 @@ class Intake:
         if is_due:
             self._ledger.mark_due(commit, profile_id)
         self.counters["edits" if news else "echoes"] += 1
+        if not is_known:
+            self._follow_merges(commit, mapped, sighting.key, sighting.key.id)
 
     def _is_old(self, profile_id: str, link: Link, reading: _Reading) -> bool:
         """Say whether something was sent to a record after a state of it may have been read."""
@@ -234,13 +236,16 @@ class Intake:
         """Take back all that the vendor says of a record; never make the record anew."""
         link = None if profile_id is None else self._ledger.link(profile_id)
         if profile_id is None or link is None or link.state == "erased":
+            self._follow_merges(commit, mapped, sighting.key, sighting.into)
+            return
+        into = RecordKey(mapped.name, sighting.into)
+        if sighting.into and self._ledger.profile_of(into) is None:
+            self._ledger.await_merge(commit, sighting.key, into, sighting.at_ms)
+            self._read_again(commit, into)
             return
         if link.state == "gone":
-            if sighting.into and not self._is_one(
-                profile_id, RecordKey(mapped.name, sighting.into)
-            ):
-                # It was read as deleted before its merge was told.
-                self._merge(commit, mapped, sighting, profile_id, link)
+            if sighting.into:
+                self._merge_late(commit, into, profile_id)
             return
         newest_ms = max((known.value_ms for known in link.known.values()), default=0)
         is_old = 0 < sighting.at_ms + sighting.span_ms < newest_ms
@@ -250,14 +255,16 @@ class Intake:
         self.counters["deletions"] += 1
         if sighting.kind == "vanished":
             self._flag(commit, sighting.key, profile_id)
-        if sighting.into and self._merge(commit, mapped, sighting, profile_id, link):
-            return
+        if sighting.into:
+            self._merge(commit, into, profile_id)
         pulled = [one.field for one in mapped.fields if one.is_pulled]
         fields: dict[str, Any] = {
             name: None for name in pulled if self._replica.schema.kind_of(name) != "consent"
         }
         if not sighting.into:
-            fields["identifiers"] = edit_set(remove=tuple(self._adoption.said_elements(profile_id)))
+            said = self._adoption.said_elements(profile_id)
+            fields["identifiers"] = edit_set(remove=tuple(said))
+            self._ledger.withdrawn.keep(commit, profile_id, said, time.time_ns() // 1_000_000)
         with suppress(ProfileErased):
             commit.write(profile_id, fields, source=self._source)
         gone_ms = (sighting.at_ms or newest_ms) + 1
@@ -287,27 +294,35 @@ class Intake:
         except Refused:
             return True
 
-    def _merge(
-        self,
-        commit: Joint,
-        mapped: ObjectMapping,
-        sighting: Sighting,
-        profile_id: str,
-        link: Link,
-    ) -> bool:
-        """Follow a merge at the vendor; say whether the profile goes on with the other record."""
+    def _merge(self, commit: Joint, into: RecordKey, profile_id: str) -> None:
+        """Follow a merge at the vendor into a record that is known."""
         self.counters["merges"] += 1
-        into = RecordKey(mapped.name, sighting.into)
         self._read_again(commit, into)
         survivor = self._ledger.profile_of(into)
-        if survivor is None:
-            self._ledger.drop_link(commit, profile_id, link)
-            self._ledger.keep_link(commit, profile_id, Link(mapped.name, sighting.into))
-            return True
-        if survivor != profile_id:
+        if survivor is not None and survivor != profile_id:
             with suppress(Refused):  # a steward keeps them apart, or one was erased
                 commit.merge(survivor, profile_id, source=self._source)
-        return False
+
+    def _merge_late(self, commit: Joint, into: RecordKey, profile_id: str) -> None:
+        """Follow a merge of a record that was read as deleted before: its identifiers are back."""
+        if not self._is_one(profile_id, into):
+            self._merge(commit, into, profile_id)
+        back = self._ledger.withdrawn.of(profile_id)
+        if back:
+            with suppress(ProfileErased):
+                named = {"identifiers": edit_set(add=tuple(back))}
+                commit.write(profile_id, named, source=self._source)
+            self._ledger.withdrawn.drop(commit, profile_id)
+        self._ledger.unbury(commit, f"gone/{profile_id}")
+
+    def _follow_merges(
+        self, commit: Joint, mapped: ObjectMapping, key: RecordKey, into: str
+    ) -> None:
+        """Follow the merges that waited for a record; if it went itself, to where it went."""
+        certain = _Reading(None, True, False, frozenset())
+        for gone, at_ms in self._ledger.awaited_merges(commit, key).items():
+            sighting = Sighting("deleted", gone, at_ms, into=into)
+            self._delete(commit, mapped, sighting, self._ledger.profile_of(gone), certain)
 
     def _erase(self, commit: Joint, sighting: Sighting, profile_id: str | None) -> None:
         """Erase the person of a record: all profiles that are known to be of it."""
@@ -321,6 +336,7 @@ class Intake:
             commit.erase(each)
             self._ledger.unbury(commit, f"out/{each}")
             self._ledger.unbury(commit, f"gone/{each}")
+            self._ledger.withdrawn.drop(commit, each)
             self.counters["erasures"] += 1
         link = Link(sighting.key.object, sighting.key.id, "erased")
         self._ledger.keep_link(commit, profile_id, link)

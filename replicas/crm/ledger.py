@@ -8,12 +8,17 @@
 | reread/OBJECT/ID         | since when the record is to be read again                          |
 | dead/KEY                 | a dead letter                                                      |
 | load/OBJECT              | how many loads of an object began                                  |
+| merging/OBJECT/ID        | records that were merged into one that was not read yet            |
+| withdrawn/PROFILE        | the identifiers that a record which went had said, for a while     |
 
 All of it moves in the commits of the data that it is about.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgpack
 
 from crdtstore import Replica
 from replicas.crm import limits
@@ -21,6 +26,11 @@ from replicas.crm.crm import RecordKey
 from replicas.crm.dead_letters import DeadLetter
 from replicas.crm.joint import Joint
 from replicas.crm.link import Link
+from replicas.crm.withdrawn import Withdrawn
+
+_pack: Callable[[Any], bytes] = msgpack.Packer().pack
+
+_NONE: Final = _pack({})
 
 
 class Touches:
@@ -80,6 +90,7 @@ class Ledger:
         self._has_dead_letters = any(True for _ in self.dead_letters())
         self.touches = Touches()
         self.loads = Loads(replica, self._prefix)
+        self.withdrawn = Withdrawn(replica, self._prefix)
 
     # --- links --------------------------------------------------------------------------------
 
@@ -100,12 +111,6 @@ class Ledger:
             name = self._record_name(RecordKey(link.object, link.record_id))
             commit.note(name, profile_id.encode())
 
-    def drop_link(self, commit: Joint, profile_id: str, link: Link) -> None:
-        """Forget a link, and whose its record was."""
-        commit.note(f"{self._prefix}link/{profile_id}", None)
-        if link.record_id:
-            commit.note(self._record_name(RecordKey(link.object, link.record_id)), None)
-
     def profile_of(self, key: RecordKey) -> str | None:
         """Return the profile of a record, None if it is not known."""
         packed = self._notes.get(self._record_name(key))
@@ -113,6 +118,29 @@ class Ledger:
 
     def _record_name(self, key: RecordKey) -> str:
         return f"{self._prefix}record/{key.object}/{key.id}"
+
+    # --- merges -------------------------------------------------------------------------------
+
+    def await_merge(self, commit: Joint, gone: RecordKey, into: RecordKey, at_ms: int) -> None:
+        """Take note that a record was merged, at a time, into one that must be read first."""
+        name = self._merging_name(into)
+        waiting = msgpack.unpackb(self._notes.get(name) or _NONE)
+        commit.note(name, _pack({**waiting, gone.id: at_ms}))
+
+    def awaited_merges(self, commit: Joint, into: RecordKey) -> dict[RecordKey, int]:
+        """Return the records of which it was noted that they were merged into one, no more noted.
+
+        Each has the time at which that happened.
+        """
+        name = self._merging_name(into)
+        packed = self._notes.get(name)
+        if packed is None:
+            return {}
+        commit.note(name, None)
+        return {RecordKey(into.object, one): ms for one, ms in msgpack.unpackb(packed).items()}
+
+    def _merging_name(self, into: RecordKey) -> str:
+        return f"{self._prefix}merging/{into.object}/{into.id}"
 
     # --- what is due --------------------------------------------------------------------------
 

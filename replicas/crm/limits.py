@@ -122,6 +122,16 @@ TOUCHED_MAX: Final = 100_000
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024
 """Bytes of a file with a secret: the largest is a private key."""
 
+WITHDRAWN_S: Final = 3 * 86_400
+"""Seconds for which the identifiers of a record that went are kept aside, for its merge may be told
+late: HubSpot sends an event again for a day, Salesforce keeps its events for three."""
+
+WITHDRAWN_IDENTIFIERS_MAX: Final = 100
+"""Identifiers of one record that are kept aside: a record has a few, one for each mapped field."""
+
+FORGET_S: Final = 3_600.0
+"""Seconds between two looks for what need not be kept aside any longer."""
+
 SHUTDOWN_S: Final = 5.0
 """Seconds that requests under way may take when the service ends."""
 

@@ -99,7 +99,7 @@ class Outflow:
             erased = await self._erased()
             async with self._replica.notes.commit() as commit:
                 for profile_id in erased:
-                    self._forget_letters(commit, profile_id)
+                    self._forget_erased(commit, profile_id)
                     self._ledger.mark_due(commit, profile_id)
                 commit.move_cursor(self._feed_cursor, "")
                 commit.move_cursor(self._scan_cursor, "")
@@ -121,9 +121,10 @@ class Outflow:
             await asyncio.sleep(0)
         return erased
 
-    def _forget_letters(self, commit: Joint, profile_id: str) -> None:
+    def _forget_erased(self, commit: Joint, profile_id: str) -> None:
         self._ledger.unbury(commit, f"out/{profile_id}")
         self._ledger.unbury(commit, f"gone/{profile_id}")
+        self._ledger.withdrawn.drop(commit, profile_id)
 
     async def _scan(self, after: str) -> None:
         """Compare the next page of all profiles; at the very first, the feed is then at its end."""
@@ -146,7 +147,7 @@ class Outflow:
         """Send what differs for some profiles; return what became of it, durably noted.
 
         ``cursors`` are moved and what is ``due`` settled with that. What dead letters say about
-        ``erased`` profiles goes: a vendor's reasons may quote values.
+        ``erased`` profiles goes, for a vendor's reasons may quote values; and what was kept aside.
         """
         planned: list[Planned] = []
         seen: set[str] = set()
@@ -161,7 +162,7 @@ class Outflow:
         digests = {id(each.edit): each.digests for each in planned}
         async with self._replica.notes.commit() as commit:
             for profile_id in erased:
-                self._forget_letters(commit, profile_id)
+                self._forget_erased(commit, profile_id)
             for outcome in outcomes:
                 self._settle(commit, outcome, digests[id(outcome.edit)])
             for profile_id in (due or {}).keys() - {each.edit.profile_id for each in planned}:

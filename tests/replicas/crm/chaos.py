@@ -14,7 +14,7 @@ import random
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -113,8 +113,10 @@ def all_is_well(here: World) -> None:
     here.salesforce.lock_chunk = 0
 
 
-async def endure(directory: Path, seed: int) -> list[str]:
-    """Go through all misbehaviours; return a line about each. Raises AssertionError.
+async def endure(
+    directory: Path, seed: int, misbehaviours: Sequence[Misbehaviour] = MISBEHAVIOURS
+) -> list[str]:
+    """Go through misbehaviours; return a line about each. Raises AssertionError.
 
     With an even seed Salesforce's events come over its Pub/Sub API.
     """
@@ -127,7 +129,7 @@ async def endure(directory: Path, seed: int) -> list[str]:
         edits.records()
         await here.start()
         await settle(here, edits)
-        for misbehaviour in MISBEHAVIOURS:
+        for misbehaviour in misbehaviours:
             lines.append(await _phase(here, edits, misbehaviour, chance))
         await stores_show_the_same(here)
         await nothing_is_lost(here, edits)

@@ -7,7 +7,12 @@ deliver events ten times in any order; the link between the regions is cut; serv
 import asyncio
 from pathlib import Path
 
-from tests.replicas.crm.chaos import endure
+from tests.replicas.crm.chaos import (
+    answers_lost_after_success,
+    endure,
+    everything_at_once,
+    out_of_order,
+)
 from tests.replicas.crm.edits import (
     PERSONS,
     Edits,
@@ -61,5 +66,7 @@ def test_regions_converge_over_a_partition(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_regions_converge_under_every_misbehaviour_and_killed_services(tmp_path: Path) -> None:
-    asyncio.run(endure(tmp_path, seed=1))
+def test_regions_converge_while_vendors_misbehave_and_services_are_killed(tmp_path: Path) -> None:
+    """The worst of it, and all of it at once; ``make crm-chaos`` also tries each one alone."""
+    worst = (answers_lost_after_success, out_of_order, everything_at_once)
+    asyncio.run(endure(tmp_path, seed=1, misbehaviours=worst))

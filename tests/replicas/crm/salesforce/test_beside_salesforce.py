@@ -123,6 +123,7 @@ def test_merged_records_are_one_person(tmp_path: Path) -> None:
         two = org.create("Contact", {"LastName": "Two", "Email": "two@example.com"})
         async with beside_salesforce(tmp_path, server) as here:
             await until_person(here.service, "two@example.com")
+            server.event_copies = 10
             org.merge("Contact", one, two)
             merges = here.connection.intake.counters
             await until_true(lambda: merges["merges"] == 1, "the merge")
