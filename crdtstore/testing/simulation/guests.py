@@ -21,6 +21,7 @@ from crdtstore.model.update_contents import ANY, LIST, STRING, TEXT, UpdateAhead
 from crdtstore.model.updates import (
     Block,
     Update,
+    decode_clocks,
     decode_update,
     encode_update,
     fit,
@@ -65,6 +66,11 @@ class Guest:
         self._seen |= present
         return self._seen - present
 
+    @property
+    def clock(self) -> int:
+        """How much the guest has written."""
+        return decode_clocks(bytes(self.document.get_state())).get(self.document.client_id, 0)
+
     def edit(self, chance: random.Random, element: Any) -> None:
         """Edit the document, offline."""
         self._change(chance, element)
@@ -107,6 +113,7 @@ class Guests:
         self._history = history
         self._honest: list[Guest] = []
         self._hostile_elements: set[Any] = set()
+        self._element_at: dict[tuple[int, int], Any] = {}
         self._number = 0
         kinds = {name: schema.kind_of(name) for name in schema.fields}
         self.fields = [(name, kind) for name, kind in kinds.items() if kind in (TEXT, LIST)]
@@ -145,7 +152,9 @@ class Guests:
             self._honest = [*self._honest[-GUESTS_AT_ONCE + 1 :], guest]
         guest = chance.choice(self._honest)
         for _ in range(chance.randrange(3)):
-            guest.edit(chance, self._element(guest.kind))
+            element, client = self._element(guest.kind), guest.document.client_id
+            self._element_at[client, guest.clock] = element
+            guest.edit(chance, element)
         if store.texts.epoch(guest.profile) != guest.epoch:
             self._honest.remove(guest)
             return "guest: its document is of another epoch"
@@ -252,9 +261,23 @@ class Guests:
             entry = self._history.add(what=INSERT, value=(element,), **noted)
             entry.is_at_mercy = element in self._hostile_elements  # its id is taken by others
         gone = {element for element in before if element not in after} | (cuts or set())
+        gone |= self._cut_elsewhere(news)
         if gone and result.changed:
             self._history.add(what=CUT, value=tuple(sorted(gone, key=str)), **noted)
         return bool(result.changed)
+
+    def _cut_elsewhere(self, news: Update) -> set[Any]:
+        """Return the guests' elements that somebody cut, and that come as deleted ones.
+
+        The replica where that was done may have lost it since: then this brings it back.
+        """
+        cut = {each for entry in self._history.entries if entry.what == CUT for each in entry.value}
+        return {
+            element
+            for (client, clock), element in self._element_at.items()
+            if element in cut
+            and any(start <= clock < start + n for start, n in news.deleted.get(client, ()))
+        }
 
 
 def _changed(raw: bytes, chance: random.Random) -> bytes:
