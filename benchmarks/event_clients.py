@@ -35,7 +35,10 @@ class Sending:
         self._url = f"{url}/v1/batch"
         self._visitors = visitors
         self._due: deque[float] = deque()
-        self._auth = aiohttp.BasicAuth(KEY, "")
+        self._headers = {
+            "Content-Type": "application/json",
+            "Authorization": aiohttp.encode_basic_auth(KEY, ""),
+        }
 
     async def send(self, per_s: float, start: float, seconds: float) -> None:
         """Send requests, so many a second, from a time of the monotonic clock on."""
@@ -56,12 +59,9 @@ class Sending:
 
     async def _send(self, session: aiohttp.ClientSession, due: float) -> None:
         body = self._visitors.batch(BATCH)
-        headers = {"Content-Type": "application/json"}
         while True:
             try:
-                async with session.post(
-                    self._url, data=body, headers=headers, auth=self._auth
-                ) as answer:
+                async with session.post(self._url, data=body, headers=self._headers) as answer:
                     await answer.read()
                     if answer.status == 200:
                         break

@@ -138,10 +138,10 @@ class _Service:
 
     async def post(self, body: bytes) -> None:
         """Send a batch; raises ChildFailed."""
-        auth = aiohttp.BasicAuth(KEY, "")
+        headers = {"Authorization": aiohttp.encode_basic_auth(KEY, "")}
         while True:
             async with self._session.post(
-                f"{self.collect}/v1/batch", data=body, auth=auth
+                f"{self.collect}/v1/batch", data=body, headers=headers
             ) as answer:
                 if answer.status == 200:
                     return

@@ -152,17 +152,18 @@ async def running(
             *service.followers.works(),
         ]  # fmt: skip
         service.tasks = await stack.enter_async_context(_working(*works))
+        collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
+        address = configuration.collect_host, configuration.collect_port
+        if service.handing_over is not None:
+            stack.enter_context(service.handing_over.working())
+        await stack.enter_async_context(_listening(collects, address, is_shared=place is not None))
+        # Last, so that a process which tells of its health takes events, too.
         app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
         Pages(service).add_to(app)
         TraitPages(replica, log, service.folding).add_to(app)
         service.followers.add_to(app)
         address = configuration.host, configuration.port
         await stack.enter_async_context(_listening(web.AppRunner(app, **_RUNNER), address))
-        collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
-        address = configuration.collect_host, configuration.collect_port
-        if service.handing_over is not None:
-            stack.enter_context(service.handing_over.working())
-        await stack.enter_async_context(_listening(collects, address, is_shared=place is not None))
         yield service
 
 
