@@ -4,7 +4,8 @@
 
 Requests are due at fixed times, whatever became of those before: the latency of each is counted
 from when it was due, so one that waits for a free connection has waited too. What has another
-status than 200, or no answer, is sent again, as clients do.
+status than 200, or no answer, is sent again, as clients do. A peer that speaks another dialect is
+sent the same events in its own.
 """
 
 import asyncio
@@ -16,9 +17,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from benchmarks.event_dialects import DIALECTS, Dialect, Request
 from benchmarks.event_mix import Visitors
 
-KEY: Final = "benchmark"
 BATCH: Final = 100
 _CONNECTIONS: Final = 32
 _AGAIN_S: Final = 0.2
@@ -29,22 +30,21 @@ _GIVEN_UP_S: Final = 20.0
 class Sending:
     """One client process: what it has sent, and how long each request took."""
 
-    def __init__(self, url: str, visitors: Visitors) -> None:
+    def __init__(self, url: str, visitors: Visitors, dialect: Dialect) -> None:
         self.latencies_s: list[float] = []
         self.again = 0
-        self._url = f"{url}/v1/batch"
+        self._url = url
+        self._dialect = dialect
         self._visitors = visitors
         self._due: deque[float] = deque()
-        self._headers = {
-            "Content-Type": "application/json",
-            "Authorization": aiohttp.encode_basic_auth(KEY, ""),
-        }
 
     async def send(self, per_s: float, start: float, seconds: float) -> None:
         """Send requests, so many a second, from a time of the monotonic clock on."""
         count = int(per_s * seconds)
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=False)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
             pending: set[asyncio.Task[None]] = set()
             for number in range(count):
                 due = start + number / per_s
@@ -58,24 +58,28 @@ class Sending:
             await asyncio.gather(*pending)
 
     async def _send(self, session: aiohttp.ClientSession, due: float) -> None:
-        body = self._visitors.batch(BATCH)
+        requests = self._dialect(self._visitors.batch(BATCH))
+        await asyncio.gather(*(self._deliver(session, request) for request in requests))
+        self.latencies_s.append(time.monotonic() - due)
+
+    async def _deliver(self, session: aiohttp.ClientSession, request: Request) -> None:
+        url = self._url + request.path
         while True:
             try:
-                async with session.post(self._url, data=body, headers=self._headers) as answer:
+                async with session.post(url, data=request.body, headers=request.headers) as answer:
                     await answer.read()
                     if answer.status == 200:
-                        break
+                        return
             except aiohttp.ClientError:
                 pass
             self.again += 1
             await asyncio.sleep(_AGAIN_S)
-        self.latencies_s.append(time.monotonic() - due)
 
 
 async def run(given: dict[str, Any]) -> dict[str, Any]:
     """Send what is asked for; return what became of it."""
     visitors = Visitors(given["name"], given["persons"], given["seed"])
-    sending = Sending(given["url"], visitors)
+    sending = Sending(given["url"], visitors, DIALECTS[given.get("dialect", "segment")])
     print(json.dumps({"ready": True}), flush=True)
     start = float(json.loads(await asyncio.to_thread(sys.stdin.readline))["start"])
     await sending.send(given["per_s"] / BATCH, start, given["seconds"])

@@ -21,7 +21,8 @@ from typing import Any, Final
 import aiohttp
 
 from benchmarks.ending import run_until_told
-from benchmarks.event_clients import BATCH, KEY
+from benchmarks.event_clients import BATCH
+from benchmarks.event_dialects import KEY
 from benchmarks.event_mix import TRAITS_FILE, introductions
 from benchmarks.latencies import percentile
 from benchmarks.processes import (

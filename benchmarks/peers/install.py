@@ -24,13 +24,13 @@ def node_folder(package: str, install: bool) -> Path:
     source = _HERE / "node" / package
     folder = SCRATCH / "node" / package
     lock = (source / "package-lock.json").read_bytes()
-    if not _is_installed(folder, lock):
-        _check_allowed(install)
-        _start_over(folder)
+    if not is_installed(folder, lock):
+        check_allowed(install)
+        start_over(folder)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(source / name, folder)
-        _run(["npm", "ci", "--no-audit", "--no-fund"], folder)
-        _mark_installed(folder, lock)
+        run(["npm", "ci", "--no-audit", "--no-fund"], folder)
+        mark_installed(folder, lock)
     for file in (source / "driver.mjs", _HERE / "node" / "run.mjs"):
         shutil.copy(file, folder)
     return folder
@@ -53,12 +53,12 @@ def python_program(name: str, requirements: Sequence[str], install: bool) -> Pat
     folder = SCRATCH / "python" / name
     wanted = "\n".join(requirements).encode()
     program = folder / "bin" / "python"
-    if not _is_installed(folder, wanted):
-        _check_allowed(install)
-        _start_over(folder)
-        _run([sys.executable, "-m", "venv", str(folder)], SCRATCH)
-        _run([str(program), "-m", "pip", "install", "--quiet", *requirements], SCRATCH)
-        _mark_installed(folder, wanted)
+    if not is_installed(folder, wanted):
+        check_allowed(install)
+        start_over(folder)
+        run([sys.executable, "-m", "venv", str(folder)], SCRATCH)
+        run([str(program), "-m", "pip", "install", "--quiet", *requirements], SCRATCH)
+        mark_installed(folder, wanted)
     return program
 
 
@@ -77,16 +77,16 @@ def redis_program(install: bool) -> tuple[Path, dict[str, str]]:
         return Path(found), {}
     folder = SCRATCH / "redis"
     wanted = "\n".join(_REDIS_PACKAGES).encode()
-    if not _is_installed(folder, wanted):
+    if not is_installed(folder, wanted):
         if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
             raise Missing("needs redis-server")
-        _check_allowed(install)
-        _start_over(folder)
-        _run(["apt-get", "download", "-qq", *_REDIS_PACKAGES], folder)
+        check_allowed(install)
+        start_over(folder)
+        run(["apt-get", "download", "-qq", *_REDIS_PACKAGES], folder)
         for package in sorted(folder.glob("*.deb")):
-            _run(["dpkg", "-x", str(package), "root"], folder)
+            run(["dpkg", "-x", str(package), "root"], folder)
             package.unlink()
-        _mark_installed(folder, wanted)
+        mark_installed(folder, wanted)
     libraries = {str(each.parent) for each in (folder / "root").rglob("*.so.*")}
     return folder / "root/usr/bin/redis-server", {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
@@ -115,26 +115,31 @@ def output(command: Sequence[str], environment: dict[str, str] | None = None) ->
     ).stdout.strip()
 
 
-def _check_allowed(install: bool) -> None:
+def check_allowed(install: bool) -> None:
+    """Raise Missing unless something may be installed."""
     if not install:
         raise Missing("not installed here; `python -m benchmarks --install` does it")
 
 
-def _is_installed(folder: Path, wanted: bytes) -> bool:
+def is_installed(folder: Path, wanted: bytes) -> bool:
+    """Say whether a folder has what is wanted."""
     mark = folder / ".installed"
     return mark.exists() and mark.read_text() == hashlib.sha256(wanted).hexdigest()
 
 
-def _mark_installed(folder: Path, wanted: bytes) -> None:
+def mark_installed(folder: Path, wanted: bytes) -> None:
+    """Remember that a folder has what is wanted."""
     (folder / ".installed").write_text(hashlib.sha256(wanted).hexdigest())
 
 
-def _start_over(folder: Path) -> None:
+def start_over(folder: Path) -> None:
+    """Make a folder that has nothing in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def run(command: Sequence[str], folder: Path) -> None:
+    """Run a step of an installation in a folder; raises Missing."""
     print(
         f"installing: {' '.join(command[:3])} … in {folder.relative_to(SCRATCH.parent)}", flush=True
     )

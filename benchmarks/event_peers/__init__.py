@@ -1,0 +1,1 @@
+"""Systems that collect customer events, put to the load of the benchmark ``events``."""
