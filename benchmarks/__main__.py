@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from benchmarks import readme
 from benchmarks.ending import end_when_told
+from benchmarks.event_peers import comparing
 from benchmarks.machine import machine
 from benchmarks.parts import PARTS, run_parts
 from benchmarks.processes import ROOT, SCRATCH
@@ -31,10 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks and show what they found."""
     options = _options(arguments)
     subjects = [each for each in SUBJECTS if not options.only or each.name in options.only]
+    are_event_peers_wanted = not options.only or comparing.NAME in options.only
     if options.install:
-        return _install(subjects)
+        return _install(subjects, are_event_peers_wanted)
     SCRATCH.mkdir(exist_ok=True)
     where = machine(SCRATCH)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     outcome = run_suite(
         subjects,
         SMOKE if options.smoke else FULL,
@@ -42,17 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
         install=not options.smoke,
         is_hasty=options.smoke,
         patience_s=_PATIENCE_SMOKE_S if options.smoke else _PATIENCE_S,
-        say=lambda text: print(text, file=sys.stderr, flush=True),
+        say=say,
     )
     command = " ".join(["python -m benchmarks", *(arguments or sys.argv[1:])])
     result = results(outcome, subjects, where, command)
     parts = {part.name for part in PARTS if not options.only or part.name in options.only}
     result["parts"] = run_parts(parts, options.smoke, options.growth)
+    result["event_peers"] = comparing.compare(options.smoke, say) if are_event_peers_wanted else {}
     _show(result)
     is_whole = not (options.only or options.smoke or options.json)
     _save(result, RESULTS / "latest.json" if is_whole else options.json, is_whole)
-    failed = [name for name, reason in outcome.left_out.items() if reason.startswith("failed")]
-    return 1 if failed else 0
+    left_out = outcome.left_out | result["event_peers"].get("left_out", {})
+    return 1 if any(reason.startswith("failed") for reason in left_out.values()) else 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -82,24 +89,29 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _names() -> list[str]:
-    return [subject.name for subject in SUBJECTS] + [part.name for part in PARTS]
+    return [subject.name for subject in SUBJECTS] + [part.name for part in PARTS] + [comparing.NAME]
 
 
-def _install(subjects: Sequence[Subject]) -> int:
-    outcome = Outcome()
+def _install(subjects: Sequence[Subject], are_event_peers_wanted: bool) -> int:
+    outcome, compared = Outcome(), comparing.Compared()
     prepared(subjects, True, outcome)
-    for name, versions in outcome.versions.items():
+    if are_event_peers_wanted:
+        comparing.prepared(True, compared)
+    for name, versions in (outcome.versions | compared.versions).items():
         print(f"{name}: {versions}")
-    for name, reason in outcome.left_out.items():
+    for name, reason in (outcome.left_out | compared.left_out).items():
         print(f"{name} is left out: {reason}")
     return 0
 
 
 def _show(result: Result) -> None:
-    from benchmarks.table import print_parts, print_tables
+    from benchmarks.table import print_notes, print_parts, print_tables
 
     print_tables(result)
     print_parts(result["parts"], {part.name: part.title for part in PARTS})
+    if compared := result["event_peers"]:
+        print_parts({comparing.NAME: compared["figures"]}, {comparing.NAME: comparing.TITLE})
+        print_notes(compared["differs"], compared["left_out"])
 
 
 def _save(result: dict[str, Any], path: Path | None, is_whole: bool) -> None:

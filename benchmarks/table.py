@@ -31,9 +31,18 @@ def print_tables(result: Result) -> None:
     console.print(figures)
     for name, rows in result["ratios"].items():
         console.print(_ratio_table(Table, name, rows, result))
-    for name, subject in result["subjects"].items():
-        console.print(f"[bold]{name}[/bold] differs: {subject['differs']}", highlight=False)
-    for name, reason in result["left_out"].items():
+    differs = {name: subject["differs"] for name, subject in result["subjects"].items()}
+    print_notes(differs, result["left_out"])
+
+
+def print_notes(differs: dict[str, str], left_out: dict[str, str]) -> None:
+    """Print where subjects are not like for like, and why others are left out."""
+    from rich.console import Console
+
+    console = Console(width=160)
+    for name, text in differs.items():
+        console.print(f"[bold]{name}[/bold] differs: {text}", highlight=False)
+    for name, reason in left_out.items():
         console.print(f"[bold]{name}[/bold] is left out: {reason}", markup=True, highlight=False)
 
 

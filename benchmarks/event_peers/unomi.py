@@ -64,7 +64,7 @@ class Unomi:
     kind: Kind = "peer"
     dialect = "unomi"
     is_quick = False
-    offers = (Offer(500, 30), Offer(10_000, 30), Offer(50_000, 30))
+    offers = (Offer(200, 30), Offer(10_000, 30), Offer(50_000, 30))
     differs = (
         "A request carries the events of one person, so the same batch of 100 is put to it in as "
         "many requests as it has persons, at once, on the same connections; the batch counts as "
@@ -73,7 +73,7 @@ class Unomi:
         "of ours: no trait is computed, no message id is compared, no second region follows. It "
         "answers when Elasticsearch has synced the event, and the session, to its log. One node "
         f"of each, unchanged but for Java 17 and for one field that is not indexed; a heap of "
-        f"{_HEAP} for Elasticsearch. 500/s is there because its latency at a rate that it does not "
+        f"{_HEAP} for Elasticsearch. 200/s is there because its latency at a rate that it does not "
         "take is that of a queue."
     )
 

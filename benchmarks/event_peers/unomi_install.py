@@ -112,7 +112,7 @@ def java_home() -> Path:
 
 def java_version() -> str:
     """Return the version of Java; raises Missing if it is none that both programs run on."""
-    command = [java_home() / "bin" / "java", "-version"]
+    command = [str(java_home() / "bin" / "java"), "-version"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "((\d+)[^"]*)"', said)
     if found is None or not _JAVA_OLDEST <= int(found[2]) <= _JAVA_NEWEST:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as program
+from benchmarks.event_peers import comparing
 from benchmarks.parts import PARTS
 from benchmarks.suite import SUBJECTS
 
@@ -92,6 +93,20 @@ def test_the_parts_are_measured(result: dict[str, Any]) -> None:
     assert 0 < events["trait_lag_p50_s"] <= events["trait_lag_max_s"] < 120
     for row in parts["fleet"].values():
         assert row["writer_us_per_edit"] > 0
+
+
+def test_peers_that_take_events_are_measured_or_left_out_by_name(result: dict[str, Any]) -> None:
+    compared = result["event_peers"]
+    named = set(compared["versions"]) | set(compared["left_out"])
+    assert named >= {peer.name for peer in comparing.PEERS} | set(comparing.NOT_MEASURED)
+    for reason in compared["left_out"].values():
+        assert "needs" in reason, reason
+    for case, row in compared["figures"].items():
+        assert row["lost"] == 0, case
+        assert row["accepted_share"] == 1, case
+        assert 0 < row["answered_p50_ms"] <= row["answered_p99_ms"] <= row["answered_max_ms"]
+        assert row["service_us_per_event"] > 0, case
+        assert compared["differs"][case.partition(",")[0]]
 
 
 def test_nothing_is_left_behind(result: dict[str, Any]) -> None:
