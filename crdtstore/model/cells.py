@@ -282,19 +282,19 @@ def check_cells(cells: object, timestamp_max: int) -> None:
                 or not 0 < origin < 1 << 63
             ):
                 raise InvalidValue("a cell does not have the shape of its kind")
-            if type(value) is not str:
+            if parsed.letter == TRAIT:
+                if origin != parsed.origin:
+                    raise InvalidValue("a trait's cell is not its origin's partial")
+                check_trait(value, parsed.field)
+            elif type(value) is not str:
                 _check_newest_value(parsed, origin, value)
             elif parsed.letter != REGISTER:
-                raise InvalidValue("a counter, a trait, a grant or a trail holds text")
+                raise InvalidValue("a counter, a grant or a trail holds text")
         else:
             _check_maxima(parsed, cell, timestamp_max)
 
 
 def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
-    if parsed.letter == TRAIT:
-        if origin != parsed.origin:
-            raise InvalidValue("a trait's cell is not its origin's partial")
-        return check_trait(value)
     check_cell_value(value)
     if parsed.letter == REGISTER:
         return

@@ -35,6 +35,7 @@ from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_update
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
+from crdtstore.packing import extension
 
 RECORD_FORMAT: Final = 1
 RECORD_FORMAT_TEXTS: Final = 2
@@ -264,7 +265,7 @@ def canonical_bytes(document: Document) -> bytes:
 
 def unpack_canonical(canonical: bytes) -> tuple[int, Cells]:
     """Return epoch and cells from canonical bytes of our own making."""
-    epoch, cells = msgpack.unpackb(canonical, use_list=False, timestamp=3)
+    epoch, cells = msgpack.unpackb(canonical, use_list=False, timestamp=3, ext_hook=extension)
     return epoch, cells
 
 
