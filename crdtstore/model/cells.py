@@ -239,10 +239,16 @@ def supersedes(new: Cell, old: Cell) -> bool:
     return pack(new[2]) > pack(old[2])
 
 
-def cell_stamp(key: str, cell: Cell) -> int:
-    """Return the share of a cell in its document's version: 64 bits, of key and timestamps."""
+def stamp_change(key: str, old: Cell | None, cell: Cell | None) -> int:
+    """Return by how much a document's stamp changes, modulo 2**64, when a cell does.
+
+    The share of a cell is 64 bits, of key and timestamps.
+    """
     number = (_parsed.get(key) or parse_key(key)).number
-    return int((cell[0] * _STAMP_MULTIPLIER ^ cell[1]) * number & _MASK)
+    change = 0 if cell is None else cell[0] * _STAMP_MULTIPLIER ^ cell[1]
+    if old is not None:
+        change -= old[0] * _STAMP_MULTIPLIER ^ old[1]
+    return int(change * number)
 
 
 def stamp_of(cells: Cells) -> int:
