@@ -68,6 +68,9 @@ TRAIT_HASHES_LOG2_MAX: Final = 12
 TRAIT_QUANTILE_BUCKETS_MAX: Final = 1_024
 """Buckets on one side of zero: with 1 % accuracy, amounts from one cent to 7 million."""
 
+TRAIT_DEFINITIONS_REMEMBERED: Final = 10_000
+"""Definitions of traits remembered as valid: a cache that is emptied when full."""
+
 TRAIT_RANKS_MAX: Final = 16
 """Ranks at which one trait of quantiles is read: its value names each."""
 

@@ -5,7 +5,12 @@ three bytes take 120 KB, and arrays inside arrays take it again at each level, s
 at 80 MB. Bytes that do hold what they claim cost a bounded number of bytes each.
 """
 
+from typing import Final
+
 import msgpack
+
+_FEW_BYTES: Final = 256
+"""So few bytes take at most 200 KB: a third of them are arrays that each claim as many items."""
 
 
 def check_claims(packed: bytes) -> None:
@@ -23,3 +28,23 @@ def check_claims(packed: bytes) -> None:
         raise ValueError(f"it is no msgpack: {type(error).__name__}") from None
     if unpacker.tell() != len(packed):
         raise ValueError(f"{len(packed) - unpacker.tell():,} bytes follow its end")
+
+
+def check_claims_of_value(packed: bytes) -> None:
+    """Check that bytes which are to be unpacked alone claim no more than they can hold.
+
+    Then msgpack refuses an array of more items than there are bytes. A few bytes need no look: they
+    can claim no more than that at each of their levels. Raises ValueError.
+    """
+    if len(packed) > _FEW_BYTES:
+        check_claims(packed)
+
+
+def extension(code: int, data: bytes) -> msgpack.ExtType:
+    """Return what the unpacker found, without the checks that ExtType makes of a caller's.
+
+    Raises ValueError for a code that no application has.
+    """
+    if code < 0:
+        raise ValueError(f"{code} is no extension type of an application")
+    return tuple.__new__(msgpack.ExtType, (code, data))

@@ -56,8 +56,9 @@ def check_entry(write: Any, timestamp_max: int, origin: int | None) -> None:
         check_delta(*write, timestamp_max)
     except InvalidValue as error:
         raise FrameCorrupt(f"a write cannot be accepted: {error}") from error
+    parts_of_text = 3 if origin is None else 4
     for key, cell in write[2].items():
-        if key[0] in COLLABORATIVE_KINDS and len(cell) != (3 if origin is None else 4):
+        if key[0] in COLLABORATIVE_KINDS and len(cell) != parts_of_text:
             raise FrameCorrupt("a text comes as an edit in a frame, and whole in a document")
         if origin is not None and cell[1] != origin and not _is_of_origin(key, cell, origin):
             raise FrameCorrupt("a frame writes in the name of another origin")

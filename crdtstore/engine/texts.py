@@ -20,7 +20,7 @@ from crdtstore.model.cells import (
     KIND_OF_LETTER,
     SEPARATOR,
     Cells,
-    cell_stamp,
+    stamp_change,
     text_name,
     texts_in,
 )
@@ -122,7 +122,7 @@ class Texts:
             return Text(kind)
         # It is lost, and so is what the trails stand for: now a comparison with peers shows it.
         for key in trails:
-            document.stamp -= cell_stamp(key, document.cells.pop(key))
+            document.stamp += stamp_change(key, document.cells.pop(key), None)
         document.stamp &= (1 << 64) - 1
         return Text.lost(kind)
 

@@ -24,4 +24,7 @@ def check_list(items: object, length: int, subject: str) -> None:
 
 def added(one: int, other: int) -> int:
     """Return the sum of two numbers, or the end of 64 bits that it would pass."""
-    return max(limits.INTEGER_MIN, min(one + other, limits.INTEGER_MAX))
+    total = one + other
+    if limits.INTEGER_MIN <= total <= limits.INTEGER_MAX:
+        return total
+    return limits.INTEGER_MAX if total > 0 else limits.INTEGER_MIN

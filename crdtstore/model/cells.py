@@ -239,10 +239,16 @@ def supersedes(new: Cell, old: Cell) -> bool:
     return pack(new[2]) > pack(old[2])
 
 
-def cell_stamp(key: str, cell: Cell) -> int:
-    """Return the share of a cell in its document's version: 64 bits, of key and timestamps."""
+def stamp_change(key: str, old: Cell | None, cell: Cell | None) -> int:
+    """Return by how much a document's stamp changes, modulo 2**64, when a cell does.
+
+    The share of a cell is 64 bits, of key and timestamps.
+    """
     number = (_parsed.get(key) or parse_key(key)).number
-    return int((cell[0] * _STAMP_MULTIPLIER ^ cell[1]) * number & _MASK)
+    change = 0 if cell is None else cell[0] * _STAMP_MULTIPLIER ^ cell[1]
+    if old is not None:
+        change -= old[0] * _STAMP_MULTIPLIER ^ old[1]
+    return int(change * number)
 
 
 def stamp_of(cells: Cells) -> int:
@@ -282,19 +288,19 @@ def check_cells(cells: object, timestamp_max: int) -> None:
                 or not 0 < origin < 1 << 63
             ):
                 raise InvalidValue("a cell does not have the shape of its kind")
-            if type(value) is not str:
+            if parsed.letter == TRAIT:
+                if origin != parsed.origin:
+                    raise InvalidValue("a trait's cell is not its origin's partial")
+                check_trait(value, parsed.field)
+            elif type(value) is not str:
                 _check_newest_value(parsed, origin, value)
             elif parsed.letter != REGISTER:
-                raise InvalidValue("a counter, a trait, a grant or a trail holds text")
+                raise InvalidValue("a counter, a grant or a trail holds text")
         else:
             _check_maxima(parsed, cell, timestamp_max)
 
 
 def _check_newest_value(parsed: ParsedKey, origin: int, value: object) -> None:
-    if parsed.letter == TRAIT:
-        if origin != parsed.origin:
-            raise InvalidValue("a trait's cell is not its origin's partial")
-        return check_trait(value)
     check_cell_value(value)
     if parsed.letter == REGISTER:
         return

@@ -20,10 +20,10 @@ from crdtstore.model.cells import (
     KIND_OF_LETTER,
     Cell,
     Cells,
-    cell_stamp,
     check_cells,
     join_cells,
     parse_key,
+    stamp_change,
     stamp_of,
     supersedes,
     text_name,
@@ -35,6 +35,7 @@ from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_update
 from crdtstore.model.values import pack
 from crdtstore.names import is_profile_id
+from crdtstore.packing import extension
 
 RECORD_FORMAT: Final = 1
 RECORD_FORMAT_TEXTS: Final = 2
@@ -162,22 +163,20 @@ def absorb(
                 continue
             cell = _take_edit(document, key, cell, 0 if old is None else old[2], undo)
         if old is None:
-            change = cell_stamp(key, cell)
+            pass
         elif len(cell) == 3:
             if cell[1] != old[1] and seen is not None and old[0] > seen.get(old[1], 0):
                 assert met is not None
                 met.append((key, old, cell))
-            if cell[0] < old[0] or not supersedes(cell, old):
+            if cell[0] <= old[0] and not supersedes(cell, old):
                 continue
-            change = cell_stamp(key, cell) - cell_stamp(key, old)
         else:
             cell = join_cells(old, cell)
             if cell == old:
                 continue
-            change = cell_stamp(key, cell) - cell_stamp(key, old)
         undo.append((document, key, old))
         mine[key] = cell
-        document.stamp = (document.stamp + change) & _MASK
+        document.stamp = (document.stamp + stamp_change(key, old, cell)) & _MASK
         changed = True
     return changed
 
@@ -244,27 +243,27 @@ def undo_all(undo: UndoLog) -> None:
         if key[0] == _TEXT_MARK:
             document.texts[key[1:]].restore(before)  # type: ignore[arg-type]
             continue
-        change = -cell_stamp(key, document.cells[key])
+        change = stamp_change(key, document.cells[key], before)  # type: ignore[arg-type]
         if before is None:
             del document.cells[key]
         else:
             document.cells[key] = before  # type: ignore[assignment]
-            change += cell_stamp(key, before)  # type: ignore[arg-type]
         document.stamp = (document.stamp + change) & _MASK
 
 
 def canonical_bytes(document: Document) -> bytes:
     """Return the one packed form of a document: equal documents, equal bytes, on every replica."""
-    cells = document.cells
+    return pack((document.epoch, _in_order(document.cells)))
+
+
+def _in_order(cells: Cells) -> Cells:
     ordered = sorted(cells)
-    if list(cells) != ordered:
-        cells = {key: cells[key] for key in ordered}
-    return pack((document.epoch, cells))
+    return cells if list(cells) == ordered else {key: cells[key] for key in ordered}
 
 
 def unpack_canonical(canonical: bytes) -> tuple[int, Cells]:
     """Return epoch and cells from canonical bytes of our own making."""
-    epoch, cells = msgpack.unpackb(canonical, use_list=False, timestamp=3)
+    epoch, cells = msgpack.unpackb(canonical, use_list=False, timestamp=3, ext_hook=extension)
     return epoch, cells
 
 
@@ -277,8 +276,12 @@ def digest_of(profile_id: str, canonical: bytes) -> int:
 
 
 def to_record(profile_id: str, document: Document) -> tuple[bytes, int]:
-    """Return the bytes in which storage keeps a document, and their digest."""
-    canonical = canonical_bytes(document)
+    """Return the bytes in which storage keeps a document, and their digest.
+
+    Its cells are put in their order for good: mostly it is the same the next time.
+    """
+    document.cells = _in_order(document.cells)
+    canonical = pack((document.epoch, document.cells))
     digest = digest_of(profile_id, canonical)
     record_format = RECORD_FORMAT_TEXTS if texts_in(document.cells) else RECORD_FORMAT
     header = _RECORD_HEADER.pack(record_format, digest.to_bytes(16, "big"), document.stamp, b"")

@@ -26,7 +26,6 @@ applied by writers, never by readers, so that all readers see the same.
 """
 
 from collections.abc import Mapping
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -34,6 +33,7 @@ from crdtstore import limits
 from crdtstore.errors import InvalidValue
 from crdtstore.model import quantiles, sessions, theta
 from crdtstore.model.amounts import added, check_amount, check_count, check_list
+from crdtstore.model.scalars import check_scalar, check_scalars, place_of
 from crdtstore.model.values import Value, pack
 
 Payload: TypeAlias = Any
@@ -41,7 +41,12 @@ Options: TypeAlias = list[Any]
 
 
 class Fold(Protocol):
-    """One way to fold. ``check_options`` and ``check`` raise InvalidValue."""
+    """One way to fold. ``check_options`` and ``check`` raise InvalidValue.
+
+    ``never_grows`` says that ``bounded`` leaves every payload as it is.
+    """
+
+    never_grows: bool
 
     def check_options(self, options: Options) -> None:
         """Check the options of a partial."""
@@ -52,7 +57,7 @@ class Fold(Protocol):
         ...
 
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
-        """Return the payload that has both."""
+        """Return the payload that has both: ``one`` itself if that is known to have all."""
         ...
 
     def bounded(self, payload: Payload, options: Options) -> Payload:
@@ -66,6 +71,8 @@ class Fold(Protocol):
 
 class _Plain:
     """A fold without options, whose payload never grows."""
+
+    never_grows = True
 
     def check_options(self, options: Options) -> None:
         check_list(options, 0, "the options of a fold")
@@ -135,10 +142,12 @@ class _First(_Plain):
         check_amount(payload[0])
         if type(payload[1]) is not str:
             raise InvalidValue("what decides between values of one time is text")
-        _check_scalar(payload[1])
-        _check_scalar(payload[2])
+        check_scalar(payload[1])
+        check_scalar(payload[2])
 
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
+        if one[0] != other[0]:
+            return one if one[0] < other[0] else other
         return min(one, other, key=_moment)
 
     def value(self, payload: Payload, options: Options) -> Value:
@@ -148,10 +157,14 @@ class _First(_Plain):
 
 class _Last(_First):
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
+        if one[0] != other[0]:
+            return one if one[0] > other[0] else other
         return max(one, other, key=_moment)
 
 
 class _MostFrequent:
+    never_grows = False
+
     def check_options(self, options: Options) -> None:
         check_list(options, 1, "the options of most_frequent")
         check_count(options[0], 1)
@@ -161,12 +174,12 @@ class _MostFrequent:
         for pair in payload:
             check_list(pair, 2, "a value and its count")
             check_count(pair[1], 1)
-        _check_values([pair[0] for pair in payload])
+        check_scalars([pair[0] for pair in payload])
 
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
-        counts = {_order(value): [value, count] for value, count in one}
+        counts = {place_of(pair[0]): pair for pair in one}
         for value, count in other:
-            place = _order(value)
+            place = place_of(value)
             mine = counts.get(place)
             counts[place] = [value, count if mine is None else added(mine[1], count)]
         return [counts[place] for place in sorted(counts)]
@@ -175,25 +188,30 @@ class _MostFrequent:
         """Leave out the rarest values: of these, the last ones."""
         if len(payload) <= limits.TRAIT_VALUES_MAX:
             return payload
-        kept = sorted(payload, key=lambda pair: (-pair[1], _order(pair[0])))
-        return sorted(kept[: limits.TRAIT_VALUES_MAX], key=lambda pair: _order(pair[0]))
+        kept = sorted(payload, key=lambda pair: (-pair[1], place_of(pair[0])))
+        return sorted(kept[: limits.TRAIT_VALUES_MAX], key=lambda pair: place_of(pair[0]))
 
     def value(self, payload: Payload, options: Options) -> Value:
         """Return the value that is most frequent; of several, the first in the alphabet."""
         often = [pair for pair in payload if pair[1] >= options[0]]
         if not often:
             return None
-        value: Value = min(often, key=lambda p: (-p[1], str(p[0]), _order(p[0])))[0]
+        value: Value = min(often, key=lambda p: (-p[1], str(p[0]), place_of(p[0])))[0]
         return value
 
 
 class _UniqueList(_Plain):
+    never_grows = False
+
     def check(self, payload: Payload, options: Options) -> None:
         _check_listed(payload, limits.TRAIT_VALUES_MAX)
-        _check_values(payload)
+        check_scalars(payload)
 
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
-        by_place = {_order(value): value for value in (*one, *other)}
+        by_place = {place_of(value): value for value in one}
+        by_place.update((place_of(value), value) for value in other)
+        if len(by_place) == len(one):
+            return one
         return [by_place[place] for place in sorted(by_place)]
 
     def bounded(self, payload: Payload, options: Options) -> Payload:
@@ -204,27 +222,31 @@ class _UniqueList(_Plain):
 
 
 class _UniqueCount:
+    never_grows = False
+
     def check_options(self, options: Options) -> None:
         check_list(options, 1, "the options of unique_count")
         _check_between(options[0], 5, limits.TRAIT_HASHES_LOG2_MAX, "the logarithm of hashes kept")
 
     def check(self, payload: Payload, options: Options) -> None:
-        theta.decode(payload, 2 << options[0])  # one that is being updated holds nearly so many
+        theta.check(payload, 2 << options[0])  # one that is being updated holds nearly so many
 
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
-        most = 2 << options[0]
-        sketches = theta.decode(one, most), theta.decode(other, most)
-        return theta.encode(theta.united(*sketches, 1 << options[0]))
+        packed = theta.encode(theta.united(theta.decode(one), theta.decode(other), 1 << options[0]))
+        return one if packed == one else packed
 
     def bounded(self, payload: Payload, options: Options) -> Payload:
-        sketch = theta.decode(payload, 2 << options[0])
-        return theta.encode(theta.united(sketch, theta.NOTHING, 1 << options[0]))
+        if theta.size_of(payload) <= 1 << options[0]:
+            return payload
+        return theta.encode(theta.united(theta.decode(payload), theta.NOTHING, 1 << options[0]))
 
     def value(self, payload: Payload, options: Options) -> Value:
-        return theta.decode(payload, 2 << options[0]).estimate
+        return theta.decode(payload).estimate
 
 
 class _Quantiles:
+    never_grows = False
+
     def check_options(self, options: Options) -> None:
         quantiles.check_options(options)
 
@@ -242,6 +264,8 @@ class _Quantiles:
 
 
 class _Sessions:
+    never_grows = False
+
     def check_options(self, options: Options) -> None:
         check_list(options, 1, "the options of sessions")
         check_count(options[0], 1)
@@ -262,6 +286,8 @@ class _Sessions:
 class _Windows:
     """A fold in buckets of time. Its value are the buckets: only a reader knows what time it is."""
 
+    never_grows = False
+
     def check_options(self, options: Options) -> None:
         check_list(options, 4, "the options of windows")
         check_count(options[0], 1)
@@ -273,19 +299,23 @@ class _Windows:
     def check(self, payload: Payload, options: Options) -> None:
         _check_listed(payload, options[1])
         inner = FOLDS[options[2]]
-        newest = None
+        check_inner, inner_options = inner.check, options[3]
+        newest = limits.INTEGER_MIN - 1
         for bucket in payload:
-            check_list(bucket, 2, "a bucket")
-            check_amount(bucket[0])
-            if newest is not None and bucket[0] <= newest:
-                raise InvalidValue("the buckets of a window are not in order")
-            newest = bucket[0]
-            inner.check(bucket[1], options[3])
+            if type(bucket) is not list or len(bucket) != 2:
+                raise InvalidValue("a bucket of a window is a list of number and payload")
+            number = bucket[0]
+            if type(number) is not int or not newest < number <= limits.INTEGER_MAX:
+                raise InvalidValue("the buckets of a window are not in order, or have no number")
+            newest = number
+            check_inner(bucket[1], inner_options)
         if payload and payload[0][0] <= payload[-1][0] - options[1]:
             raise InvalidValue("a window has buckets that are too old for it")
 
     def unite(self, one: Payload, other: Payload, options: Options) -> Payload:
         inner = FOLDS[options[2]]
+        if one and len(other) == 1 and other[0][0] >= one[-1][0]:
+            return self._appended(one, other[0], options)
         buckets = dict(one)
         for number, payload in other:
             mine = buckets.get(number)
@@ -293,8 +323,19 @@ class _Windows:
         oldest = max(buckets, default=0) - options[1]
         return [[number, buckets[number]] for number in sorted(buckets) if number > oldest]
 
+    def _appended(self, one: Payload, newest: Payload, options: Options) -> Payload:
+        """Return a window with one more bucket at its end, or more in its last one."""
+        number, payload = newest
+        if number == one[-1][0]:
+            united = FOLDS[options[2]].unite(one[-1][1], payload, options[3])
+            return [*one[:-1], [number, united]]
+        oldest = number - options[1]
+        return [*(bucket for bucket in one if bucket[0] > oldest), newest]
+
     def bounded(self, payload: Payload, options: Options) -> Payload:
         inner = FOLDS[options[2]]
+        if inner.never_grows:
+            return payload
         return [[number, inner.bounded(bucket, options[3])] for number, bucket in payload]
 
     def value(self, payload: Payload, options: Options) -> Value:
@@ -347,36 +388,9 @@ def _moment(payload: Payload) -> tuple[int, str, bytes]:
     return payload[0], payload[1], pack(payload[2])
 
 
-def _order(value: Any) -> tuple[str, Any]:
-    """Return the place of a value among others: 1, 1.0 and True are three values."""
-    return type(value).__name__, value
-
-
 def _check_listed(payload: Payload, most: int) -> None:
     if type(payload) is not list or len(payload) > most:
         raise InvalidValue(f"a partial is no list, or has more than {most:,} items")
-
-
-def _check_values(values: list[Any]) -> None:
-    for value in values:
-        _check_scalar(value)
-    places = [_order(value) for value in values]
-    if any(one >= other for one, other in pairwise(places)):
-        raise InvalidValue("the values of a partial are not in order, or one is there twice")
-
-
-def _check_scalar(value: object) -> None:
-    kind = type(value)
-    if kind not in (str, int, float, bool):
-        raise InvalidValue(f"a value in a partial is a {kind.__name__}")
-    if kind is int:
-        check_amount(value)
-    if kind is float and value - value != 0:  # type: ignore[operator]
-        raise InvalidValue("a number in a partial is not finite")
-    if kind is str and len(value.encode()) > limits.TRAIT_VALUE_BYTES_MAX:  # type: ignore[attr-defined]
-        raise InvalidValue(
-            f"a text in a partial has more than {limits.TRAIT_VALUE_BYTES_MAX} bytes"
-        )
 
 
 def _check_between(number: object, least: int, most: int, subject: str) -> None:

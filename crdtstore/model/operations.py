@@ -5,7 +5,7 @@ A plain value sets a register, ``None`` clears it; the functions below make the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from crdtstore.errors import InvalidOperation
 from crdtstore.model.edits import UNITS, Unit
@@ -34,8 +34,7 @@ class Increment:
     amount: int | float
 
 
-@dataclass(frozen=True, slots=True)
-class FoldIn:
+class FoldIn(NamedTuple):
     """Fold what was seen into the partial that this replica keeps of a trait.
 
     See ``crdtstore.model.folds`` for folds, their options and payloads. A partial of a greater

@@ -37,7 +37,9 @@ def check(payload: Any, gap_ms: int) -> None:
 
 def united(one: Any, other: Any, gap_ms: int) -> Any:
     """Return the sessions of both."""
-    settled = [added(mine, theirs) for mine, theirs in zip(one[0], other[0], strict=True)]
+    settled = one[0]
+    if any(other[0]):
+        settled = [added(mine, theirs) for mine, theirs in zip(one[0], other[0], strict=True)]
     joined: list[list[int]] = []
     for start_ms, end_ms, events in sorted(one[1] + other[1]):
         if joined and start_ms - joined[-1][1] <= gap_ms:

@@ -13,13 +13,25 @@ import msgpack
 from crdtstore import limits
 from crdtstore.errors import InvalidOperation, InvalidValue, LimitExceeded
 from crdtstore.model.amounts import check_count, check_list
-from crdtstore.model.folds import FOLDS, Options, Payload, value_in_window
+from crdtstore.model.folds import FOLDS, Fold, Options, Payload, value_in_window
 from crdtstore.model.operations import FoldIn
 from crdtstore.model.values import OPAQUE_EXT_CODE, CellValue, Value, pack, unpack_opaque
-from crdtstore.packing import check_claims
+from crdtstore.packing import check_claims_of_value, extension
 
 COUNTED: Final = "trait: a partial of it"
 """The rule of a partial that takes part in the value."""
+
+_FOUR_PARTS: Final = b"\x94"
+"""How a packed list of four begins."""
+
+
+class Definition(NamedTuple):
+    """How a trait is folded: checked, and with ``head``, the bytes that its partials begin with."""
+
+    version: int
+    fold: Fold
+    options: Options
+    head: bytes
 
 
 class Partial(NamedTuple):
@@ -36,6 +48,13 @@ class Partial(NamedTuple):
         return self.version, pack((self.fold, self.options))
 
 
+_definitions: dict[bytes, Definition] = {}
+"""Definitions that were checked, by their packed version, fold and options."""
+
+_last_of_field: dict[str, Definition] = {}
+"""The definition of the last partial that came for a field: mostly that of the next one."""
+
+
 def check_definition(version: Any, fold: Any, options: Any) -> None:
     """Check version, fold and options of a partial from elsewhere; raises InvalidValue."""
     check_count(version, 1)
@@ -46,24 +65,59 @@ def check_definition(version: Any, fold: Any, options: Any) -> None:
     FOLDS[fold].check_options(options)
 
 
-def check_trait(value: Any) -> None:
-    """Check what a cell of a trait from elsewhere holds; raises InvalidValue."""
+def _definition_of(version: Any, fold: Any, options: Any) -> Definition:
+    """Return a definition, checked, or remembered from when it was; raises InvalidValue."""
+    try:
+        packed = pack((version, fold, options))
+        definition = _definitions.get(packed)
+        if definition is None:
+            parts = unpack_opaque(packed)
+            check_definition(*parts)
+            head = _FOUR_PARTS + packed[1:]
+            definition = Definition(parts[0], FOLDS[parts[1]], parts[2], head)
+            _remember(_definitions, packed, definition)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidValue(f"a definition is malformed: {error}") from error
+    return definition
+
+
+def _remember(definitions: dict[Any, Definition], place: Any, definition: Definition) -> None:
+    if len(definitions) >= limits.TRAIT_DEFINITIONS_REMEMBERED:
+        definitions.clear()
+    definitions[place] = definition
+
+
+def check_trait(value: Any, field: str) -> None:
+    """Check what a cell of a field from elsewhere holds as a trait; raises InvalidValue."""
     if type(value) is not msgpack.ExtType or value.code != OPAQUE_EXT_CODE:
         raise InvalidValue("a trait's cell holds no partial")
-    if len(value.data) > limits.PARTIAL_BYTES_MAX:
+    packed = value.data
+    if len(packed) > limits.PARTIAL_BYTES_MAX:
         raise InvalidValue("a partial is larger than the limit")
     try:
-        check_claims(value.data)
-        parts = unpack_opaque(value.data)
-        check_list(parts, 4, "a partial")
-        version, fold, options, payload = parts
-        check_definition(version, fold, options)
-        FOLDS[fold].check(payload, options)
-        repacked = pack(parts)
+        check_claims_of_value(packed)
+        definition = _last_of_field.get(field)
+        if definition is None or not packed.startswith(definition.head):
+            definition = _definition_in(packed)
+            _remember(_last_of_field, field, definition)
+        packed_payload = packed[len(definition.head) :]
+        payload = msgpack.unpackb(packed_payload)
+        definition.fold.check(payload, definition.options)
+        is_canonical = pack(payload) == packed_payload
     except (ValueError, TypeError, OverflowError) as error:
         raise InvalidValue(f"a partial is malformed: {error}") from error
-    if repacked != value.data:
+    if not is_canonical:
         raise InvalidValue("a partial is not in its one form")
+
+
+def _definition_in(packed: bytes) -> Definition:
+    """Return the definition of a partial from elsewhere; raises ValueError."""
+    parts = unpack_opaque(packed)
+    check_list(parts, 4, "a partial")
+    definition = _definition_of(*parts[:3])
+    if not packed.startswith(definition.head):
+        raise InvalidValue("its definition is not in its one form")
+    return definition
 
 
 def partial_of(value: CellValue) -> Partial:
@@ -74,58 +128,39 @@ def partial_of(value: CellValue) -> Partial:
 def folded_in(old: CellValue | None, new: FoldIn | Partial, field: str) -> CellValue:
     """Return what a cell holds when something was folded into it by its own writer.
 
-    A partial of a newer version starts anew. Raises InvalidOperation for what cannot be folded in,
-    an older version, or another definition of the same, and LimitExceeded.
+    That is ``old`` itself if it changes nothing. A partial of a newer version starts anew. Raises
+    InvalidOperation for what cannot be folded in, an older version, or another definition of the
+    same, and LimitExceeded.
     """
-    present = None if old is None else partial_of(old)
-    options = new.options if type(new.options) is list else list(new.options)
-    if present is not None and _is_same_definition(present, new, options):
-        fold, options = FOLDS[present.fold], present.options
-        _check(new, field, options)
-        payload = fold.unite(present.payload, new.payload, options)
-    else:
-        _check_definition(new, field, options)
-        fold, payload = FOLDS[new.fold], new.payload
-        _check(new, field, options)
-        _check_newer(present, new, field)
-    packed = pack((new.version, new.fold, options, fold.bounded(payload, options)))
+    payload = new.payload
+    try:
+        _, fold, options, head = _definition_of(new.version, new.fold, new.options)
+        fold.check(payload, options)
+    except InvalidValue as error:
+        raise InvalidOperation(f"field {field!r}: {error}") from error
+    if old is not None:
+        if old.data.startswith(head):
+            present = msgpack.unpackb(old.data[len(head) :])
+            payload = fold.unite(present, payload, options)
+            if payload is present:
+                return old
+        else:
+            _check_newer(partial_of(old), new, field)
+    packed = head + pack(fold.bounded(payload, options))
     if len(packed) > limits.PARTIAL_BYTES_MAX:
         subject = f"the partial of field {field!r}"
         raise LimitExceeded(subject, len(packed), limits.PARTIAL_BYTES_MAX, "bytes")
-    return msgpack.ExtType(OPAQUE_EXT_CODE, packed)
+    return extension(OPAQUE_EXT_CODE, packed)
 
 
-def _is_same_definition(present: Partial, new: FoldIn | Partial, options: Options) -> bool:
-    return (
-        present.version == new.version
-        and present.fold == new.fold
-        and present.options == options
-        and type(new.version) is int
-    )
-
-
-def _check_definition(new: FoldIn | Partial, field: str, options: Options) -> None:
-    try:
-        check_definition(new.version, new.fold, options)
-    except InvalidValue as error:
-        raise InvalidOperation(f"field {field!r}: {error}") from error
-
-
-def _check(new: FoldIn | Partial, field: str, options: Options) -> None:
-    try:
-        FOLDS[new.fold].check(new.payload, options)
-    except InvalidValue as error:
-        raise InvalidOperation(f"field {field!r}: {error}") from error
-
-
-def _check_newer(present: Partial | None, new: FoldIn | Partial, field: str) -> None:
+def _check_newer(present: Partial, new: FoldIn | Partial, field: str) -> None:
     """Check that another definition has a greater version; raises InvalidOperation."""
-    if present is None or new.version > present.version:
+    if new.version > present.version:
         return
     if new.version == present.version:
         raise InvalidOperation(
             f"field {field!r}: version {new.version} of this trait is folded by "
-            f"{present.fold} {present.options}, not by {new.fold} {new.options}; "
+            f"{present.fold} {present.options}, not by {new.fold} {list(new.options)}; "
             "another definition takes a greater version"
         )
     raise InvalidOperation(
@@ -153,7 +188,7 @@ def value_of(cells: Iterable[CellValue]) -> CellValue | list[CellValue]:
         return None
     value = FOLDS[united.fold].value(united.payload, united.options)
     if isinstance(value, dict):
-        return msgpack.ExtType(OPAQUE_EXT_CODE, pack(value))
+        return extension(OPAQUE_EXT_CODE, pack(value))
     return value
 
 

@@ -14,7 +14,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import InvalidValue, LimitExceeded
-from crdtstore.packing import check_claims
+from crdtstore.packing import check_claims_of_value, extension
 
 Value: TypeAlias = (
     bool | int | float | str | bytes | datetime | list["Value"] | dict[str, "Value"] | None
@@ -56,7 +56,7 @@ def to_cell_value(value: object, subject: str) -> CellValue:
         packed = _pack_opaque(value, subject)
         if len(packed) > limits.VALUE_BYTES_MAX:
             raise LimitExceeded(f"value of {subject}", len(packed), limits.VALUE_BYTES_MAX, "bytes")
-        return msgpack.ExtType(OPAQUE_EXT_CODE, packed)
+        return extension(OPAQUE_EXT_CODE, packed)
     return _check_scalar(value, subject)
 
 
@@ -97,7 +97,7 @@ def _check_opaque(value: msgpack.ExtType) -> None:
     if value.code != OPAQUE_EXT_CODE or len(value.data) > limits.VALUE_BYTES_MAX:
         raise InvalidValue("a cell holds a msgpack extension that is no opaque value")
     try:
-        check_claims(value.data)
+        check_claims_of_value(value.data)
         unpacked = unpack_opaque(value.data)
         repacked = _pack_opaque(unpacked, "a cell")
     except (ValueError, TypeError, OverflowError) as error:

@@ -59,6 +59,7 @@ _KIND_OF_OPERATION: Final[dict[type, str]] = {
 }
 
 _register_keys: dict[tuple[str, str], str] = {}
+_trait_keys: dict[tuple[str, str, int], str] = {}
 
 
 def plan_write(
@@ -75,8 +76,8 @@ def plan_write(
         operation_kind = _KIND_OF_OPERATION.get(type(given))
         if operation_kind is None:
             _plan_register(context, field, given, delta)
-        elif type(given) is FoldIn:
-            _plan_fold(context, field, given, delta)
+        elif operation_kind == "trait":
+            _plan_fold(context, field, given, delta)  # type: ignore[arg-type]
         else:
             _check_kind(context, field, operation_kind or given.kind)  # type: ignore[union-attr]
             _plan_operation(context, field, given, delta)
@@ -147,18 +148,25 @@ def _plan_increment(context: WriteContext, field: str, amount: Any, delta: Cells
 
 
 def _plan_fold(context: WriteContext, field: str, operation: FoldIn, delta: Cells) -> None:
-    check_name(field, "field name", limits.FIELD_NAME_BYTES_MAX)
-    key = trait_key(field, context.source, context.origin)
+    place = field, context.source, context.origin
+    key = _trait_keys.get(place)
+    if key is None:
+        check_name(field, "field name", limits.FIELD_NAME_BYTES_MAX)
+        key = trait_key(*place)
+        if len(_trait_keys) >= limits.PARSED_KEYS_MAX:
+            _trait_keys.clear()
+        _trait_keys[place] = key
     old = context.document.cells.get(key)
     if old is None:
         _check_kind(context, field, "trait")
     else:
         _check_declared(context, field, "trait")
+    present = None if old is None else old[2]
     try:
-        partial = folded_in(None if old is None else old[2], operation, field)
+        partial = folded_in(present, operation, field)
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidOperation(f"field {field!r}: {error}") from error
-    if old is None or partial != old[2]:
+    if partial != present:
         delta[key] = (context.timestamp, context.origin, partial)
 
 

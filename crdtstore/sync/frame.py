@@ -30,7 +30,7 @@ import msgpack
 
 from crdtstore import limits
 from crdtstore.errors import FrameCorrupt
-from crdtstore.packing import check_claims
+from crdtstore.packing import check_claims, extension
 from crdtstore.sync.vector import Head
 
 MAGIC: Final = b"CF"
@@ -211,6 +211,7 @@ def decode_packed(packed: bytes, *, holds_maps: bool = True) -> Any:
             max_array_len=3 * limits.ORIGINS_MAX,
             max_map_len=2 * limits.ELEMENTS_PER_SET_MAX,
             object_hook=None if holds_maps else refuse_map,
+            ext_hook=extension,
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise FrameCorrupt(f"packed data cannot be read: {error}") from error

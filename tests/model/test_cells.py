@@ -9,7 +9,6 @@ from crdtstore.model.cells import (
     KIND_OF_LETTER,
     NEWEST_KINDS,
     SLOT_PARTS,
-    cell_stamp,
     check_cells,
     counter_key,
     decode_element,
@@ -19,6 +18,7 @@ from crdtstore.model.cells import (
     parse_key,
     register_key,
     set_key,
+    stamp_change,
 )
 
 ORIGIN = "00000000000000ff"
@@ -229,14 +229,14 @@ def test_many_different_keys_do_not_fill_the_memory(monkeypatch):
     for number in range(100):
         key = register_key(f"field{number}", "crm")
         assert parse_key(key).field == f"field{number}"
-        assert cell_stamp(key, (1, 1, "a")) == cell_stamp(key, (1, 1, "b"))
+        assert stamp_change(key, None, (1, 1, "a")) == stamp_change(key, None, (1, 1, "b"))
 
 
 def test_the_stamp_of_a_cell_differs_by_key_timestamp_and_origin():
     stamps = {
-        cell_stamp(REGISTER_KEY, (1, 1, "a")),
-        cell_stamp(REGISTER_KEY, (2, 1, "a")),
-        cell_stamp(REGISTER_KEY, (1, 2, "a")),
-        cell_stamp(GRANT_KEY, (1, 1, True)),
+        stamp_change(REGISTER_KEY, None, (1, 1, "a")),
+        stamp_change(REGISTER_KEY, None, (2, 1, "a")),
+        stamp_change(REGISTER_KEY, None, (1, 2, "a")),
+        stamp_change(GRANT_KEY, None, (1, 1, True)),
     }
     assert len(stamps) == 4

@@ -62,8 +62,8 @@ BUGS: Final = (
         "trait without its past",
         "what is folded in replaces the partial",
         "model/traits.py",
-        "        payload = fold.unite(present.payload, new.payload, options)\n",
-        "        payload = new.payload\n",
+        "            payload = fold.unite(present, payload, options)\n",
+        "            pass\n",
     ),
     Bug(
         "trait of one origin",
