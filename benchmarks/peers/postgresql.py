@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.peers.install import output, postgresql_programs, python_program, python_versions
+from benchmarks.ports import free_port
 from benchmarks.processes import (
     Child,
     Missing,
     children,
     disk_bytes,
-    free_port,
     module_command,
     user_group,
 )

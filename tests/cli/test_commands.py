@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ports import free_port
 from crdtstore.cli.main import build_parser, main
 
 COMMAND = (sys.executable, "-m", "crdtstore.cli")
@@ -190,9 +191,7 @@ def test_refusals_are_one_line_on_standard_error(start: Start, run: Any) -> None
 
 
 def test_a_server_that_is_not_there_is_told(run: Any) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as unused:
-        port = unused.getsockname()[1]
-    code, _, errors = run("get", "ann", "--url", f"http://127.0.0.1:{port}")
+    code, _, errors = run("get", "ann", "--url", f"http://127.0.0.1:{free_port()}")
     assert code == 1
     assert "crdtstore serve" in errors
     for url in ("ftp://x", "http://", "http://x:y"):

@@ -2,13 +2,13 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
 
@@ -22,15 +22,7 @@ PUBLIC_MODULES = (
 
 def on_free_ports(text: str) -> str:
     """Return a text with ports that nobody uses, the same one for the same one."""
-    ports: dict[str, str] = {}
-    probes = []
-    for port in sorted(set(re.findall(r"\b84\d\d\b", text))):
-        probe = socket.socket()
-        probe.bind(("127.0.0.1", 0))
-        probes.append(probe)
-        ports[port] = str(probe.getsockname()[1])
-    for probe in probes:
-        probe.close()
+    ports = {port: str(free_port()) for port in re.findall(r"\b84\d\d\b", text)}
     return re.sub(r"\b84\d\d\b", lambda match: ports[match[0]], text)
 
 

@@ -1,7 +1,6 @@
 """Links over real sockets: secrets, silent and stalled peers, garbage, closing, mounting."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from benchmarks.ports import free_port
 from crdtstore import Replica, Write, limits
 from crdtstore.server import application
 from crdtstore.sync.frame import space_tag
@@ -45,12 +45,6 @@ async def served(
             yield replica, f"http://127.0.0.1:{runner.addresses[0][1]}{prefix}"
         finally:
             await runner.cleanup()
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
@@ -124,7 +118,7 @@ def test_a_replica_mounted_under_a_prefix_is_linked_to(tmp_path: Path) -> None:
 
 def test_two_replicas_that_call_each_other_keep_one_link(tmp_path: Path) -> None:
     async def scenario() -> None:
-        port = unused_port()
+        port = free_port()
         eu_url = f"http://127.0.0.1:{port}"
         async with (
             served(tmp_path, "us", peers=(eu_url,)) as (us, us_url),

@@ -9,11 +9,11 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.ports import free_port
 from crdtstore import Profile
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.events import Event
 from replicas.cdp.service import Running, running
-from tests.processes.servers import free_port
 
 KEY = "k3y"
 AUTH = {"Authorization": "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()}

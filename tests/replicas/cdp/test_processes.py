@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from benchmarks.ports import free_port
 from crdtstore.errors import ConfigurationError
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.events import Event
 from replicas.cdp.processes import check_processes, configuration_of, owner_of
-from tests.processes.servers import free_port
 from tests.replicas.cdp.service import AUTH, KEY, track
 from tests.replicas.cdp.test_kill import ServiceProcess, send_for_ever
 
@@ -28,7 +28,7 @@ def write_config(directory: Path) -> Path:
     """Write the configuration of a service of several processes; return its path."""
     (directory / "traits.toml").write_text(_TRAITS)
     path = directory / "cdp.toml"
-    port = free_port()
+    port = free_port(_PROCESSES + 1)
     path.write_text(
         f'name = "eu"\ndata = "data"\nprocesses = {_PROCESSES}\ntraits_file = "traits.toml"\n'
         f'listen = "127.0.0.1:{port}"\ncollect_listen = "127.0.0.1:{port + 1}"\n'

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.processes.servers import free_port
+from benchmarks.ports import free_port
 from tests.replicas.crm.processes import ServiceProcess
 from tests.replicas.crm.regions import until, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer

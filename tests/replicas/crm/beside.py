@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.ports import free_port
 from crdtstore import Person
 from crdtstore.errors import PersonNotFound
 from replicas.crm.configuration import load_configuration
 from replicas.crm.connection import Connection
 from replicas.crm.service import Running, running
-from tests.processes.servers import free_port
 from tests.replicas.crm.hubspot_server import HubSpotServer
 from tests.replicas.crm.regions import POLLS, until, write_hubspot, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer

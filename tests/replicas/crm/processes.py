@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.processes.servers import free_port
+from benchmarks.ports import free_port
 from tests.replicas.crm.cut import Cut
 from tests.replicas.crm.hubspot_server import HubSpotServer
 from tests.replicas.crm.pubsub_server import PubSubServer

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.servers import free_port
+from benchmarks.ports import free_port
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE_S = 30.0

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from benchmarks.ports import free_port
 from crdtstore import Replica
 from replicas.cdp import limits
 from replicas.cdp.segments.audience import size_of
 from replicas.cdp.segments.segments import Segments, wall_ms
-from tests.processes.servers import free_port
 from tests.replicas.cdp.projections.agreement import change_something, persons_of
 from tests.replicas.cdp.segments.running import Clock, opened, served, settle
 from tests.replicas.crm.cut import Cut

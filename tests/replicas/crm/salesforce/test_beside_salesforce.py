@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from benchmarks.ports import free_port
 from crdtstore import grant
 from replicas.crm.configuration import load_configuration
 from replicas.crm.salesforce.settings import SalesforceSettings
 from replicas.crm.service import running
-from tests.processes.servers import free_port
 from tests.replicas.crm.beside import (
     BesideSalesforce,
     beside_salesforce,
