@@ -19,6 +19,7 @@ import pytest
 
 from benchmarks.ports import free_port
 from crdtstore.cli.main import build_parser, main
+from tests.patience import PATIENCE_S
 
 COMMAND = (sys.executable, "-m", "crdtstore.cli")
 TOKEN = "t" * 32
@@ -65,7 +66,7 @@ def refused(*words: str, **environment: str) -> str:
         [*COMMAND, *words],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         env=clean_environment(**environment),
         check=False,
     )
@@ -253,7 +254,7 @@ def test_a_signal_drains_and_keeps_every_answered_write(
         assert b"200" in silent.recv(100)
         started_s = time.monotonic()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     assert time.monotonic() - started_s < 5
     messages = [json.loads(line) for line in errors.splitlines()]
@@ -271,7 +272,7 @@ def test_every_write_answered_before_a_signal_is_kept(start: Start, run: Any) ->
 
     def write(number: int) -> None:
         nonlocal refused_count
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
         fields = {"source": "crm", "fields": {"x": number}}
         body = json.dumps({"writes": [{"id": f"p{number}-{n}", **fields} for n in range(50)]})
         try:
@@ -289,7 +290,7 @@ def test_every_write_answered_before_a_signal_is_kept(start: Start, run: Any) ->
         while len(acknowledged) < 1_000:
             time.sleep(0.005)
         process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert refused_count > 0, "the signal came after the last write"
     _, url = start()
     code, output, _ = run("verify", "--json", "--url", url)

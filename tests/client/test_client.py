@@ -28,7 +28,8 @@ from crdtstore.errors import (
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.stream import bounds
 from crdtstore.testing.simulation.disk import copy_storage
-from tests.client.serving import Place, play, until
+from tests.client.serving import Place, play
+from tests.patience import until
 
 TOKEN = "t" * 32
 
@@ -174,7 +175,7 @@ def test_two_clients_write_at_a_time_and_sessions_end_with_them(tmp_path: Path) 
                 await asyncio.gather(one.flush(), other.flush())
                 assert replica.read("ann")["n"] == 4000
                 assert replica.status().write_sessions == 2
-            await until(lambda: replica.status().write_sessions == 0)
+            await until(lambda: replica.status().write_sessions == 0, "the sessions to end")
 
     play(scenario, tmp_path)
 
@@ -280,7 +281,7 @@ def test_a_replica_with_older_data_refuses_writes_in_doubt(tmp_path: Path) -> No
             hold(replica)
             for _ in range(5):
                 await client.submit("ann", {"n": increment()}, source="crm")
-            await until(lambda: all(write.was_sent for write in client.unanswered))
+            await until(lambda: all(write.was_sent for write in client.unanswered), "sending")
         async with place.served(older) as replica:
             for call in (client.flush, client.close):
                 with pytest.raises(SessionExpired, match="rolled back"):

@@ -13,6 +13,7 @@ from crdtstore import Field, Replica, Schema, insert_text
 from crdtstore.collaboration.trials import TrialsBusy, UpdateRefused
 from crdtstore.errors import InvalidOperation, InvalidValue, ProfileErased
 from crdtstore.model.texts import client_of
+from tests.patience import PATIENCE_S
 
 SCHEMA = Schema(fields={"notes": Field("text"), "tasks": Field("list")})
 
@@ -43,7 +44,7 @@ class YjsClient:
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 60))
+    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
 
 
 def test_yjs_clients_and_typed_edits_meet_in_one_text(tmp_path):

@@ -32,6 +32,7 @@ from crdtstore.sync.y_protocol import (
     decode,
     encode,
 )
+from tests.patience import PATIENCE_S
 
 SCHEMA = Schema(fields={"note": Field("text"), "name": Field("register")})
 HOSTILE = (
@@ -77,13 +78,13 @@ class Client:
         return news
 
     async def until_text(self, text: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while str(self.note) != text:
                 await self.listen(0.02)
 
     async def end(self) -> CrdtstoreError:
         """Return the error by which the membership ended."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await self.member.outgoing()

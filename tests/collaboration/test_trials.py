@@ -9,6 +9,7 @@ from crdtstore.errors import InvalidValue
 from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_update
 from tests.fuzzing.update_grammar import nested, number, real_updates
+from tests.patience import PATIENCE_S
 
 HANGS = b"\x01\x01\x01\x00\x04\x01\x04list\x04\xf0\x9f\x98\x80\x00"
 """A string at the root of a list: reading that as a list never ends."""
@@ -27,7 +28,7 @@ def run(scenario):
     async def main():
         trials = TextTrials()
         try:
-            await asyncio.wait_for(scenario(trials), 60)
+            await asyncio.wait_for(scenario(trials), PATIENCE_S)
         finally:
             await trials.close()
 

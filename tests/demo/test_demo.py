@@ -17,10 +17,10 @@ import pytest
 from crdtstore.demo import limits
 from crdtstore.demo.golden import linked_pairs
 from crdtstore.demo.records import first_persons, number_of, read_side
+from tests.patience import PATIENCE_S
 
 RECORDS = 200
 CONTESTED = 100
-RUN_TIMEOUT_S = 60
 
 
 def command(*options: str) -> list[str]:
@@ -39,7 +39,7 @@ def start(*options: str) -> "subprocess.Popen[str]":
 
 def run(*options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(*options), capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
+        command(*options), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -64,7 +64,7 @@ def urls_told(demo: "subprocess.Popen[str]") -> dict[str, str]:
 
 def finish(demo: "subprocess.Popen[str]") -> tuple[str, str]:
     """Return what else the demo prints up to its end, which must come."""
-    return demo.communicate(timeout=RUN_TIMEOUT_S)
+    return demo.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_the_commands_work_as_printed_and_control_c_ends_it(
         pytest.skip("curl is not installed: the printed commands cannot be run")
     answers = []
     for line in report["commands"]:
-        done = subprocess.run(line, shell=True, capture_output=True, timeout=20, check=True)
+        done = subprocess.run(line, shell=True, capture_output=True, timeout=PATIENCE_S, check=True)
         answers.append([json.loads(one) for one in done.stdout.splitlines()])
     profile, explained, patched = (answer[0] for answer in answers[:3])
     assert report["golden_records"][-1]["profile_id"] in profile["profiles"]
@@ -253,7 +253,7 @@ def test_no_replica_outlives_a_demo_that_was_killed(
     urls = urls_told(demo)
     demo.kill()
     finish(demo)
-    deadline_s = time.monotonic() + limits.DEMO_STOP_TIMEOUT_S + 5
+    deadline_s = time.monotonic() + PATIENCE_S
     while any(is_listening(url) for url in urls.values()):
         assert time.monotonic() < deadline_s, "a replica lives on without its demo"
         time.sleep(0.1)

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.ports import free_port
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
+from tests.patience import PATIENCE_S
 
 EXAMPLES = documents.blocks("python")
 TESTING = "docs/testing.md"
@@ -36,7 +37,7 @@ def run(text: str, directory: Path) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

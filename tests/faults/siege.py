@@ -12,6 +12,7 @@ from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers
 from tests.faults.promises import BesideOthers
 from tests.faults.stops import memory_mib
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 Attack = Callable[["Siege"], None]
@@ -50,7 +51,7 @@ class Probe(threading.Thread):
     def stop(self) -> None:
         """Let it end after the request under way."""
         self._enough.set()
-        self.join(60)
+        self.join(PATIENCE_S)
 
     def p99_ms(self) -> float:
         """Return the wait that 99 of 100 requests did not exceed."""
@@ -106,8 +107,8 @@ class Siege:
         return sum(float(value) for _, value in rows)
 
 
-def _wait_for(condition: Callable[[], bool], what: str, patience_s: float = 30) -> None:
-    deadline_s = time.monotonic() + patience_s
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s, f"waited for {what}"
         time.sleep(0.02)

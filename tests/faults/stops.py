@@ -11,6 +11,7 @@ from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers
 from tests.faults.promises import Promises
 from tests.faults.stores import SMALL_LIMITS
+from tests.patience import PATIENCE_S
 
 SHORT_IDLE_MS = 2_500
 GROWTH_MIB_MAX = 48.0
@@ -61,7 +62,7 @@ def _stop_and_go(ground: Ground, idle_ms: int) -> None:
         until_s = time.monotonic() + idle_ms / 1000 * chance.uniform(1.2, 1.4) + 1
         while time.monotonic() < until_s:
             for other in others:
-                lanes[other.name].wait_for(1, patience_s=10)
+                lanes[other.name].wait_for(1)
         for other in others:
             assert "the peer has been silent" in other.log.read_text()
             assert _live_peers(other) == {each.name for each in others} - {other.name}
@@ -92,7 +93,7 @@ def _live_peers(server: Forked) -> set[str]:
 
 
 def _wait_for_peers(server: Forked) -> None:
-    deadline_s = time.monotonic() + 40
+    deadline_s = time.monotonic() + PATIENCE_S
     while len(_live_peers(server)) < 2:
         assert time.monotonic() < deadline_s, server.log.read_text()[-2_000:]
         time.sleep(0.02)

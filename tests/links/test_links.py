@@ -16,6 +16,7 @@ from crdtstore import Replica, Write, limits
 from crdtstore.server import application
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import Hello, Refuse, Want, decode, encode
+from tests.patience import until
 
 SECRET = "a-link-secret-of-decent-length"
 TAG = space_tag("default")
@@ -45,13 +46,6 @@ async def served(
             yield replica, f"http://127.0.0.1:{runner.addresses[0][1]}{prefix}"
         finally:
             await runner.cleanup()
-
-
-async def until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        await asyncio.sleep(0.01)
 
 
 def hello(**changes: Any) -> bytes:
@@ -210,7 +204,7 @@ def test_a_peer_that_never_reads_is_cut_and_slows_no_writer(
                 sent_bytes = max([sent_bytes, *(peer.sent_bytes for peer in eu.status().peers)])
             assert slowest_s < 2
             assert sent_bytes > 1_000_000, "the peer was served at all"
-            await until(lambda: not eu.status().peers, "the stalled link to be cut", 10)
+            await until(lambda: not eu.status().peers, "the stalled link to be cut")
             if not is_blocked:
                 assert sent_bytes < limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX
             await websocket.close()

@@ -13,7 +13,8 @@ from crdtstore import CrdtstoreError, Replica, Store
 from crdtstore.cli.main import main
 from crdtstore.errors import PeerNotLinked, StorageCorrupt
 from crdtstore.model.values import pack
-from tests.links.test_links import served, until
+from tests.links.test_links import served
+from tests.patience import PATIENCE_S, until
 
 FIELDS = {f"field{number}": f"some text of profile and field {number}" for number in range(12)}
 
@@ -176,7 +177,7 @@ def test_a_replica_that_closes_ends_its_repair(tmp_path: Path) -> None:
             repair = asyncio.create_task(us.repair("eu"))
             await asyncio.sleep(0)
             await us.close()
-            report = await asyncio.wait_for(repair, 5)
+            report = await asyncio.wait_for(repair, PATIENCE_S)
             assert not report.is_healed or report.differing == 0
             with pytest.raises(CrdtstoreError):
                 await us.repair("eu")

@@ -12,7 +12,8 @@ from crdtstore.engine.identity import RESTORED
 from crdtstore.model.operations import increment
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
-from tests.links.test_links import served, until
+from tests.links.test_links import served
+from tests.patience import until
 
 
 async def count(replica: Replica, times: int) -> int:

@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ports import free_port
+from tests.patience import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +67,7 @@ class Server:
             return False
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
         try:
             data = None if body is None else json.dumps(body)
             headers = {} if body is None else {"Content-Type": "application/json"}
@@ -90,7 +89,7 @@ class Server:
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def end(self) -> None:
         """Kill the server if it runs."""
@@ -100,18 +99,7 @@ class Server:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-def wait_until(
-    condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 60
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            shown = log.read_text()[-4000:] if log else ""
-            raise AssertionError(f"waited {seconds} s for {what}\n{shown}")
-        time.sleep(0.02)
+        return self.process.wait(PATIENCE_S)
 
 
 def wait_for_equal_digests(*servers: Server) -> dict[str, Any]:

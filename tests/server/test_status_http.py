@@ -15,6 +15,7 @@ from crdtstore.replica.status import PeerStatus, ReplicaStatus
 from crdtstore.server import application
 from crdtstore.server.schemas import COMPONENTS
 from crdtstore.server.service import SERVICE
+from tests.patience import PATIENCE_S
 
 SECRET = "s" * 32
 
@@ -124,7 +125,7 @@ def test_two_replicas_link_through_mounted_applications(tmp_path: Path) -> None:
         async with Replica.open(tmp_path / "us", name="us", peers=[url], link_secret=SECRET) as us:
             await us.write("ann", {"x": 1}, source="crm")
             await eu.write("bob", {"x": 2}, source="crm")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while eu.digest().digest != us.digest().digest or eu.digest().profiles < 2:
                     await asyncio.sleep(0.02)
             async with aiohttp.ClientSession() as session:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from replicas.cdp.errors import LogInUse
+from tests.patience import until
 from tests.replicas.cdp.service import (
     AUTH,
     KEY,
@@ -17,7 +18,6 @@ from tests.replicas.cdp.service import (
     events_of,
     profile_of,
     track,
-    until,
     until_learned,
     write_config,
 )

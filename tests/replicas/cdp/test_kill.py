@@ -13,6 +13,7 @@ import aiohttp
 
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.event_log import EventLog
+from tests.patience import until
 from tests.processes.servers import ROOT
 from tests.replicas.cdp.service import AUTH, beside, until_learned, write_config
 
@@ -35,15 +36,17 @@ class ServiceProcess:
                 stdout=log, stderr=log, cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )  # fmt: skip
-        for _ in range(1_000):
-            assert self.process.returncode is None, (self.config.parent / "log").read_text()
-            try:
-                async with client.get(f"{self.url}/healthz") as answer:
-                    assert answer.status == 200
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.02)
-        raise AssertionError("the service does not answer")
+        await until(lambda: self._answers(client), "the service to answer")
+
+    async def _answers(self, client: aiohttp.ClientSession) -> bool:
+        assert self.process is not None
+        assert self.process.returncode is None, (self.config.parent / "log").read_text()
+        try:
+            async with client.get(f"{self.url}/healthz") as answer:
+                assert answer.status == 200
+                return True
+        except aiohttp.ClientError:
+            return False
 
     async def end(self, number: int = signal.SIGKILL) -> int:
         """End it by a signal; return its exit code."""

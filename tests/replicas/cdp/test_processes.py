@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from replicas.cdp.configuration import load_configuration
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.events import Event
 from replicas.cdp.processes import check_processes, configuration_of, owner_of
+from tests.patience import PATIENCE_S, until
 from tests.replicas.cdp.service import AUTH, KEY, track
 from tests.replicas.cdp.test_kill import ServiceProcess, send_for_ever
 
@@ -46,17 +48,18 @@ def addresses(config: Path) -> list[str]:
 
 async def pages(client: aiohttp.ClientSession, config: Path, path: str) -> list[Any]:
     """Return what all processes answer, once all do."""
-    found = []
-    for address in addresses(config):
-        for _ in range(1_000):
-            try:
-                async with client.get(address + path) as answer:
-                    found.append(await answer.json(content_type=None))
-                    break
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.02)
-    assert len(found) == _PROCESSES, (config.parent / "log").read_text()
-    return found
+    found: dict[str, Any] = {}
+
+    async def all_answer() -> bool:
+        with suppress(aiohttp.ClientError):
+            for address in addresses(config):
+                if address not in found:
+                    async with client.get(address + path) as answer:
+                        found[address] = await answer.json(content_type=None)
+        return len(found) == _PROCESSES
+
+    await until(all_answer, f"all to answer {path}", config.parent / "log")
+    return [*found.values()]
 
 
 def workers_of(supervisor: int) -> list[int]:
@@ -78,12 +81,12 @@ def logs_of(config: Path) -> list[list[Event]]:
 
 async def until_folded(client: aiohttp.ClientSession, config: Path) -> None:
     """Wait until the traits have all events."""
-    for _ in range(1_000):
+
+    async def are_folded() -> bool:
         logs = [page["log"] for page in await pages(client, config, "/cdp/status")]
-        if all(log["folded"] >= log["last_sequence"] for log in logs):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the traits do not catch up")
+        return all(log["folded"] >= log["last_sequence"] for log in logs)
+
+    await until(are_folded, "the traits")
 
 
 def test_a_process_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ def test_what_is_sent_again_counts_once_whoever_takes_it(tmp_path: Path) -> None
             service = ServiceProcess(config)
             await service.start(client)
             await pages(client, config, "/cdp/health")
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 sent = takers = 0
                 while sent < 12 or takers == 1:  # the system chooses who takes a connection
                     await _send_once(service.url, body)
@@ -202,11 +205,10 @@ def test_processes_end_with_their_supervisor(tmp_path: Path) -> None:
             workers = workers_of(service.process.pid)
             assert len(workers) == _PROCESSES
             assert await service.end() == -signal.SIGKILL
-            for _ in range(500):
-                if not any(Path(f"/proc/{worker}").exists() for worker in workers):
-                    return
-                await asyncio.sleep(0.02)
-            raise AssertionError("processes go on without their supervisor")
+            await until(
+                lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers),
+                "the processes to end",
+            )
 
     asyncio.run(main())
     assert len(logs_of(config)) == _PROCESSES  # no log is in use

@@ -12,6 +12,7 @@ from simple_salesforce.exceptions import (
     SalesforceResourceNotFound,
 )
 
+from tests.patience import PATIENCE_S
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 
@@ -30,7 +31,7 @@ def client_of(server: SalesforceServer) -> Salesforce:
     answer = requests.post(
         f"{server.url}/services/oauth2/token",
         data={"grant_type": "client_credentials", "client_id": server.client_id,
-              "client_secret": server.secret}, timeout=10,
+              "client_secret": server.secret}, timeout=PATIENCE_S,
     )  # fmt: skip
     token = answer.json()["access_token"]
     url = server.url.replace("http://", "https://")
