@@ -204,10 +204,13 @@ def test_submit_waits_while_the_replica_does_not_answer(
                     submitted += 1
 
             task = asyncio.create_task(submit())
-            await asyncio.sleep(0.3)
+            await until(
+                lambda: submitted == 200 and all(write.was_sent for write in client.unanswered),
+                "a full window",
+            )
+            await asyncio.sleep(0.1)
             assert submitted == 200
             assert len(client.unanswered) == 200
-            assert all(write.was_sent for write in client.unanswered)
             gate.set()
             await task
             await client.flush()

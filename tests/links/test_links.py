@@ -127,6 +127,8 @@ def test_two_replicas_that_call_each_other_keep_one_link(tmp_path: Path) -> None
                 assert [peer.state for peer in replica.status().peers] == ["live"]
                 assert replica.status().counters["frames_duplicate"] == 0
 
+    asyncio.run(scenario())
+
 
 def test_a_full_mesh_sends_no_frame_twice(tmp_path: Path) -> None:
     async def scenario() -> None:
@@ -213,6 +215,7 @@ def test_a_peer_that_never_reads_is_cut_and_slows_no_writer(
 
 
 def test_a_silent_peer_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual_s = limits.LINK_IDLE_MS_MAX / 1000
     monkeypatch.setattr(limits, "LINK_IDLE_MS_MAX", 1_500)
 
     async def scenario() -> None:
@@ -220,7 +223,7 @@ def test_a_silent_peer_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             started = time.monotonic()
             refusal = await first_refusal(url, hello())
             assert refusal.code == "idle"
-            assert 1 < time.monotonic() - started < 6
+            assert 1 < time.monotonic() - started < usual_s
             await until(lambda: not eu.status().peers, "the link to be forgotten")
 
     asyncio.run(scenario())
@@ -234,7 +237,7 @@ def test_closing_does_not_wait_for_a_silent_open_socket(tmp_path: Path) -> None:
                 await eu.write("ann", {"name": "Ann"}, source="crm")
                 started = time.monotonic()
                 await eu.close()
-            assert time.monotonic() - started < 8
+            assert time.monotonic() - started < limits.LINK_IDLE_MS_MAX / 1000
 
     asyncio.run(scenario())
 

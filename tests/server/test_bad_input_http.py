@@ -249,7 +249,12 @@ def test_too_many_bodies_at_one_time_are_refused(serve: Any) -> None:
         for writer in writers:
             writer.write(b" " * (limits.BODY_BYTES_MAX - 1))
             await writer.drain()
-        await asyncio.sleep(0.5)
+
+        async def is_full() -> bool:
+            response = await api.call("PATCH", PATH, data=large, headers=AS_JSON)
+            return bool(response.status == 503)
+
+        await until(is_full, "the bodies to be held")
         problem = await api.problem(503, "busy", "PATCH", PATH, data=large, headers=AS_JSON)
         assert "try again" in problem["detail"]
         response = await api.call("PATCH", PATH, data=patch_of("2"), headers=AS_JSON)

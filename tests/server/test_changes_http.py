@@ -6,7 +6,7 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.server.service import SERVICE
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -115,9 +115,7 @@ def test_followers_are_counted_bounded_and_forgotten(serve: Any, monkeypatch: An
             assert service.followers == 1
             await api.problem(503, "busy", "GET", "/v1/changes", headers=EVENTS)
             response.close()
-        async with asyncio.timeout(PATIENCE_S):
-            while service.followers:
-                await asyncio.sleep(0.01)
+        await until(lambda: service.followers == 0, "the reader to be forgotten")
 
     serve(scenario)
 
@@ -134,11 +132,8 @@ def test_a_reader_that_does_not_read_is_cut_off(serve: Any, monkeypatch: Any) ->
         writer.write(
             f"GET /v1/changes?follow=true HTTP/1.1\r\nHost: {api.client.host}\r\n\r\n".encode()
         )
-        await asyncio.sleep(0.1)
-        assert service.followers == 1
-        async with asyncio.timeout(PATIENCE_S):
-            while service.followers:
-                await asyncio.sleep(0.01)
+        await until(lambda: service.followers == 1, "the reader")
+        await until(lambda: service.followers == 0, "the reader to be forgotten")
         writer.close()
         assert reader is not None
 

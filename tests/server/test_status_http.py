@@ -153,7 +153,9 @@ def test_shutting_down_waits_for_no_silent_peer(tmp_path: Path) -> None:
             await asyncio.sleep(0.1)
             started_s = asyncio.get_running_loop().time()
             await server.close()
-            assert asyncio.get_running_loop().time() - started_s < 8
+            assert asyncio.get_running_loop().time() - started_s < 25, (
+                "it does not wait for the silent"
+            )
             writer.close()
             silent.close()
 
