@@ -94,6 +94,12 @@ async def send_for_ever(
         acknowledged.update(item["messageId"] for item in items)
 
 
+async def until_more(acknowledged: set[str], count: int) -> None:
+    """Wait until so many more were acknowledged."""
+    wanted = len(acknowledged) + count
+    await until(lambda: len(acknowledged) >= wanted, f"{count} more to be acknowledged")
+
+
 def test_every_event_that_was_acknowledged_is_there_once(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     acknowledged: set[str] = set()
@@ -108,10 +114,10 @@ def test_every_event_that_was_acknowledged_is_there_once(tmp_path: Path) -> None
                 for who in range(4)
             ]
             for _ in range(2):
-                await asyncio.sleep(chance.uniform(0.2, 0.6))
+                await until_more(acknowledged, chance.randrange(200, 1_000))
                 assert await service.end() == -signal.SIGKILL
                 await service.start(client)
-            await asyncio.sleep(0.3)
+            await until_more(acknowledged, 1_000)
             for task in sending:
                 task.cancel()
             ended = await asyncio.gather(*sending, return_exceptions=True)

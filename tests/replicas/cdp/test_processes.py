@@ -20,7 +20,7 @@ from replicas.cdp.events import Event
 from replicas.cdp.processes import check_processes, configuration_of, owner_of
 from tests.patience import PATIENCE_S, until
 from tests.replicas.cdp.service import AUTH, KEY, track
-from tests.replicas.cdp.test_kill import ServiceProcess, send_for_ever
+from tests.replicas.cdp.test_kill import ServiceProcess, send_for_ever, until_more
 
 _PROCESSES = 3
 _TRAITS = '[traits.counted]\nevent = "Counted"\nfold = "count"\n'
@@ -79,14 +79,23 @@ def logs_of(config: Path) -> list[list[Event]]:
     return found
 
 
-async def until_folded(client: aiohttp.ClientSession, config: Path) -> None:
-    """Wait until the traits have all events."""
+async def until_equal(client: aiohttp.ClientSession, config: Path) -> None:
+    """Wait until the traits have all events, and all processes have all traits."""
 
-    async def are_folded() -> bool:
+    async def are_equal() -> bool:
         logs = [page["log"] for page in await pages(client, config, "/cdp/status")]
-        return all(log["folded"] >= log["last_sequence"] for log in logs)
+        digests = [page["digest"] for page in await pages(client, config, "/v1/digest")]
+        is_folded = all(log["folded"] >= log["last_sequence"] for log in logs)
+        return is_folded and len(set(digests)) == 1
 
-    await until(are_folded, "the traits")
+    await until(are_equal, "equal processes", config.parent / "log")
+
+
+def is_replaced(service: ServiceProcess, victim: int) -> bool:
+    """Say whether a process that was killed is gone, and another there."""
+    assert service.process is not None
+    workers = workers_of(service.process.pid)
+    return victim not in workers and len(workers) == _PROCESSES
 
 
 def test_a_process_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -> None:
@@ -105,15 +114,17 @@ def test_a_process_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -
                 for who in range(6)
             ]
             for _ in range(2):
-                await asyncio.sleep(chance.uniform(0.3, 0.6))
-                os.kill(chance.choice(workers_of(service.process.pid)), signal.SIGKILL)
-                await asyncio.sleep(1.5)
+                await until_more(acknowledged, chance.randrange(200, 800))
+                victim = chance.choice(workers_of(service.process.pid))
+                os.kill(victim, signal.SIGKILL)
+                await until(lambda victim=victim: is_replaced(service, victim), "another process")
                 await pages(client, config, "/cdp/health")
+                await until_more(acknowledged, 200)
             for task in sending:
                 task.cancel()
             ended = await asyncio.gather(*sending, return_exceptions=True)
             assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
-            await until_folded(client, config)
+            await until_equal(client, config)
             counts = await _counted(client, config)
             assert await service.end(signal.SIGTERM) == 0, (tmp_path / "log").read_text()
         return counts
@@ -139,24 +150,18 @@ async def _send_until_accepted(who: int, url: str, acknowledged: set[str]) -> No
 
 
 async def _counted(client: aiohttp.ClientSession, config: Path) -> Counter[str]:
-    """Return what the last process tells of each user's trait, when it has heard of all."""
+    """Return what the last process tells of each user's trait."""
     url = addresses(config)[-1]
-    before: Counter[str] = Counter()
-    for _ in range(50):
-        counts: Counter[str] = Counter()
-        async with client.get(f"{url}/v1/profiles?limit=1000") as answer:
-            profiles = (await answer.json())["profiles"]
-        for profile in profiles:
-            fields = profile["fields"]
-            for each in fields.get("identifiers", []):
-                kind, _, value = each.partition(":")
-                if kind == "user_id" and "counted" in fields:
-                    counts[value] += fields["counted"]
-        if counts == before and counts:
-            return counts
-        before = counts
-        await asyncio.sleep(0.5)
-    return before
+    counts: Counter[str] = Counter()
+    async with client.get(f"{url}/v1/profiles?limit=1000") as answer:
+        profiles = (await answer.json())["profiles"]
+    for profile in profiles:
+        fields = profile["fields"]
+        for each in fields.get("identifiers", []):
+            kind, _, value = each.partition(":")
+            if kind == "user_id" and "counted" in fields:
+                counts[value] += fields["counted"]
+    return counts
 
 
 def test_what_is_sent_again_counts_once_whoever_takes_it(tmp_path: Path) -> None:

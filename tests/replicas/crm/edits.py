@@ -159,7 +159,7 @@ async def stays_quiet(here: World) -> None:
         )]  # fmt: skip
 
     seen = [writes()]
-    while len(seen) < 4:
+    while len(seen) < 30:
         await asyncio.sleep(1.0)
         seen.append(writes())
         if seen[-1] == seen[-2]:

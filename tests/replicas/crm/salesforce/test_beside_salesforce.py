@@ -202,9 +202,11 @@ def test_sessions_that_end_limits_that_are_reached_and_a_dry_run(tmp_path: Path)
             await until_true(lambda: next(iter(rows))["Title"] == "CEO", "the push")
             assert here.connection.driver.logins == 2
             server.end_sessions()
-            await asyncio.sleep(0.8)
-            assert here.connection.driver.logins == 3
-            assert here.connection.troubles == {}
+            driver = here.connection.driver
+            await until_true(lambda: driver.logins == 3, "another login")
+            await until_true(lambda: here.connection.troubles == {}, "no trouble")
+            await asyncio.sleep(0.4)
+            assert driver.logins == 3
         await server.stop()
 
     asyncio.run(main())
