@@ -83,7 +83,7 @@ def use_bulk(client: Salesforce) -> None:
     assert succeeded.count("sf__") == 2
     assert len(succeeded.strip().splitlines()) == 10
     query = "SELECT Id, LastName, IsDeleted FROM Contact WHERE LastName >= 'L0'"
-    pages = list(client.bulk2.Contact.query_all(query, max_records=4))
+    pages = list(client.bulk2.Contact.query_all(query, max_records=4, wait=0.05))
     names = [line.split(",")[1].strip('"') for page in pages for line in page.splitlines()[1:]]
     assert sorted(names) == [f"L{number}" for number in range(9)]
     assert len(pages) == 3
