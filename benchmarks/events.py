@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,12 @@ from benchmarks.event_clients import BATCH
 from benchmarks.event_dialects import KEY
 from benchmarks.event_mix import TRAITS_FILE, introductions
 from benchmarks.latencies import percentile
+from benchmarks.ports import free_port
 from benchmarks.processes import (
     Child,
     ChildFailed,
     children,
     disk_bytes,
-    free_port,
     module_command,
     scratch_directory,
 )
@@ -225,7 +224,7 @@ async def _start(
     processes: int,
     peers: Sequence[str],
 ) -> _Service:
-    port = _free_ports(processes + 1)
+    port = free_port(processes + 1)
     collect_port = port + 1
     ports = [port, *range(collect_port + 1, collect_port + processes)]
     config = directory / f"{name}.toml"
@@ -246,17 +245,6 @@ async def _start(
             return service
         await asyncio.sleep(_LOOK_S)
     raise child.failure("did not start")
-
-
-def _free_ports(count: int) -> int:
-    """Return the first of some ports in a row that nobody listens on."""
-    while True:
-        first = free_port()
-        with contextlib.suppress(OSError, OverflowError), contextlib.ExitStack() as stack:
-            for number in range(count):
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", first + number))
-            return first
 
 
 @contextlib.asynccontextmanager

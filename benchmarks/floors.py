@@ -20,7 +20,8 @@ import msgpack
 from aiohttp import web
 
 from benchmarks.latencies import latency_readings
-from benchmarks.processes import Child, children, free_port, module_command
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, children, module_command
 from benchmarks.subject import Kind, Readings
 from benchmarks.workload import Size, Workload, batches
 from benchmarks.writing import BEST

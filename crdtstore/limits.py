@@ -651,6 +651,9 @@ TEXT_HISTORY_MAX: Final = 200
 TRIAL_TIMEOUT_S: Final = 5.0
 """An update that native code is not done with by then is taken for one that never ends."""
 
+TRIAL_START_TIMEOUT_S: Final = 60.0
+"""A worker that is not ready by then will not be: an interpreter and two imports, under load."""
+
 TRIALS_WAITING_MAX: Final = 256
 """Updates of Yjs clients that wait to be tried: at a millisecond each."""
 

@@ -12,6 +12,7 @@ from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import open_store, state
+from tests.patience import PATIENCE_S
 
 
 def test_a_commit_that_only_makes_room_answers_nobody(monkeypatch):
@@ -52,7 +53,7 @@ class SlowStorage:
     def commit(self, batch: Batch) -> None:
         if not self.has_begun.is_set():
             self.has_begun.set()
-            assert self.may_end.wait(10)
+            assert self.may_end.wait(PATIENCE_S)
             raise StorageFull("no room for others")
         self._storage.commit(batch)
 
@@ -70,7 +71,7 @@ def test_an_erasure_outlives_the_failure_of_a_commit_that_was_under_way(refuses_
         async with Replica.open(storage, name="eu") as replica:
             storage.has_begun.clear()
             writing = asyncio.create_task(replica.write("bob", {"x": 1}, source="crm"))
-            await asyncio.to_thread(storage.has_begun.wait, 10)
+            await asyncio.to_thread(storage.has_begun.wait, PATIENCE_S)
             erasing = asyncio.create_task(replica.erase("ann"))
             await asyncio.sleep(0)
             if refuses_all:

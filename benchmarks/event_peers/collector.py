@@ -16,7 +16,8 @@ from benchmarks.event_peers.subject import Offer
 from benchmarks.peers.install import output, postgresql_programs
 from benchmarks.peers.postgresql_server import initialise, start
 from benchmarks.peers.users import unprivileged_user
-from benchmarks.processes import Child, Missing, children, free_port, module_command
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, Missing, children, module_command
 from benchmarks.subject import Kind
 
 _PROCESSES: Final = 2

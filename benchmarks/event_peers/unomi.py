@@ -23,7 +23,8 @@ from benchmarks.event_peers.unomi_install import (
     unomi_folders,
 )
 from benchmarks.peers.users import own_by, unprivileged_user
-from benchmarks.processes import Child, ChildFailed, children, free_port
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, ChildFailed, children
 from benchmarks.subject import Kind
 
 _ADMIN: Final = aiohttp.encode_basic_auth("karaf", "karaf")

@@ -10,7 +10,8 @@ from typing import Any, Final
 import aiohttp
 
 from benchmarks.ours.writers import HttpWriter, StreamWriter
-from benchmarks.processes import Child, ChildFailed, children, free_port, module_command
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, ChildFailed, children, module_command
 from crdtstore import Client
 
 _PATIENCE_S: Final = 600.0
@@ -115,7 +116,7 @@ class Servers:
 
     async def start(self, name: str, peers: Sequence[str] = ()) -> Served:
         """Start a replica, or start it again, and wait until it answers."""
-        port = self._ports.setdefault(name, free_port())
+        port = self._ports[name] = self._ports.get(name) or free_port()
         command = module_command("crdtstore.cli", "serve", "--name", name)
         command += ["--data", str(self.data(name)), "--listen", f"127.0.0.1:{port}"]
         command += ["--log-level", "warning"]

@@ -8,7 +8,8 @@ from typing import Final
 from benchmarks.peers.install import output, postgresql_programs, python_program, python_versions
 from benchmarks.peers.postgresql_server import initialise, start
 from benchmarks.peers.users import unprivileged_user
-from benchmarks.processes import Child, children, disk_bytes, free_port, module_command
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, children, disk_bytes, module_command
 from benchmarks.subject import Kind, Readings
 from benchmarks.workload import Workload
 from benchmarks.writing import IN_FLIGHT

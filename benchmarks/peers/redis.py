@@ -9,7 +9,8 @@ from typing import Final
 
 from benchmarks.latencies import latency_readings
 from benchmarks.peers.install import output, redis_program
-from benchmarks.processes import Child, ChildFailed, children, disk_bytes, free_port
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, ChildFailed, children, disk_bytes
 from benchmarks.subject import Kind, Readings
 from benchmarks.workload import Edit, Workload, batches
 from benchmarks.writing import IN_FLIGHT, write_one_by_one, write_shapes

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from benchmarks.latencies import latency_readings
-from benchmarks.processes import Child, ChildFailed, children, disk_bytes, free_port, module_command
+from benchmarks.ports import free_port
+from benchmarks.processes import Child, ChildFailed, children, disk_bytes, module_command
 from benchmarks.subject import Readings
 from benchmarks.workload import CONFLICT_ROUNDS, Span, Workload
 

@@ -141,7 +141,23 @@ class TextTrials:
         except OSError as error:
             self._pause()
             raise TrialsBusy(f"the worker cannot be started: {error.strerror}") from None
-        return self._process
+        process = self._process
+        await self._until_ready(process)
+        return process
+
+    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        """Wait for a worker that was started: how long that takes is no fault of an update."""
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(limits.TRIAL_START_TIMEOUT_S):
+                await process.stdout.readexactly(1)
+        except (TimeoutError, asyncio.IncompleteReadError):
+            await self._kill()
+            self._pause()
+            raise TrialsBusy("the worker does not come up, and is started again later") from None
+        except BaseException:
+            await self._kill()
+            raise
 
     async def _lose(self, how: str) -> None:
         """Take note that the worker died, or end one that hangs."""

@@ -5,10 +5,11 @@ the worker does not have of it yet, and an update to be tried; the worker joins 
 encodes everything, and answers. Whatever goes wrong ends the process: a crash, a panic, too much
 memory. A hang ends it too, by the hand of its parent: see ``crdtstore.collaboration.trials``.
 
+    ready     one byte, before all answers
     request   [number, text, kind, whether to begin anew, known parts, update]
     answer    [number, refusal or ""]
 
-Both are msgpack with the length before it, 4 bytes.
+Requests and answers are msgpack with the length before it, 4 bytes.
 """
 
 import os
@@ -27,9 +28,12 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import msgpack
+    import pycrdt  # noqa: F401 - what is slow comes before the first trial, whose time is bounded
 
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    answers.write(b"\1")
+    answers.flush()
     texts: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
     while (packed := _read(requests)) is not None:
         number, name, kind, is_new, known, update = msgpack.unpackb(packed)

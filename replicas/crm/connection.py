@@ -241,7 +241,7 @@ class Connection:
         if not self.is_loaded:
             await asyncio.sleep(min(self._poll_s, self._sweep_s))
         elif kind == "":
-            await self.intake.absorb([], cursors={name: f"done {now_s:.0f}"})
+            await self.intake.absorb([], cursors={name: f"done {now_s:.3f}"})
         elif kind == "done" and now_s < float(place) + self._sweep_s:
             await asyncio.sleep(min(float(place) + self._sweep_s - now_s, self._sweep_s))
         else:
@@ -252,7 +252,7 @@ class Connection:
             await self._read_records(dict.fromkeys(keys, b""), "sweep", is_background=True)
             is_last = len(ids) < limits.FEED_PAGE_MAX
             await self.intake.absorb(
-                [], cursors={name: f"done {now_s:.0f}" if is_last else f"at {ids[-1]}"}
+                [], cursors={name: f"done {now_s:.3f}" if is_last else f"at {ids[-1]}"}
             )
 
     async def _forget(self) -> None:

@@ -98,9 +98,7 @@ class Outflow:
             _log.warning("the feed no longer reaches back to %s: all profiles are compared", since)
             erased = await self._erased()
             async with self._replica.notes.commit() as commit:
-                for profile_id in erased:
-                    self._forget_erased(commit, profile_id)
-                    self._ledger.mark_due(commit, profile_id)
+                self._mark_erased(commit, erased)
                 commit.move_cursor(self._feed_cursor, "")
                 commit.move_cursor(self._scan_cursor, "")
             return {}, None
@@ -121,16 +119,27 @@ class Outflow:
             await asyncio.sleep(0)
         return erased
 
+    def _mark_erased(self, commit: Joint, erased: Iterable[str]) -> None:
+        for profile_id in erased:
+            self._forget_erased(commit, profile_id)
+            self._ledger.mark_due(commit, profile_id)
+
     def _forget_erased(self, commit: Joint, profile_id: str) -> None:
         self._ledger.unbury(commit, f"out/{profile_id}")
         self._ledger.unbury(commit, f"gone/{profile_id}")
         self._ledger.withdrawn.drop(commit, profile_id)
 
     async def _scan(self, after: str) -> None:
-        """Compare the next page of all profiles; at the very first, the feed is then at its end."""
+        """Compare the next page of all profiles; at the very first, the feed is then at its end.
+
+        Who was erased before that, during the load, is in no page and not in the rest of the feed.
+        """
         cursors = self._replica.cursors
         is_first = self._scan_cursor not in cursors and self._feed_cursor not in cursors
         feed_end = {self._feed_cursor: self._replica.notes.feed_end()} if is_first else {}
+        if is_first and (erased := await self._erased()):
+            async with self._replica.notes.commit() as commit:
+                self._mark_erased(commit, erased)
         profiles = self._replica.profiles(after=after, limit=limits.FEED_PAGE_MAX)
         ids = [profile.id for profile in profiles]
         to = ids[-1] if len(ids) == limits.FEED_PAGE_MAX else _SCAN_DONE

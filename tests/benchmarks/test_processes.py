@@ -19,6 +19,7 @@ from benchmarks.processes import (
     module_command,
     scratch_directory,
 )
+from tests.patience import PATIENCE_S
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 DEAF = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
@@ -123,7 +124,7 @@ def test_children_die_with_a_benchmark_that_is_killed(tmp_path: Path) -> None:
     assert is_alive(number)
     benchmark.kill()
     benchmark.communicate()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while is_alive(number):
         assert time.monotonic() < deadline, "the child outlives the benchmark"
         time.sleep(0.01)
@@ -140,13 +141,13 @@ def test_a_benchmark_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not list(scratch.glob(f"run-{running.pid}-*/a")):
             assert time.monotonic() < deadline
             assert running.poll() is None
             time.sleep(0.02)
         running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 128 + signal.SIGTERM
+        assert running.wait(PATIENCE_S) == 128 + signal.SIGTERM
     finally:
         running.kill()
         running.communicate()

@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ports import free_port
+from crdtstore import limits
 from crdtstore.cli.main import build_parser, main
+from tests.patience import PATIENCE_S
 
 COMMAND = (sys.executable, "-m", "crdtstore.cli")
 TOKEN = "t" * 32
@@ -64,7 +67,7 @@ def refused(*words: str, **environment: str) -> str:
         [*COMMAND, *words],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         env=clean_environment(**environment),
         check=False,
     )
@@ -190,9 +193,7 @@ def test_refusals_are_one_line_on_standard_error(start: Start, run: Any) -> None
 
 
 def test_a_server_that_is_not_there_is_told(run: Any) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as unused:
-        port = unused.getsockname()[1]
-    code, _, errors = run("get", "ann", "--url", f"http://127.0.0.1:{port}")
+    code, _, errors = run("get", "ann", "--url", f"http://127.0.0.1:{free_port()}")
     assert code == 1
     assert "crdtstore serve" in errors
     for url in ("ftp://x", "http://", "http://x:y"):
@@ -254,9 +255,9 @@ def test_a_signal_drains_and_keeps_every_answered_write(
         assert b"200" in silent.recv(100)
         started_s = time.monotonic()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < limits.DRAIN_TIMEOUT_S
     messages = [json.loads(line) for line in errors.splitlines()]
     assert messages[-1]["message"] == "closed"
     assert "ann" not in errors
@@ -272,7 +273,7 @@ def test_every_write_answered_before_a_signal_is_kept(start: Start, run: Any) ->
 
     def write(number: int) -> None:
         nonlocal refused_count
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
         fields = {"source": "crm", "fields": {"x": number}}
         body = json.dumps({"writes": [{"id": f"p{number}-{n}", **fields} for n in range(50)]})
         try:
@@ -290,7 +291,7 @@ def test_every_write_answered_before_a_signal_is_kept(start: Start, run: Any) ->
         while len(acknowledged) < 1_000:
             time.sleep(0.005)
         process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert refused_count > 0, "the signal came after the last write"
     _, url = start()
     code, output, _ = run("verify", "--json", "--url", url)

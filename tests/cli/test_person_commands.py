@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from crdtstore.cli.main import main
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 Run = Callable[..., tuple[int, str, str]]
@@ -98,7 +99,7 @@ def test_a_person_is_exported_and_erased(run: Run) -> None:
     assert code == 0
     erasure = json.loads(output)
     assert erasure["profiles"] == ["a1", "a2"]
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + PATIENCE_S
     while run("erasure", erasure["id"])[0] != 0:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)

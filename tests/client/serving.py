@@ -12,6 +12,7 @@ from aiohttp import web
 from crdtstore import Replica
 from crdtstore.server import application
 from crdtstore.stream.messages import SUBPROTOCOL, Hello, Message, decode, encode
+from tests.patience import PATIENCE_S
 
 
 class Place:
@@ -64,7 +65,7 @@ class Raw:
         await self.websocket.send_bytes(data)
 
     async def hear(self) -> Message | None:
-        received = await self.websocket.receive(10)
+        received = await self.websocket.receive(PATIENCE_S)
         is_message = received.type is aiohttp.WSMsgType.BINARY
         return decode(received.data) if is_message else None
 
@@ -77,13 +78,7 @@ def play(scenario: Callable[[Place], Awaitable[None]], directory: Path, **option
     """Run a scenario that serves a place by itself."""
 
     async def main() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await scenario(Place(directory, **options))
 
     asyncio.run(main())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
-    while not condition():
-        await asyncio.sleep(0.005)

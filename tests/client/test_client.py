@@ -28,7 +28,8 @@ from crdtstore.errors import (
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.stream import bounds
 from crdtstore.testing.simulation.disk import copy_storage
-from tests.client.serving import Place, play, until
+from tests.client.serving import Place, play
+from tests.patience import until
 
 TOKEN = "t" * 32
 
@@ -174,7 +175,7 @@ def test_two_clients_write_at_a_time_and_sessions_end_with_them(tmp_path: Path) 
                 await asyncio.gather(one.flush(), other.flush())
                 assert replica.read("ann")["n"] == 4000
                 assert replica.status().write_sessions == 2
-            await until(lambda: replica.status().write_sessions == 0)
+            await until(lambda: replica.status().write_sessions == 0, "the sessions to end")
 
     play(scenario, tmp_path)
 
@@ -203,10 +204,13 @@ def test_submit_waits_while_the_replica_does_not_answer(
                     submitted += 1
 
             task = asyncio.create_task(submit())
-            await asyncio.sleep(0.3)
+            await until(
+                lambda: submitted == 200 and all(write.was_sent for write in client.unanswered),
+                "a full window",
+            )
+            await asyncio.sleep(0.1)
             assert submitted == 200
             assert len(client.unanswered) == 200
-            assert all(write.was_sent for write in client.unanswered)
             gate.set()
             await task
             await client.flush()
@@ -280,7 +284,7 @@ def test_a_replica_with_older_data_refuses_writes_in_doubt(tmp_path: Path) -> No
             hold(replica)
             for _ in range(5):
                 await client.submit("ann", {"n": increment()}, source="crm")
-            await until(lambda: all(write.was_sent for write in client.unanswered))
+            await until(lambda: all(write.was_sent for write in client.unanswered), "sending")
         async with place.served(older) as replica:
             for call in (client.flush, client.close):
                 with pytest.raises(SessionExpired, match="rolled back"):

@@ -17,6 +17,7 @@ from crdtstore.errors import (
     WritesRefused,
 )
 from tests.client.serving import Place
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -33,10 +34,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE_S)
     yield place
     loop.call_soon_threadsafe(stopping.set)
-    thread.join(20)
+    thread.join(PATIENCE_S)
     loop.close()
 
 
@@ -54,7 +55,7 @@ def test_threads_share_a_client_and_each_keeps_its_order(place: Place) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(PATIENCE_S)
         client.flush()
         assert client.read("all")["n"] == 18
         for name in names:
@@ -112,7 +113,7 @@ def test_a_client_that_gives_up_wakes_every_thread(tmp_path: Path) -> None:
     with pytest.raises(ReplicaUnreachable):
         client.flush()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert len(errors) == 4
     with pytest.raises(ReplicaUnreachable):
         client.close()

@@ -9,6 +9,7 @@ from crdtstore.errors import InvalidValue
 from crdtstore.model.texts import Text
 from crdtstore.model.updates import decode_update
 from tests.fuzzing.update_grammar import nested, number, real_updates
+from tests.patience import PATIENCE_S
 
 HANGS = b"\x01\x01\x01\x00\x04\x01\x04list\x04\xf0\x9f\x98\x80\x00"
 """A string at the root of a list: reading that as a list never ends."""
@@ -27,7 +28,7 @@ def run(scenario):
     async def main():
         trials = TextTrials()
         try:
-            await asyncio.wait_for(scenario(trials), 60)
+            await asyncio.wait_for(scenario(trials), PATIENCE_S)
         finally:
             await trials.close()
 
@@ -53,13 +54,15 @@ def test_what_harms_native_code_costs_one_worker(update, reason, counter, monkey
     async def scenario(trials):
         await refused(trials, update, reason)
         assert trials.counters[counter] == 1
-        await asyncio.sleep(0.15)
+        monkeypatch.undo()
+        trials._not_before_s = 0.0
         for good in real_updates("list")[:3]:
             text = Text("list")
             await trials.try_update("another", text, good)
             text.take(good, decode_update(good, "list"))
 
-    monkeypatch.setattr("crdtstore.limits.TRIAL_TIMEOUT_S", 3.0)
+    if counter == "hangs":
+        monkeypatch.setattr("crdtstore.limits.TRIAL_TIMEOUT_S", 1.0)
     with pytest.raises(InvalidValue):
         decode_update(update, "list")
     run(scenario)
@@ -67,15 +70,37 @@ def test_what_harms_native_code_costs_one_worker(update, reason, counter, monkey
 
 def test_a_worker_that_keeps_dying_is_started_more_and_more_seldom(monkeypatch):
     async def scenario(trials):
-        for pause_s in (0.1, 0.2, 0.4):
+        for pause_s in (50, 100, 200):
+            assert trials._pause_s == pause_s
             await refused(trials, PANICS, "crashed")
             with pytest.raises(TrialsBusy, match="just died"):
                 await trials.try_update("it", Text("text"), PANICS)
-            assert trials._pause_s == 2 * pause_s
-            await asyncio.sleep(pause_s + 0.05)
+            trials._not_before_s = 0.0  # the pause is over
         await trials.try_update("it", Text("text"), real_updates("text")[0])
-        assert trials._pause_s == 0.1
+        assert trials._pause_s == 50
 
+    monkeypatch.setattr("crdtstore.limits.TRIAL_PAUSE_S_MIN", 50)
+    monkeypatch.setattr("crdtstore.limits.TRIAL_PAUSE_S_MAX", 1_000)
+    run(scenario)
+
+
+def test_a_worker_that_does_not_come_up_refuses_nothing(monkeypatch, tmp_path):
+    """A machine that is busy, say: no update is blamed for that, and it is tried later."""
+
+    async def scenario(trials):
+        update = real_updates("text")[0]
+        with monkeypatch.context() as patch:
+            patch.setattr("crdtstore.limits.TRIAL_TIMEOUT_S", 0.2)
+            patch.setattr("crdtstore.limits.TRIAL_START_TIMEOUT_S", 0.4)
+            patch.setattr("crdtstore.collaboration.trials._PROGRAM", tmp_path / "endless.py")
+            with pytest.raises(TrialsBusy, match="does not come up"):
+                await trials.try_update("it", Text("text"), update)
+        trials._not_before_s = 0.0
+        await trials.try_update("it", Text("text"), update)
+        assert trials.counters["hangs"] == trials.counters["deaths"] == 0
+        assert trials.counters["starts"] == 2
+
+    (tmp_path / "endless.py").write_text("import time; time.sleep(600)")
     run(scenario)
 
 
@@ -85,7 +110,7 @@ def test_memory_is_bounded(monkeypatch):
         huge = b"\x01\x01\x01\x00\x04\x01\x04text" + number(90 << 20) + b"a" * (90 << 20) + b"\x00"
         with pytest.raises(UpdateRefused):
             await trials.try_update("it", text, huge)
-        await asyncio.sleep(0.15)
+        trials._not_before_s = 0.0
         await trials.try_update("another", Text("text"), real_updates("text")[0])
 
     monkeypatch.setattr("crdtstore.limits.TRIAL_MEMORY_BYTES", 300 << 20)

@@ -13,13 +13,14 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from tests.patience import PATIENCE_S
+
 _PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _FLAGS: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--remote-debugging-port=0", "--window-size=1200,700",
 )  # fmt: skip
-_START_S: Final = 60.0
 
 
 def browser_program() -> str:
@@ -47,7 +48,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         self._session = aiohttp.ClientSession()
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             page = await self._find(folder / "DevToolsActivePort")
             if page is not None:
@@ -118,7 +119,7 @@ class Browser:
         self._number += 1
         number = self._number
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 answer = await self._socket.receive_json()
                 if answer.get("id") == number:

@@ -11,6 +11,7 @@ import pytest
 from crdtstore.demo.editor import EditorServer
 from crdtstore.demo.fleet import Fleet
 from tests.demo.browser import Browser, browser_program
+from tests.patience import PATIENCE_S
 
 EU, US = "#eu textarea", "#us textarea"
 
@@ -25,7 +26,7 @@ class Panes:
         return str(await self.page.evaluate(f"document.querySelector({selector!r}).value"))
 
     async def until(self, expression: str, what: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not await self.page.evaluate(expression):
             if time.monotonic() > deadline:
                 state = [await self.shown(EU), await self.shown(US)]

@@ -8,6 +8,7 @@ import pytest
 
 from crdtstore.demo.replica_process import free_ports
 from crdtstore.demo.wire import Wire
+from tests.patience import PATIENCE_S
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,7 +29,7 @@ def through_a_wire(scenario: Callable[[Wire], Awaitable[None]]) -> None:
         wire = Wire(server.sockets[0].getsockname()[1])
         await wire.open()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await scenario(wire)
         finally:
             await wire.close()

@@ -2,15 +2,16 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.ports import free_port
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
+from tests.patience import PATIENCE_S
 
 EXAMPLES = documents.blocks("python")
 TESTING = "docs/testing.md"
@@ -22,15 +23,7 @@ PUBLIC_MODULES = (
 
 def on_free_ports(text: str) -> str:
     """Return a text with ports that nobody uses, the same one for the same one."""
-    ports: dict[str, str] = {}
-    probes = []
-    for port in sorted(set(re.findall(r"\b84\d\d\b", text))):
-        probe = socket.socket()
-        probe.bind(("127.0.0.1", 0))
-        probes.append(probe)
-        ports[port] = str(probe.getsockname()[1])
-    for probe in probes:
-        probe.close()
+    ports = {port: str(free_port()) for port in re.findall(r"\b84\d\d\b", text)}
     return re.sub(r"\b84\d\d\b", lambda match: ports[match[0]], text)
 
 
@@ -44,7 +37,7 @@ def run(text: str, directory: Path) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

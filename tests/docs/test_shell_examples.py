@@ -20,6 +20,7 @@ from replicas.cdp import command as cdp
 from replicas.crm import command as crm
 from tests.docs import documents
 from tests.docs.documents import ROOT, Block
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 SHELL = documents.blocks("sh")
@@ -156,7 +157,7 @@ def _curl(words: list[str]) -> bytes:
     headers = dict(header.split(": ", 1) for header in asked.H)
     data = None if asked.d is None else asked.d.encode()
     request = urllib.request.Request(asked.url, data=data, headers=headers, method=asked.X)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
         assert response.status == 200
         body: bytes = response.read()
         return body

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tests.processes.servers import ROOT
 
 os.environ["PYTHONPATH"] = str(ROOT)
@@ -29,7 +30,7 @@ class Child:
         with contextlib.suppress(OSError):
             self._connection.send(thing)
 
-    def hear(self, patience_s: float = 60.0) -> Any:
+    def hear(self, patience_s: float = PATIENCE_S) -> Any:
         """Return what the child says next, None at its end."""
         assert self._connection.poll(patience_s), f"the child said nothing for {patience_s} s"
         try:
@@ -52,13 +53,13 @@ class Child:
         said = []
         while (thing := self.hear()) is not None:
             said.append(thing)
-        self.process.join(30)
+        self.process.join(PATIENCE_S)
         self._connection.close()
         return said
 
     def end(self) -> int | None:
         """Wait until the child has ended by itself; return its exit code."""
-        self.process.join(60)
+        self.process.join(PATIENCE_S)
         self._connection.close()
         return self.process.exitcode
 

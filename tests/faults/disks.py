@@ -10,6 +10,7 @@ from tests.faults.forked import Conditions, Forked
 from tests.faults.ground import Ground, NotHere
 from tests.faults.http_lanes import check_servers, profiles_at
 from tests.faults.promises import BesideOthers, Promises
+from tests.patience import PATIENCE_S
 
 SMALL_MIB = 8
 LARGE_MIB = 48
@@ -103,7 +104,7 @@ def _fill_and_free(ground: Ground, disk: Path, make_room: Any) -> None:
     eu.start(us)
     promises.check(profiles_at(eu))
     make_room(disk)
-    deadline_s = time.monotonic() + 15
+    deadline_s = time.monotonic() + PATIENCE_S
     while not _write(eu, promises):
         assert time.monotonic() < deadline_s, eu.log.read_text()[-2_000:]
         time.sleep(0.05)

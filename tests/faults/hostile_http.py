@@ -10,6 +10,7 @@ import time
 
 from tests.faults.ground import Ground
 from tests.faults.siege import Siege, besiege
+from tests.patience import PATIENCE_S
 
 SLOW_CONNECTIONS = 1_500
 HOARDERS = 12
@@ -39,7 +40,7 @@ def _drip(siege: Siege) -> None:
     )
     slow = []
     for number in range(SLOW_CONNECTIONS):
-        each = socket.create_connection(("127.0.0.1", siege.eu.port), 20)
+        each = socket.create_connection(("127.0.0.1", siege.eu.port), PATIENCE_S)
         each.sendall(beginnings[number % len(beginnings)])
         slow.append(each)
     until_s = time.monotonic() + 2
@@ -61,7 +62,9 @@ def hoarded_bodies(ground: Ground) -> None:
 def _hoard(siege: Siege) -> None:
     size = 8 * 1024 * 1024
     begun = b"POST /v1/writes HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % size
-    hoarders = [socket.create_connection(("127.0.0.1", siege.eu.port), 20) for _ in range(HOARDERS)]
+    hoarders = [
+        socket.create_connection(("127.0.0.1", siege.eu.port), PATIENCE_S) for _ in range(HOARDERS)
+    ]
     for each in hoarders:
         try:
             each.sendall(begun + b" " * (size - 1))
@@ -117,7 +120,7 @@ def _patch(siege: Siege, body: bytes, headers: bytes) -> int:
 
 def _raw(siege: Siege, request: bytes) -> int:
     """Send bytes and return the status of the answer, 400 if the connection was just closed."""
-    with socket.create_connection(("127.0.0.1", siege.eu.port), 40) as connection:
+    with socket.create_connection(("127.0.0.1", siege.eu.port), PATIENCE_S) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(request)
         try:

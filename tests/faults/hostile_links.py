@@ -13,7 +13,7 @@ from crdtstore.sync.messages import Gossip, Want, encode
 from tests.faults.ground import Ground
 from tests.faults.raw import BINARY, TAG, TEXT, RawLink, frame_length, hello
 from tests.faults.siege import Siege, besiege
-from tests.processes.servers import wait_until
+from tests.patience import PATIENCE_S, wait_until
 
 DEAF_LINKS = 24
 MANY_LINKS = 200
@@ -161,7 +161,7 @@ def _crowd(siege: Siege) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
     statuses = [link.status for link in links]
     assert len(statuses) == MANY_LINKS
     assert statuses.count(101) == 63, "64 links, and one is the sound one"

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from tests.faults.promises import Promises
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 
@@ -58,10 +59,10 @@ class HttpLane(threading.Thread):
     def stop(self) -> None:
         """Let the lane end after the batch under way, and wait for that."""
         self._enough.set()
-        self.join(60)
+        self.join(PATIENCE_S)
         assert not self.is_alive(), f"{self.lane} waits for an answer"
 
-    def wait_for(self, batches: int, patience_s: float = 60) -> None:
+    def wait_for(self, batches: int, patience_s: float = PATIENCE_S) -> None:
         """Wait until so many more batches were answered."""
         goal = self.batches + batches
         deadline_s = time.monotonic() + patience_s
@@ -84,7 +85,7 @@ def profiles_at(server: Server) -> dict[str, dict[str, Any]]:
         after = page["profiles"][-1]["id"]
 
 
-def check_servers(promises: Promises, *servers: Server, patience_s: float = 60) -> float:
+def check_servers(promises: Promises, *servers: Server, patience_s: float = PATIENCE_S) -> float:
     """Wait until servers are equal, check each of them, and return how many seconds it took."""
     started_s = time.monotonic()
     while True:

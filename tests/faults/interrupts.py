@@ -7,6 +7,7 @@ import sys
 import time
 
 from tests.faults.ground import Ground
+from tests.patience import PATIENCE_S
 from tests.processes.servers import ROOT
 
 SCRIPT = """
@@ -40,7 +41,7 @@ def interrupted_script(ground: Ground) -> None:
             assert process.stdout.readline() == "on\n"
             time.sleep(delay_ms / 1000 * ground.chance.uniform(0.8, 1.2))
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=PATIENCE_S)
             assert said in ("", "crdtstore: interrupted\n"), said
             assert process.returncode in (0, 130)
             ground.tally.times += 1

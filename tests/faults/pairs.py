@@ -13,6 +13,7 @@ from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers
 from tests.faults.promises import BesideOthers, Promises
 from tests.faults.stores import apply
+from tests.patience import PATIENCE_S
 
 BULK = 8_000
 
@@ -94,7 +95,7 @@ def kill_during_repair(ground: Ground) -> None:
         victim, other = chance.sample((eu, us), 2)
         victim.kill()
         tally.times += 1
-        asking.join(60)
+        asking.join(PATIENCE_S)
         other.kill()
         eu.start()
         us.start(eu)
@@ -116,7 +117,7 @@ def kill_during_repair(ground: Ground) -> None:
 
 
 def _wait_for_link(server: Forked) -> None:
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + PATIENCE_S
     while server.ask("GET", "/v1/peers")[1]["peers"][0]["name"] == "":
         assert time.monotonic() < deadline_s, server.log.read_text()[-2_000:]
         time.sleep(0.01)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.switch import CALM, Weather
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 NAMES = ("eu", "us", "ap")
@@ -34,12 +35,12 @@ class Proxies(threading.Thread):
     def add(self, source: str, target: str, port: int) -> str:
         """Open a proxy by which one replica reaches another; return its address."""
         opening = self._open(source, target, port)
-        return asyncio.run_coroutine_threadsafe(opening, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(opening, self._loop).result(PATIENCE_S)
 
     def close(self) -> None:
         """Stop carrying."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self.join(10)
+        self.join(PATIENCE_S)
 
     async def _open(self, source: str, target: str, port: int) -> str:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import Hello, decode, encode
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 TAG = space_tag("default")
@@ -33,7 +34,7 @@ class RawLink:
         self.socket = socket.socket()
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self.socket.settimeout(20)
+        self.socket.settimeout(PATIENCE_S)
         self.socket.connect(("127.0.0.1", server.port))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(

@@ -10,6 +10,7 @@ from crdtstore.replica.backups import check_backup
 from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers, profiles_at
 from tests.faults.promises import BesideOthers
+from tests.patience import PATIENCE_S
 from tests.processes.servers import ROOT, Server
 
 BULK_WRITES = 60
@@ -38,7 +39,7 @@ def kill_while_serving_backup(ground: Ground) -> None:
             _wait_for_partial(path.with_name(path.name + ".partial"), backup)
             time.sleep(chance.uniform(0.0, 0.05))
             eu.kill()
-        said = backup.communicate(timeout=60)[0]
+        said = backup.communicate(timeout=PATIENCE_S)[0]
         lane.stop()
         if backup.returncode == 0:
             profiles = check_backup(path).manifest.profiles
@@ -53,7 +54,7 @@ def kill_while_serving_backup(ground: Ground) -> None:
         eu.start()
         promises.check(profiles_at(eu))
         verify = _command("verify", "--url", eu.url)
-        said = verify.communicate(timeout=60)[0]
+        said = verify.communicate(timeout=PATIENCE_S)[0]
         assert verify.returncode == 0, said
         assert "all sound" in said
         assert not list(eu.directory.glob("tmp*")), "the server's copy had no name"
@@ -76,7 +77,7 @@ def _command(*words: str) -> "subprocess.Popen[str]":
 
 
 def _wait_for_partial(path: os.PathLike[str], backup: "subprocess.Popen[str]") -> None:
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + PATIENCE_S
     while not os.path.exists(path) and backup.poll() is None:
         assert time.monotonic() < deadline_s
         time.sleep(0.002)

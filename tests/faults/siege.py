@@ -1,31 +1,56 @@
 """A server under attack: what small requests, a sound link and memory do meanwhile."""
 
 import http.client
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from tests.faults.forked import Forked
 from tests.faults.ground import Ground
 from tests.faults.http_lanes import HttpLane, check_servers
 from tests.faults.promises import BesideOthers
 from tests.faults.stops import memory_mib
+from tests.patience import PATIENCE_S
 from tests.processes.servers import Server
 
 Attack = Callable[["Siege"], None]
 
-P99_MS_MAX = 1_000.0
-"""A small request is answered within this, 99 times of 100, by a server on a busy machine."""
+P99_WORK_MS_MAX = 1_000.0
+"""A small request is answered before the server worked this long, 99 times of 100.
+
+That is its own time on a processor: how long a busy machine keeps it waiting for one is not told.
+"""
+
+
+def processor_ms(pid: int) -> float:
+    """Return for how long a process has worked, all its threads taken together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1_000 / os.sysconf("SC_CLK_TCK")
+
+
+class Besieged(Server):
+    """A server that is started with no more files than systems usually allow at first."""
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def prefix(self) -> list[str]:
+        return ["prlimit", "--nofile=1024:"]
 
 
 class Probe(threading.Thread):
-    """Asks for something small again and again, and notes how long it takes."""
+    """Asks for something small again and again; notes how long it takes, and the server works."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Besieged) -> None:
         super().__init__(daemon=True)
         self.waits_ms: list[float] = []
+        self.works_ms: list[float] = []
         self.failures: list[object] = []
         self._server = server
         self._enough = threading.Event()
@@ -34,7 +59,7 @@ class Probe(threading.Thread):
         number = 0
         while not self._enough.wait(0.01):
             number += 1
-            started_s = time.monotonic()
+            started_s, worked_ms = time.monotonic(), processor_ms(self._server.pid)
             try:
                 if number % 2:
                     body = {"source": "probe", "fields": {"n": number}}
@@ -46,22 +71,17 @@ class Probe(threading.Thread):
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(error)
             self.waits_ms.append(1000 * (time.monotonic() - started_s))
+            self.works_ms.append(processor_ms(self._server.pid) - worked_ms)
 
     def stop(self) -> None:
         """Let it end after the request under way."""
         self._enough.set()
-        self.join(60)
-
-    def p99_ms(self) -> float:
-        """Return the wait that 99 of 100 requests did not exceed."""
-        return sorted(self.waits_ms)[int(len(self.waits_ms) * 0.99)]
+        self.join(PATIENCE_S)
 
 
-class Besieged(Server):
-    """A server that is started with no more files than systems usually allow at first."""
-
-    def prefix(self) -> list[str]:
-        return ["prlimit", "--nofile=1024:"]
+def _p99(figures: list[float]) -> float:
+    """Return what 99 of 100 figures do not exceed."""
+    return sorted(figures)[int(len(figures) * 0.99)]
 
 
 class Siege:
@@ -85,11 +105,6 @@ class Siege:
         assert self.eu.ask("PATCH", "/v1/profiles/probe", body)[0] == 200
         _wait_for(lambda: self.us.digest() == self.eu.digest(), "the sound link")
 
-    @property
-    def pid(self) -> int:
-        assert self.eu.process is not None
-        return self.eu.process.pid
-
     def live_links(self) -> int:
         """Return how many links of the server are live."""
         peers = self.eu.ask("GET", "/v1/peers")[1]["peers"]
@@ -106,8 +121,8 @@ class Siege:
         return sum(float(value) for _, value in rows)
 
 
-def _wait_for(condition: Callable[[], bool], what: str, patience_s: float = 30) -> None:
-    deadline_s = time.monotonic() + patience_s
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s, f"waited for {what}"
         time.sleep(0.02)
@@ -124,7 +139,7 @@ def besiege(ground: Ground, attack: Attack, memory_mib_max: float) -> None:
             lane.start()
             probe.start()
             lane.wait_for(3)
-            before_mib = memory_mib(siege.pid, "VmHWM")
+            before_mib = memory_mib(siege.eu.pid, "VmHWM")
             attack(siege)
             lane.wait_for(3)
             lane.stop()
@@ -134,12 +149,13 @@ def besiege(ground: Ground, attack: Attack, memory_mib_max: float) -> None:
             assert siege.eu.process is not None
             assert siege.eu.process.poll() is None, siege.log()[-4_000:]
             assert "Traceback" not in siege.log(), siege.log()[-4_000:]
-            grown_mib = memory_mib(siege.pid, "VmHWM") - before_mib
-            tally.worst("p99 ms", probe.p99_ms())
+            grown_mib = memory_mib(siege.eu.pid, "VmHWM") - before_mib
+            tally.worst("p99 ms", _p99(probe.waits_ms))
+            tally.worst("p99 ms of work", _p99(probe.works_ms))
             tally.worst("slowest ms", max(probe.waits_ms))
             tally.worst("peak memory grew by MiB", grown_mib)
             assert grown_mib < memory_mib_max, grown_mib
-            assert probe.p99_ms() < P99_MS_MAX, probe.p99_ms()
+            assert _p99(probe.works_ms) < P99_WORK_MS_MAX
             check_servers(siege.promises, siege.eu, siege.us)
             tally.times += 1
             if not ground.is_time_left:

@@ -16,6 +16,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from tests.patience import PATIENCE_S
+
 _TUNSETIFF = 0x400454CA
 _IFF_TUN_NO_PI = 0x0001 | 0x1000
 
@@ -111,6 +113,6 @@ class Switch(threading.Thread):
     def close(self) -> None:
         """Stop carrying, and let the devices go."""
         self._is_closing = True
-        self.join(10)
+        self.join(PATIENCE_S)
         for descriptor in self._ends.values():
             os.close(descriptor)

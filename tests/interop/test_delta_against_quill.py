@@ -13,7 +13,8 @@ from tests.model.deltas import Operations, changes, forks
 
 Fork = tuple[Operations, Operations, Operations]
 
-many = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+many = settings(max_examples=100, suppress_health_check=CHECKS)
 
 
 @pytest.fixture(scope="module")

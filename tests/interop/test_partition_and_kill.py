@@ -11,7 +11,8 @@ from crdtstore.model.delta_forms import delta_of
 from tests.faults.proxies import Proxied, Proxies
 from tests.faults.switch import CALM, CUT
 from tests.interop.node import NodeChild
-from tests.processes.servers import Server, wait_for_equal_digests, wait_until
+from tests.patience import PATIENCE_S, wait_until
+from tests.processes.servers import Server, wait_for_equal_digests
 
 SCHEMA = '[fields.note]\nkind = "text"\n'
 ROOM = "ann/note"
@@ -108,7 +109,7 @@ def test_all_converge_through_a_partition_and_a_kill(tmp_path: Path) -> None:
             proxies.set_weather("eu", "us", CALM)
             _type(yjs, "i", "j")
             typist.enough.set()
-            typist.join(30)
+            typist.join(PATIENCE_S)
             assert not typist.errors
             _converge(yjs, eu, us, typist)
             text = yjs.ask("text", "ann")

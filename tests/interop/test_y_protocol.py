@@ -38,7 +38,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.text(max_size=9).map(Denied),
 )
 
-some = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+some = settings(max_examples=60, suppress_health_check=CHECKS)
 
 
 @pytest.fixture(scope="module")

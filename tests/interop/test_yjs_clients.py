@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 from crdtstore.model.operations import insert_text
-from tests.interop.yjs import NOTE, Site, Yjs, run_sites, until
+from tests.interop.yjs import NOTE, Site, Yjs, run_sites
+from tests.patience import until
 
 
 def test_two_clients_of_one_replica_share_a_text(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.interop.yjs import Site, Yjs, run_sites, until
+from tests.interop.yjs import Site, Yjs, run_sites
+from tests.patience import until
 
 
 async def sees(yjs: Yjs, name: str, *others: str) -> None:

@@ -1,7 +1,6 @@
 """Replicas that serve real Yjs clients, all in one event loop, and the clients in one node."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from crdtstore.replica.replica import Replica
 from crdtstore.schema import Field, Schema
 from crdtstore.server import application
 from tests.interop.node import NodeChild
+from tests.patience import until
 
 SCHEMA = Schema(fields={"note": Field("text"), "tasks": Field("list")})
 NOTE = "ann/note"
@@ -69,15 +69,6 @@ class Site:
     def text(self) -> str:
         """The note at this replica."""
         return str(self.replica.read("ann")["note"])
-
-
-async def until(
-    condition: Callable[[], Awaitable[bool]], what: str, seen: object = "", seconds: float = 20
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}: {seen}"
-        await asyncio.sleep(0.01)
 
 
 def run_sites(

@@ -1,7 +1,6 @@
 """Links over real sockets: secrets, silent and stalled peers, garbage, closing, mounting."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,10 +11,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from benchmarks.ports import free_port
 from crdtstore import Replica, Write, limits
 from crdtstore.server import application
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import Hello, Refuse, Want, decode, encode
+from tests.patience import until
 
 SECRET = "a-link-secret-of-decent-length"
 TAG = space_tag("default")
@@ -45,19 +46,6 @@ async def served(
             yield replica, f"http://127.0.0.1:{runner.addresses[0][1]}{prefix}"
         finally:
             await runner.cleanup()
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        await asyncio.sleep(0.01)
 
 
 def hello(**changes: Any) -> bytes:
@@ -124,7 +112,7 @@ def test_a_replica_mounted_under_a_prefix_is_linked_to(tmp_path: Path) -> None:
 
 def test_two_replicas_that_call_each_other_keep_one_link(tmp_path: Path) -> None:
     async def scenario() -> None:
-        port = unused_port()
+        port = free_port()
         eu_url = f"http://127.0.0.1:{port}"
         async with (
             served(tmp_path, "us", peers=(eu_url,)) as (us, us_url),
@@ -134,10 +122,17 @@ def test_two_replicas_that_call_each_other_keep_one_link(tmp_path: Path) -> None
                 await eu.write("ann", {"name": f"Ann {number}"}, source="crm")
                 await us.write("bob", {"name": f"Bob {number}"}, source="cdp")
             await until(lambda: eu.digest() == us.digest(), "convergence")
-            await asyncio.sleep(2)
+
+            def states() -> list[list[str]]:
+                return [[peer.state for peer in each.status().peers] for each in (eu, us)]
+
+            await until(lambda: states() == [["live"], ["live"]], "one link")
+            await asyncio.sleep(1)
             for replica in (eu, us):
                 assert [peer.state for peer in replica.status().peers] == ["live"]
                 assert replica.status().counters["frames_duplicate"] == 0
+
+    asyncio.run(scenario())
 
 
 def test_a_full_mesh_sends_no_frame_twice(tmp_path: Path) -> None:
@@ -187,6 +182,14 @@ def test_what_cannot_be_accepted_closes_the_link_with_its_reason(
     asyncio.run(scenario())
 
 
+async def seconds_of_writes(replica: Replica, number: int) -> float:
+    """Write 200 kB at once; return how long that takes."""
+    started = time.monotonic()
+    fields = {"text": "x" * 20_000}
+    await replica.write_many([Write(f"p{number}-{index}", "crm", fields) for index in range(10)])
+    return time.monotonic() - started
+
+
 @pytest.mark.parametrize("is_blocked", [False, True])
 def test_a_peer_that_never_reads_is_cut_and_slows_no_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_blocked: bool
@@ -199,24 +202,23 @@ def test_a_peer_that_never_reads_is_cut_and_slows_no_writer(
         monkeypatch.setattr(limits, "LINK_IDLE_MS_MAX", 3_000)
 
     async def scenario() -> None:
-        async with served(tmp_path, "eu") as (eu, url), aiohttp.ClientSession() as client:
+        async with (
+            served(tmp_path, "eu") as (eu, url),
+            Replica.open(tmp_path / "alone", name="alone") as alone,
+            aiohttp.ClientSession() as client,
+        ):
             websocket = await client.ws_connect(url + "/v1/link")
             await websocket.send_bytes(hello())
             await websocket.send_bytes(encode(Want({int(eu.origin, 16): 0}), TAG))
-            slowest_s, sent_bytes = 0.0, 0
+            slowest_s, alone_s, sent_bytes = 0.0, 0.0, 0
             for number in range(120):
-                started = time.monotonic()
-                await eu.write_many(
-                    [
-                        Write(f"p{number}-{index}", "crm", {"text": "x" * 20_000})
-                        for index in range(10)
-                    ]
-                )
-                slowest_s = max(slowest_s, time.monotonic() - started)
+                slowest_s = max(slowest_s, await seconds_of_writes(eu, number))
+                if number % 4 == 0:
+                    alone_s = max(alone_s, await seconds_of_writes(alone, number))
                 sent_bytes = max([sent_bytes, *(peer.sent_bytes for peer in eu.status().peers)])
-            assert slowest_s < 2
+            assert slowest_s < 2 + 5 * alone_s, "the machine may be slow, the peer costs nothing"
             assert sent_bytes > 1_000_000, "the peer was served at all"
-            await until(lambda: not eu.status().peers, "the stalled link to be cut", 10)
+            await until(lambda: not eu.status().peers, "the stalled link to be cut")
             if not is_blocked:
                 assert sent_bytes < limits.CREDIT_BYTES + limits.MESSAGE_BYTES_MAX
             await websocket.close()
@@ -225,6 +227,7 @@ def test_a_peer_that_never_reads_is_cut_and_slows_no_writer(
 
 
 def test_a_silent_peer_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual_s = limits.LINK_IDLE_MS_MAX / 1000
     monkeypatch.setattr(limits, "LINK_IDLE_MS_MAX", 1_500)
 
     async def scenario() -> None:
@@ -232,7 +235,7 @@ def test_a_silent_peer_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             started = time.monotonic()
             refusal = await first_refusal(url, hello())
             assert refusal.code == "idle"
-            assert 1 < time.monotonic() - started < 6
+            assert 1 < time.monotonic() - started < usual_s
             await until(lambda: not eu.status().peers, "the link to be forgotten")
 
     asyncio.run(scenario())
@@ -246,7 +249,7 @@ def test_closing_does_not_wait_for_a_silent_open_socket(tmp_path: Path) -> None:
                 await eu.write("ann", {"name": "Ann"}, source="crm")
                 started = time.monotonic()
                 await eu.close()
-            assert time.monotonic() - started < 8
+            assert time.monotonic() - started < limits.LINK_IDLE_MS_MAX / 1000
 
     asyncio.run(scenario())
 

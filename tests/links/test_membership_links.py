@@ -7,7 +7,8 @@ import pytest
 
 from crdtstore import Replica, limits
 from crdtstore.errors import InvalidInput, LimitExceeded, ReplicaRemoved, ReplicaUnknown
-from tests.links.test_links import served, until
+from tests.links.test_links import served
+from tests.patience import until
 
 
 def states(replica: Replica) -> dict[str, str]:

@@ -13,6 +13,7 @@ from crdtstore.model.text_history import Edit, newest_edits
 from crdtstore.model.texts import Text, client_of
 from crdtstore.model.updates import decode_update
 from tests.fuzzing.update_grammar import real_updates
+from tests.patience import PATIENCE_S
 
 WHOLE = real_updates("text")[-1]
 
@@ -124,7 +125,11 @@ except CollaborationMissing as error:
 
 def test_a_store_without_texts_never_imports_pycrdt():
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert "pip install crdtstore[collaboration]" in done.stdout
 

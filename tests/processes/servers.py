@@ -3,30 +3,16 @@
 import http.client
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ports import free_port
+from tests.patience import PATIENCE_S, wait_until
+
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Return a port that nobody uses, of those that the system gives to nobody unasked.
-
-    A server that is killed finds it free when it is started again.
-    """
-    while True:
-        port = random.randrange(15_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Server:
@@ -81,7 +67,7 @@ class Server:
             return False
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
         try:
             data = None if body is None else json.dumps(body)
             headers = {} if body is None else {"Content-Type": "application/json"}
@@ -103,7 +89,7 @@ class Server:
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def end(self) -> None:
         """Kill the server if it runs."""
@@ -113,18 +99,7 @@ class Server:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-def wait_until(
-    condition: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 60
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            shown = log.read_text()[-4000:] if log else ""
-            raise AssertionError(f"waited {seconds} s for {what}\n{shown}")
-        time.sleep(0.02)
+        return self.process.wait(PATIENCE_S)
 
 
 def wait_for_equal_digests(*servers: Server) -> dict[str, Any]:

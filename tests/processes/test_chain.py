@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tests.processes.servers import Server, wait_for_equal_digests, wait_until
+from tests.patience import PATIENCE_S, wait_until
+from tests.processes.servers import Server, wait_for_equal_digests
 
 BATCH = 200
 
@@ -68,10 +69,10 @@ def test_a_chain_converges_through_restart_and_kill(server: Callable[[str], Serv
     wait_until(lambda: writers[0].increments > seen + 5 * BATCH, "more writes", a.log)
 
     a.kill()
-    writers[0].join(20)
+    writers[0].join(PATIENCE_S)
     a.start(b)
     writers[1].enough.set()
-    writers[1].join(20)
+    writers[1].join(PATIENCE_S)
     assert not writers[0].errors
     assert not writers[1].errors
 

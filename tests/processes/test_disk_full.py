@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.servers import Server, wait_until
+from tests.patience import wait_until
+from tests.processes.servers import Server
 
 SMALL_BYTES = 24 * 1024 * 1024
 LARGE_BYTES = 3 * SMALL_BYTES
@@ -73,6 +74,6 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(
         body = {"source": "crm", "fields": {"text": "room again"}}
         return bool(eu.ask("PATCH", "/v1/profiles/later", body)[0] == 200)
 
-    wait_until(is_written, "writes to go on", eu.log, 10)
+    wait_until(is_written, "writes to go on", eu.log)
     assert eu.ask("GET", "/v1/verify")[1]["is_sound"]
     assert eu.stop() == 0

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from crdtstore.cli.main import main
-from tests.processes.servers import Server, wait_for_equal_digests, wait_until
+from tests.patience import wait_until
+from tests.processes.servers import Server, wait_for_equal_digests
 from tests.storage.deflated import with_inflated
 
 SECRET = "Annelotte-Quast"

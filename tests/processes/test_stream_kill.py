@@ -1,10 +1,10 @@
 """Clients of a server process that is killed while they write: counters are exact afterwards."""
 
 import threading
-import time
 from collections.abc import Callable
 
 from crdtstore import SyncClient, add, increment
+from tests.patience import PATIENCE_S, wait_until
 from tests.processes.servers import Server
 
 ROUNDS = 4
@@ -43,20 +43,21 @@ def test_kills_in_the_middle_of_streams_lose_and_repeat_nothing(
     writers = [Writer(eu, "crm", waits=False), Writer(eu, "cdp", waits=True)]
     for writer in writers:
         writer.start()
-    for number in range(ROUNDS):
+    for _ in range(ROUNDS):
         seen = [writer.written for writer in writers]
-        deadline = time.monotonic() + 30
-        while any(
-            writer.written < before + 40 for writer, before in zip(writers, seen, strict=True)
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.003 * (number + 1))
+        wait_until(
+            lambda seen=seen: all(
+                writer.written >= before + 40
+                for writer, before in zip(writers, seen, strict=True)
+            ),
+            "writes of both", eu.log,
+        )  # fmt: skip
         eu.kill()
         eu.start()
     for writer in writers:
         writer.enough.set()
     for writer in writers:
-        writer.join(60)
+        writer.join(PATIENCE_S)
         assert not writer.is_alive()
     total = sum(writer.written for writer in writers)
     profiles = eu.ask("GET", "/v1/profiles?limit=1000")[1]["profiles"]

@@ -33,6 +33,7 @@ from crdtstore.storage.directory import DataDirectory
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import open_store, send, state
+from tests.patience import PATIENCE_S
 
 
 def filled(where: Any, name: str = "eu") -> Store:
@@ -263,7 +264,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.
         def waiting() -> Iterable[bytes]:
             for chunk in chunks:
                 begun.set()
-                go_on.wait(20)
+                assert go_on.wait(PATIENCE_S)
                 yield chunk
 
         write_backup(file, manifest, waiting())
@@ -281,10 +282,10 @@ def test_writers_go_on_and_a_map_that_grows_begins_the_backup_anew(
     async def scenario(replica: Replica) -> None:
         map_bytes = replica.status().storage_bytes
         backup = asyncio.create_task(replica.backups.write(tmp_path / "eu.backup"))
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         storage = replica._store.storage
         first = storage.size().map_bytes
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while storage.size().map_bytes == first:
                 await replica.write("big", {"x": os.urandom(30_000)}, source="crm")
         assert replica.status().storage_bytes > map_bytes
@@ -309,7 +310,7 @@ def test_a_replica_closes_in_the_middle_of_a_backup(
             for number in range(100):
                 await replica.write(f"p{number}", {"x": os.urandom(60_000)}, source="crm")
             backup = asyncio.create_task(replica.backups.write(tmp_path / "eu.backup"))
-            await asyncio.to_thread(begun.wait, 20)
+            await asyncio.to_thread(begun.wait, PATIENCE_S)
         go_on.set()
         with pytest.raises(ReplicaClosed):
             await backup
@@ -329,12 +330,12 @@ def test_a_backup_that_is_cancelled_leaves_nothing_behind(
 
     async def scenario(replica: Replica) -> None:
         backup = asyncio.create_task(replica.backups.write(tmp_path / "eu.backup"))
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         backup.cancel()
         with pytest.raises(asyncio.CancelledError):
             await backup
         go_on.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (tmp_path / "eu.backup.partial").exists():
                 await asyncio.sleep(0.01)
         await replica.backups.write(tmp_path / "eu.backup")

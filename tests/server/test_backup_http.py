@@ -9,6 +9,7 @@ import pytest
 
 from crdtstore import Store
 from crdtstore.replica.backups import check_backup, restore_backup
+from tests.patience import PATIENCE_S
 from tests.server.conftest import Api
 
 TOKEN = "t" * 32
@@ -60,7 +61,7 @@ def test_one_is_taken_at_a_time(serve: Callable[..., None]) -> None:
         assert statuses[0] == 200
         assert set(statuses) <= {200, 503}
         assert 503 in statuses
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (await api.call("GET", "/v1/backup")).status != 200:
                 await asyncio.sleep(0.01)
 

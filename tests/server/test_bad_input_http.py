@@ -9,6 +9,7 @@ import pytest
 
 from crdtstore import limits
 from crdtstore.schema import Schema
+from tests.patience import until
 
 PATH = "/v1/profiles/ann"
 AS_JSON = {"Content-Type": "application/json"}
@@ -248,19 +249,24 @@ def test_too_many_bodies_at_one_time_are_refused(serve: Any) -> None:
         for writer in writers:
             writer.write(b" " * (limits.BODY_BYTES_MAX - 1))
             await writer.drain()
-        await asyncio.sleep(0.5)
+
+        async def is_full() -> bool:
+            response = await api.call("PATCH", PATH, data=large, headers=AS_JSON)
+            return bool(response.status == 503)
+
+        await until(is_full, "the bodies to be held")
         problem = await api.problem(503, "busy", "PATCH", PATH, data=large, headers=AS_JSON)
         assert "try again" in problem["detail"]
         response = await api.call("PATCH", PATH, data=patch_of("2"), headers=AS_JSON)
         assert response.status == 200, "a small body finds room"
         for writer in writers:
             writer.close()
-        for _ in range(100):
+
+        async def is_taken() -> bool:
             response = await api.call("PATCH", PATH, data=large, headers=AS_JSON)
-            if response.status == 200:
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError("the budget was not given back")
+            return bool(response.status == 200)
+
+        await until(is_taken, "the budget to be given back")
 
     serve(scenario)
 

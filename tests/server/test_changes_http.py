@@ -6,6 +6,7 @@ from typing import Any
 
 from crdtstore import limits
 from crdtstore.server.service import SERVICE
+from tests.patience import PATIENCE_S, until
 
 EVENTS = {"Accept": "text/event-stream"}
 
@@ -17,7 +18,7 @@ def lines_of(text: str) -> list[Any]:
 async def next_event(response: Any) -> dict[str, str]:
     """Read the next server-sent event that is no comment."""
     event: dict[str, str] = {}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while line := (await response.content.readline()).decode():
             name, _, value = line.rstrip("\n").partition(": ")
             if name:
@@ -81,7 +82,7 @@ def test_json_lines_follow_and_stay_alive(serve: Any, monkeypatch: Any) -> None:
         async with api.client.get("/v1/changes?follow=true&since=end") as response:
             assert await response.content.readline() == b"\n"
             await api.write("p1", x=1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while (line := await response.content.readline()) == b"\n":
                     pass
             assert json.loads(line)["id"] == "p1"
@@ -114,9 +115,7 @@ def test_followers_are_counted_bounded_and_forgotten(serve: Any, monkeypatch: An
             assert service.followers == 1
             await api.problem(503, "busy", "GET", "/v1/changes", headers=EVENTS)
             response.close()
-        async with asyncio.timeout(5):
-            while service.followers:
-                await asyncio.sleep(0.01)
+        await until(lambda: service.followers == 0, "the reader to be forgotten")
 
     serve(scenario)
 
@@ -133,11 +132,8 @@ def test_a_reader_that_does_not_read_is_cut_off(serve: Any, monkeypatch: Any) ->
         writer.write(
             f"GET /v1/changes?follow=true HTTP/1.1\r\nHost: {api.client.host}\r\n\r\n".encode()
         )
-        await asyncio.sleep(0.1)
-        assert service.followers == 1
-        async with asyncio.timeout(5):
-            while service.followers:
-                await asyncio.sleep(0.01)
+        await until(lambda: service.followers == 1, "the reader")
+        await until(lambda: service.followers == 0, "the reader to be forgotten")
         writer.close()
         assert reader is not None
 
@@ -148,12 +144,12 @@ def test_a_stream_ends_when_the_server_or_the_replica_closes(serve: Any) -> None
     async def scenario(api: Any) -> None:
         async with api.client.get("/v1/changes", headers=EVENTS) as response:
             api.client.app[SERVICE].closing.set()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE_S):
                 assert b"connected" in await response.content.read()
         api.client.app[SERVICE].closing.clear()
         async with api.client.get("/v1/changes", headers=EVENTS) as response:
             closing = asyncio.create_task(api.replica.close())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await response.content.read()
             await closing
 

@@ -9,6 +9,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from crdtstore import limits
 from crdtstore.schema import Field, Schema
 from crdtstore.sync.y_protocol import Awareness, SyncStep1, Update, decode, encode
+from tests.patience import PATIENCE_S
 from tests.server.conftest import Api
 
 SCHEMA = Schema(fields={"note": Field("text"), "name": Field("register")}, sources=("yjs", "web"))
@@ -22,7 +23,7 @@ async def connect(api: Api, path: str = ROOM, **headers: str) -> ClientWebSocket
 
 async def close_code(websocket: ClientWebSocketResponse) -> tuple[int | None, str]:
     """Return code and reason by which the server closes a websocket."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             received = await websocket.receive()
             if received.type is WSMsgType.CLOSE:

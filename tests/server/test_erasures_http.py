@@ -1,12 +1,12 @@
 """Erasures and the subject's access over HTTP."""
 
-import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.patience import until
 from tests.server.conftest import Api
 
 Serve = Callable[..., None]
@@ -21,12 +21,14 @@ async def family(api: Api) -> None:
 
 async def confirmed(api: Api, erasure_id: str) -> dict[str, Any]:
     """Wait until the replica has confirmed an erasure; return it."""
-    for _ in range(500):
-        erasure: dict[str, Any] = await api.json("GET", f"/v1/erasures/{erasure_id}")
-        if erasure["complete"]:
-            return erasure
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"not confirmed: {erasure}")
+    erasure: dict[str, Any] = {}
+
+    async def is_complete() -> bool:
+        erasure.update(await api.json("GET", f"/v1/erasures/{erasure_id}"))
+        return bool(erasure["complete"])
+
+    await until(is_complete, "the confirmation", erasure)
+    return erasure
 
 
 def test_a_person_is_erased_and_the_replica_confirms(serve: Serve) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from crdtstore import limits
 from crdtstore.server.garbage import collecting
+from tests.patience import PATIENCE_S
 
 
 class Knot:
@@ -42,11 +43,11 @@ def test_a_young_cycle_goes_soon_and_an_old_one_later():
         is_old = weakref.ref(old)
         with collecting():
             assert not gc.isenabled()
-            assert await gone(knot(), 5)
+            assert await gone(knot(), PATIENCE_S)
             for _ in range(3):
                 gc.collect(1)
             del old
-            assert await gone(is_old, 10)
+            assert await gone(is_old, PATIENCE_S)
         assert gc.isenabled()
 
     asyncio.run(scenario())
@@ -68,6 +69,6 @@ def test_the_young_are_looked_at_often_and_all_seldom():
         finally:
             gc.callbacks.remove(note)
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
     first = looks[: looks.index(2) + 1]
     assert (first.count(0), first.count(1)) == (13, 6)

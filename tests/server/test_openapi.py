@@ -24,6 +24,7 @@ from crdtstore.replica.replica import Replica
 from crdtstore.server import application, openapi
 from crdtstore.server.application import _ROUTES
 from crdtstore.server.forms import encode_msgpack
+from tests.patience import PATIENCE_S
 
 CHECKS = {"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}}
 SCHEMA = schemathesis.openapi.from_dict(
@@ -66,10 +67,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE_S)
     yield addresses[0]
     loop.call_soon_threadsafe(stopping.set)
-    thread.join(20)
+    thread.join(PATIENCE_S)
     loop.close()
 
 

@@ -15,6 +15,7 @@ from crdtstore.storage import lmdb_storage
 from crdtstore.storage.contract import Batch, MapFull
 from crdtstore.storage.lmdb_file import inspect_lmdb_file
 from crdtstore.storage.lmdb_storage import LmdbStorage
+from tests.patience import PATIENCE_S
 
 SOURCES = Path(lmdb_storage.__file__).parents[2]
 MEBIBYTE = 1024 * 1024
@@ -28,7 +29,7 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

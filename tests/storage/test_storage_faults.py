@@ -16,6 +16,7 @@ from crdtstore.storage import lmdb_storage
 from crdtstore.storage.contract import Batch, MapFull
 from crdtstore.storage.lmdb_file import inspect_lmdb_file
 from crdtstore.storage.lmdb_storage import LmdbStorage
+from tests.patience import PATIENCE_S
 
 SOURCES = Path(lmdb_storage.__file__).parents[2]
 KILLS = 15
@@ -140,7 +141,7 @@ def test_cut_file_is_refused_and_never_mapped(stored: Path, tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     expected = [f"{size} {'corrupt' if size < data_bytes else 480}" for size in sizes]

@@ -20,6 +20,7 @@ from crdtstore.model import survivorship
 from crdtstore.schema import Policy, custom, frequency, recency
 from crdtstore.testing import LawBroken, check_policy, strategies
 from crdtstore.testing.other_process import survivors_elsewhere
+from tests.patience import PATIENCE_S
 
 counting = itertools.count()
 remembered = {}
@@ -233,7 +234,7 @@ def test_a_script_that_proves_its_policy_at_its_top_level_ends(tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (finished.returncode, finished.stdout) == (0, "proved\n"), finished.stderr

@@ -9,6 +9,7 @@ import pytest
 
 import crdtstore.testing
 from tests import layout_rules as rules
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +49,7 @@ def test_without_hypothesis_trials_work_and_the_rest_says_what_to_install():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

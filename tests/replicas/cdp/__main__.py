@@ -18,7 +18,8 @@ from replicas.cdp.configuration import load_configuration
 from replicas.cdp.segments.audience import size_of
 from replicas.cdp.service import Running, running
 from replicas.cdp.traits.reading import trait_account, trait_values
-from tests.replicas.cdp.service import until, until_learned
+from tests.patience import until
+from tests.replicas.cdp.service import until_learned
 
 _PORTS = {"eu": 8470, "us": 8480}
 _KEY = "demo"

@@ -11,6 +11,7 @@ import asyncpg
 from crdtstore import Replica
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.events import Event
+from tests.patience import until
 from tests.replicas.cdp.projections.agreement import (
     expected_in_postgresql,
     expected_in_redis,
@@ -22,9 +23,7 @@ from tests.replicas.cdp.traits.plain import check_traits, traits_of
 from tests.replicas.cdp.world import PUSHED, World
 from tests.replicas.crm.hubspot_account import value_of
 from tests.replicas.crm.processes import ServiceProcess
-from tests.replicas.crm.regions import until
 
-_PATIENCE_S = 45.0
 _PAGE = 1_000
 
 
@@ -47,7 +46,7 @@ class Judge:
         """Wait until everything agrees; raises AssertionError with what does not."""
         self._lasts.clear()
         try:
-            await until(self._is_settled, "all to agree", _PATIENCE_S)
+            await until(self._is_settled, "all to agree")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self._why}\n{self._here.logs()}") from None
 
@@ -81,7 +80,7 @@ class Judge:
     async def forgets(self, number: int) -> None:
         """Wait until nobody has anything of a shopper who was erased."""
         self._erased.add(f"u{number}")
-        await until(lambda: self._is_forgotten(number), f"{number} to be forgotten", _PATIENCE_S)
+        await until(lambda: self._is_forgotten(number), f"{number} to be forgotten")
 
     async def _is_forgotten(self, number: int) -> bool:
         for service in self._here.services.values():

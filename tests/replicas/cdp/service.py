@@ -1,19 +1,19 @@
 """A CDP service in this process, on ports of its own, and somebody who sends it events."""
 
-import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from benchmarks.ports import free_port
 from crdtstore import Profile
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.events import Event
 from replicas.cdp.service import Running, running
-from tests.processes.servers import free_port
+from tests.patience import until
 
 KEY = "k3y"
 AUTH = {"Authorization": "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()}
@@ -85,15 +85,6 @@ def profile_of(service: Running, kind: str, value: str) -> Profile:
     """Return the golden record of who has an identifier."""
     (person,) = service.replica.persons.find(kind, value)
     return person.record
-
-
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
-    """Wait until something is true."""
-    for _ in range(int(timeout_s / 0.02)):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"waited {timeout_s} s for {what}")
 
 
 async def until_learned(service: Running) -> None:

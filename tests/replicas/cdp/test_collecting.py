@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from replicas.cdp.errors import LogInUse
+from tests.patience import until
 from tests.replicas.cdp.service import (
     AUTH,
     KEY,
@@ -17,7 +18,6 @@ from tests.replicas.cdp.service import (
     events_of,
     profile_of,
     track,
-    until,
     until_learned,
     write_config,
 )
@@ -236,7 +236,9 @@ def test_a_service_that_is_behind_asks_to_wait(tmp_path: Path) -> None:
             assert (await first)[0] == 200
             assert (await sender.batch(*map(track, range(100, 108))))[0] == 200
             await until_learned(service)
-            service.tasks[1].cancel()
+            learning = service.tasks[0]
+            learning.cancel()
+            await asyncio.wait([learning])
             for start in range(200, 260, 10):
                 assert (await sender.batch(*map(track, range(start, start + 10))))[0] == 200
             status, answer = await sender.batch(track(300))

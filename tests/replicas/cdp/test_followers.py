@@ -8,8 +8,9 @@ import pytest
 from crdtstore.errors import ConfigurationError
 from replicas.cdp.command import build_parser
 from replicas.cdp.configuration import load_configuration
+from tests.patience import until
 from tests.replicas.cdp.projections.servers import postgresql_server, redis_server
-from tests.replicas.cdp.service import beside, until, write_config
+from tests.replicas.cdp.service import beside, write_config
 
 SEGMENTS = """
 [segments.gold]

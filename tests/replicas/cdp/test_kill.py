@@ -13,6 +13,7 @@ import aiohttp
 
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.event_log import EventLog
+from tests.patience import until
 from tests.processes.servers import ROOT
 from tests.replicas.cdp.service import AUTH, beside, until_learned, write_config
 
@@ -35,15 +36,17 @@ class ServiceProcess:
                 stdout=log, stderr=log, cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )  # fmt: skip
-        for _ in range(1_000):
-            assert self.process.returncode is None, (self.config.parent / "log").read_text()
-            try:
-                async with client.get(f"{self.url}/healthz") as answer:
-                    assert answer.status == 200
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.02)
-        raise AssertionError("the service does not answer")
+        await until(lambda: self._answers(client), "the service to answer")
+
+    async def _answers(self, client: aiohttp.ClientSession) -> bool:
+        assert self.process is not None
+        assert self.process.returncode is None, (self.config.parent / "log").read_text()
+        try:
+            async with client.get(f"{self.url}/healthz") as answer:
+                assert answer.status == 200
+                return True
+        except aiohttp.ClientError:
+            return False
 
     async def end(self, number: int = signal.SIGKILL) -> int:
         """End it by a signal; return its exit code."""
@@ -91,6 +94,12 @@ async def send_for_ever(
         acknowledged.update(item["messageId"] for item in items)
 
 
+async def until_more(acknowledged: set[str], count: int) -> None:
+    """Wait until so many more were acknowledged."""
+    wanted = len(acknowledged) + count
+    await until(lambda: len(acknowledged) >= wanted, f"{count} more to be acknowledged")
+
+
 def test_every_event_that_was_acknowledged_is_there_once(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     acknowledged: set[str] = set()
@@ -105,10 +114,10 @@ def test_every_event_that_was_acknowledged_is_there_once(tmp_path: Path) -> None
                 for who in range(4)
             ]
             for _ in range(2):
-                await asyncio.sleep(chance.uniform(0.2, 0.6))
+                await until_more(acknowledged, chance.randrange(200, 1_000))
                 assert await service.end() == -signal.SIGKILL
                 await service.start(client)
-            await asyncio.sleep(0.3)
+            await until_more(acknowledged, 1_000)
             for task in sending:
                 task.cancel()
             ended = await asyncio.gather(*sending, return_exceptions=True)

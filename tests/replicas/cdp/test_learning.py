@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from crdtstore import add
+from tests.patience import until
 from tests.replicas.cdp.service import (
     beside,
     events_of,
     profile_of,
     track,
-    until,
     until_learned,
     write_config,
 )

@@ -5,20 +5,22 @@ import os
 import random
 import signal
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from benchmarks.ports import free_port
 from crdtstore.errors import ConfigurationError
 from replicas.cdp.configuration import load_configuration
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.events import Event
 from replicas.cdp.processes import check_processes, configuration_of, owner_of
-from tests.processes.servers import free_port
+from tests.patience import PATIENCE_S, until
 from tests.replicas.cdp.service import AUTH, KEY, track
-from tests.replicas.cdp.test_kill import ServiceProcess, send_for_ever
+from tests.replicas.cdp.test_kill import ServiceProcess, send_for_ever, until_more
 
 _PROCESSES = 3
 _TRAITS = '[traits.counted]\nevent = "Counted"\nfold = "count"\n'
@@ -28,7 +30,7 @@ def write_config(directory: Path) -> Path:
     """Write the configuration of a service of several processes; return its path."""
     (directory / "traits.toml").write_text(_TRAITS)
     path = directory / "cdp.toml"
-    port = free_port()
+    port = free_port(_PROCESSES + 1)
     path.write_text(
         f'name = "eu"\ndata = "data"\nprocesses = {_PROCESSES}\ntraits_file = "traits.toml"\n'
         f'listen = "127.0.0.1:{port}"\ncollect_listen = "127.0.0.1:{port + 1}"\n'
@@ -46,17 +48,18 @@ def addresses(config: Path) -> list[str]:
 
 async def pages(client: aiohttp.ClientSession, config: Path, path: str) -> list[Any]:
     """Return what all processes answer, once all do."""
-    found = []
-    for address in addresses(config):
-        for _ in range(1_000):
-            try:
-                async with client.get(address + path) as answer:
-                    found.append(await answer.json(content_type=None))
-                    break
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.02)
-    assert len(found) == _PROCESSES, (config.parent / "log").read_text()
-    return found
+    found: dict[str, Any] = {}
+
+    async def all_answer() -> bool:
+        with suppress(aiohttp.ClientError):
+            for address in addresses(config):
+                if address not in found:
+                    async with client.get(address + path) as answer:
+                        found[address] = await answer.json(content_type=None)
+        return len(found) == _PROCESSES
+
+    await until(all_answer, f"all to answer {path}", config.parent / "log")
+    return [*found.values()]
 
 
 def workers_of(supervisor: int) -> list[int]:
@@ -76,14 +79,23 @@ def logs_of(config: Path) -> list[list[Event]]:
     return found
 
 
-async def until_folded(client: aiohttp.ClientSession, config: Path) -> None:
-    """Wait until the traits have all events."""
-    for _ in range(1_000):
+async def until_equal(client: aiohttp.ClientSession, config: Path) -> None:
+    """Wait until the traits have all events, and all processes have all traits."""
+
+    async def are_equal() -> bool:
         logs = [page["log"] for page in await pages(client, config, "/cdp/status")]
-        if all(log["folded"] >= log["last_sequence"] for log in logs):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the traits do not catch up")
+        digests = [page["digest"] for page in await pages(client, config, "/v1/digest")]
+        is_folded = all(log["folded"] >= log["last_sequence"] for log in logs)
+        return is_folded and len(set(digests)) == 1
+
+    await until(are_equal, "equal processes", config.parent / "log")
+
+
+def is_replaced(service: ServiceProcess, victim: int) -> bool:
+    """Say whether a process that was killed is gone, and another there."""
+    assert service.process is not None
+    workers = workers_of(service.process.pid)
+    return victim not in workers and len(workers) == _PROCESSES
 
 
 def test_a_process_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -> None:
@@ -102,15 +114,17 @@ def test_a_process_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -
                 for who in range(6)
             ]
             for _ in range(2):
-                await asyncio.sleep(chance.uniform(0.3, 0.6))
-                os.kill(chance.choice(workers_of(service.process.pid)), signal.SIGKILL)
-                await asyncio.sleep(1.5)
+                await until_more(acknowledged, chance.randrange(200, 800))
+                victim = chance.choice(workers_of(service.process.pid))
+                os.kill(victim, signal.SIGKILL)
+                await until(lambda victim=victim: is_replaced(service, victim), "another process")
                 await pages(client, config, "/cdp/health")
+                await until_more(acknowledged, 200)
             for task in sending:
                 task.cancel()
             ended = await asyncio.gather(*sending, return_exceptions=True)
             assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
-            await until_folded(client, config)
+            await until_equal(client, config)
             counts = await _counted(client, config)
             assert await service.end(signal.SIGTERM) == 0, (tmp_path / "log").read_text()
         return counts
@@ -136,24 +150,18 @@ async def _send_until_accepted(who: int, url: str, acknowledged: set[str]) -> No
 
 
 async def _counted(client: aiohttp.ClientSession, config: Path) -> Counter[str]:
-    """Return what the last process tells of each user's trait, when it has heard of all."""
+    """Return what the last process tells of each user's trait."""
     url = addresses(config)[-1]
-    before: Counter[str] = Counter()
-    for _ in range(50):
-        counts: Counter[str] = Counter()
-        async with client.get(f"{url}/v1/profiles?limit=1000") as answer:
-            profiles = (await answer.json())["profiles"]
-        for profile in profiles:
-            fields = profile["fields"]
-            for each in fields.get("identifiers", []):
-                kind, _, value = each.partition(":")
-                if kind == "user_id" and "counted" in fields:
-                    counts[value] += fields["counted"]
-        if counts == before and counts:
-            return counts
-        before = counts
-        await asyncio.sleep(0.5)
-    return before
+    counts: Counter[str] = Counter()
+    async with client.get(f"{url}/v1/profiles?limit=1000") as answer:
+        profiles = (await answer.json())["profiles"]
+    for profile in profiles:
+        fields = profile["fields"]
+        for each in fields.get("identifiers", []):
+            kind, _, value = each.partition(":")
+            if kind == "user_id" and "counted" in fields:
+                counts[value] += fields["counted"]
+    return counts
 
 
 def test_what_is_sent_again_counts_once_whoever_takes_it(tmp_path: Path) -> None:
@@ -165,7 +173,7 @@ def test_what_is_sent_again_counts_once_whoever_takes_it(tmp_path: Path) -> None
             service = ServiceProcess(config)
             await service.start(client)
             await pages(client, config, "/cdp/health")
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 sent = takers = 0
                 while sent < 12 or takers == 1:  # the system chooses who takes a connection
                     await _send_once(service.url, body)
@@ -202,11 +210,10 @@ def test_processes_end_with_their_supervisor(tmp_path: Path) -> None:
             workers = workers_of(service.process.pid)
             assert len(workers) == _PROCESSES
             assert await service.end() == -signal.SIGKILL
-            for _ in range(500):
-                if not any(Path(f"/proc/{worker}").exists() for worker in workers):
-                    return
-                await asyncio.sleep(0.02)
-            raise AssertionError("processes go on without their supervisor")
+            await until(
+                lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers),
+                "the processes to end",
+            )
 
     asyncio.run(main())
     assert len(logs_of(config)) == _PROCESSES  # no log is in use

@@ -9,7 +9,8 @@ from segment.analytics import Client
 
 from replicas.cdp.service import Running
 from tests.interop.node import NodeChild
-from tests.replicas.cdp.service import KEY, Sender, beside, until, until_learned, write_config
+from tests.patience import until
+from tests.replicas.cdp.service import KEY, Sender, beside, until_learned, write_config
 
 COUNT = 350
 

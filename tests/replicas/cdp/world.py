@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.ports import free_port
 from replicas.cdp.configuration import load_configuration
-from tests.processes.servers import free_port
 from tests.replicas.cdp.projections.agreement import PREFIX
 from tests.replicas.cdp.projections.servers import PostgresqlServer, RedisServer
 from tests.replicas.cdp.service import KEY

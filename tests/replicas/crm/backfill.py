@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.processes.servers import free_port
+from benchmarks.ports import free_port
+from tests.patience import until
 from tests.replicas.crm.processes import ServiceProcess
-from tests.replicas.crm.regions import until, write_salesforce
+from tests.replicas.crm.regions import write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 _SAMPLE = 200
@@ -57,7 +58,7 @@ class Backfill:
         """Load everything, with a kill in the middle; raises AssertionError."""
         self._vendor.start()
         try:
-            await until(self._vendor_answers, "the vendor", 120 + self.count / 5_000)
+            await until(self._vendor_answers, "the vendor", patience_s=120 + self.count / 5_000)
             await self._measure()
         finally:
             await self.service.kill()
@@ -80,7 +81,9 @@ class Backfill:
         load_s = time.perf_counter() - started
         self._say(f"{self.count:,} records loaded in {load_s:.1f} s: "
                   f"{self.count / load_s:,.0f} a second")  # fmt: skip
-        await until(self._is_compared, "all profiles to be compared", 60 + self.count / 500)
+        await until(
+            self._is_compared, "all profiles to be compared", patience_s=120 + self.count / 500
+        )
         all_s = time.perf_counter() - started
         self._say(f"loaded and compared with their records in {all_s:.1f} s: "
                   f"{self.count / all_s:,.0f} a second")  # fmt: skip
@@ -132,7 +135,7 @@ class Backfill:
 
         with Progress(transient=True) as bars:
             bar = bars.add_task("Contact", total=self.count)
-            deadline = time.monotonic() + 60 + wanted / 200
+            deadline = time.monotonic() + 120 + wanted / 200
             while (done := await self._done()) < wanted:
                 bars.update(bar, completed=done)
                 assert time.monotonic() < deadline, f"only {done:,} records were loaded"

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.ports import free_port
 from crdtstore import Person
 from crdtstore.errors import PersonNotFound
 from replicas.crm.configuration import load_configuration
 from replicas.crm.connection import Connection
 from replicas.crm.service import Running, running
-from tests.processes.servers import free_port
+from tests.patience import until
 from tests.replicas.crm.hubspot_server import HubSpotServer
-from tests.replicas.crm.regions import POLLS, until, write_hubspot, write_salesforce
+from tests.replicas.crm.regions import POLLS, write_hubspot, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 
@@ -69,15 +70,15 @@ async def until_person(service: Running, email: str, /, **fields: Any) -> Person
         found = person(service, email)
         return found is not None and all(found.record.get(k) == v for k, v in fields.items())
 
-    await until(is_there, f"{email} with {fields}", 10)
+    await until(is_there, f"{email} with {fields}")
     found = person(service, email)
     assert found is not None
     return found
 
 
 async def until_true(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, not for long."""
-    await until(condition, what, 10)
+    """Wait for a condition."""
+    await until(condition, what)
 
 
 async def until_compared(service: Running) -> None:
@@ -87,4 +88,4 @@ async def until_compared(service: Running) -> None:
         cursors = service.replica.cursors
         return all(cursors.get(f"crm/{name}/scan") == "done" for name in service.connections)
 
-    await until(is_compared, "the first comparison", 10)
+    await until(is_compared, "the first comparison")

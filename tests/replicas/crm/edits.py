@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from tests.patience import until
 from tests.replicas.crm.processes import ServiceProcess, World
 from tests.replicas.crm.regions import (
     FIELDS,
@@ -12,7 +13,6 @@ from tests.replicas.crm.regions import (
     by_email,
     hubspot_golden,
     salesforce_golden,
-    until,
 )
 
 PERSONS = 12
@@ -130,7 +130,7 @@ async def nothing_is_lost(here: World, edits: Edits) -> None:
 async def settle(here: World, edits: Edits) -> None:
     await until_shown(here, are_same, "both vendors to show the same")
     await until_shown(here, lambda world: has_all(world, edits), f"every edit: {edits.wanted}")
-    await until(lambda: are_equal(here), "equal replicas", 20)
+    await until(lambda: are_equal(here), "equal replicas")
 
 
 async def until_shown(here: World, condition: Callable[[World], bool], what: str) -> None:
@@ -159,7 +159,7 @@ async def stays_quiet(here: World) -> None:
         )]  # fmt: skip
 
     seen = [writes()]
-    while len(seen) < 4:
+    while len(seen) < 30:
         await asyncio.sleep(1.0)
         seen.append(writes())
         if seen[-1] == seen[-2]:

@@ -29,6 +29,7 @@ class Mischief:
     answers: list[tuple[str, int, Any, dict[str, str]]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     late: list[tuple[str, float]] = field(default_factory=list)
+    held: list[tuple[str, asyncio.Event]] = field(default_factory=list)
     slow_s: float = 0.0
     rates: tuple[float, float, float, float, float] = WELL
     refusals: list[Any] = field(default_factory=list)
@@ -65,6 +66,11 @@ class Mischief:
             if part in request.path:
                 del self.late[index]
                 await asyncio.sleep(seconds)
+                break
+        for index, (part, event) in enumerate(self.held):
+            if part in request.path:
+                del self.held[index]
+                await event.wait()
                 break
         if not is_login and self._happens(4, "late answer"):
             await asyncio.sleep(LATE_S)

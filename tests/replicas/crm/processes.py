@@ -11,11 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from tests.processes.servers import free_port
+from benchmarks.ports import free_port
+from tests.patience import until
 from tests.replicas.crm.cut import Cut
 from tests.replicas.crm.hubspot_server import HubSpotServer
 from tests.replicas.crm.pubsub_server import PubSubServer
-from tests.replicas.crm.regions import POLLS, until, write_hubspot, write_salesforce
+from tests.replicas.crm.regions import POLLS, write_hubspot, write_salesforce
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 ROOT = Path(__file__).parents[3]

@@ -1,7 +1,5 @@
 """Two regions: a CRM replica beside a Salesforce, and one beside a HubSpot, linked."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +132,3 @@ def by_email(golden: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {values["email"]: values for values in golden.values()}
     assert len(found) == len(golden), "two contacts have one address"
     return found
-
-
-async def until(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 30.0
-) -> None:
-    """Wait for a condition; fail, naming it, if it does not come."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        result = condition()
-        if not isinstance(result, bool):
-            result = await result
-        if result:
-            return
-        assert asyncio.get_running_loop().time() < deadline, f"waited {seconds} s for {what}"
-        await asyncio.sleep(0.03)

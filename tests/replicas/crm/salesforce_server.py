@@ -77,6 +77,11 @@ class SalesforceServer:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether somebody is subscribed to events."""
+        return any(place >= 0 for place in self._sessions.values())
+
     def end_sessions(self) -> None:
         """Make all tokens invalid."""
         self.tokens.clear()

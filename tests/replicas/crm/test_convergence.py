@@ -7,6 +7,7 @@ deliver events ten times in any order; the link between the regions is cut; serv
 import asyncio
 from pathlib import Path
 
+from tests.patience import until
 from tests.replicas.crm.chaos import (
     answers_lost_after_success,
     endure,
@@ -26,7 +27,7 @@ from tests.replicas.crm.edits import (
     until_shown,
 )
 from tests.replicas.crm.processes import world
-from tests.replicas.crm.regions import salesforce_golden, until
+from tests.replicas.crm.regions import salesforce_golden
 
 
 def test_regions_converge_over_a_partition(tmp_path: Path) -> None:

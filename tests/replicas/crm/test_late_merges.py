@@ -126,6 +126,7 @@ def test_a_master_record_that_salesforce_tells_after_the_deletion_keeps_identifi
         two = org.create("Contact", {"LastName": "Two", "Email": "two@example.com"})
         async with beside_salesforce(tmp_path, server, RARELY) as here:
             await until_person(here.service, "two@example.com")
+            await until_true(lambda: server.is_listened_to, "the subscription")
             org.delete("Contact", two)
             await until_true(lambda: person(here.service, "two@example.com") is None, "deletion")
             org.tables["Contact"][two]["MasterRecordId"] = one

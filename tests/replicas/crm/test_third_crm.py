@@ -24,7 +24,7 @@ from replicas.crm.crm import Edit, Outcome, Page, RecordKey, Sighting
 from replicas.crm.driver import Driver, Pace
 from replicas.crm.mapping import mapping_of
 from replicas.crm.redaction import Redaction
-from tests.replicas.crm.regions import until
+from tests.patience import until
 
 
 class CardIndex:
@@ -113,14 +113,14 @@ def test_a_third_crm_is_kept_in_step(tmp_path: Path) -> None:
             driver = Driver(crm, client, Pace(), Redaction())
             connection = Connection(replica, driver, mapping, poll_s=0.05)
             working = asyncio.create_task(connection.run())
-            await until(lambda: bool(replica.profiles()), "the card to come", 10)
+            await until(lambda: bool(replica.profiles()), "the card to come")
             (ann,) = replica.profiles()
             await replica.write(ann.id, {"last_name": "Anna"}, source="desk")
             await replica.write("bob", {"last_name": "Bob"}, source="desk")
-            await until(lambda: cards.cards["c0"]["name"] == "Anna", "the edit to go out", 10)
-            await until(lambda: len(cards.cards) == 2, "the new card", 10)
+            await until(lambda: cards.cards["c0"]["name"] == "Anna", "the edit to go out")
+            await until(lambda: len(cards.cards) == 2, "the new card")
             cards.put("c1", {"mail": "bob@example.com"})
-            await until(lambda: "email" in replica.read("bob"), "the edit to come in", 10)
+            await until(lambda: "email" in replica.read("bob"), "the edit to come in")
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
         await runner.cleanup()

@@ -17,6 +17,7 @@ from replicas.cdp.feed import next_changes
 from replicas.cdp.projections.postgresql import row_id
 from replicas.cdp.projections.projection import Projection
 from replicas.cdp.projections.redis import hash_of
+from tests.patience import PATIENCE_S
 
 PREFIX = "test*:"
 
@@ -109,7 +110,7 @@ async def work(
     replica: Replica, projection: Projection, *, until: Callable[[], bool] | None = None
 ) -> None:
     """Let a projection work until it has nothing left to do, or something is so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     task = asyncio.create_task(projection.run())
     try:
         while not (until() if until else await is_settled(replica, projection)):

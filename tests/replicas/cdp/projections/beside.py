@@ -1,7 +1,7 @@
 """A process with a replica that changes all the time, and everything that follows it.
 
 Its arguments are a directory, the addresses of a Redis and of a PostgreSQL, and a seed. It says a
-line when it has begun, and works until it is killed.
+line when it has begun, and one for each hundred events, and works until it is killed.
 """
 
 import asyncio
@@ -24,6 +24,9 @@ from tests.replicas.cdp.segments.running import SCHEMA
 MANY = '[segments.many]\nall = [{ field = "orders", ge = 2 }]'
 
 
+_TOLD = 100
+
+
 async def _change_for_ever(replica: Replica, log: EventLog, seed: int) -> None:
     chance = random.Random(seed)
     number = 0
@@ -33,6 +36,8 @@ async def _change_for_ever(replica: Replica, log: EventLog, seed: int) -> None:
         events = [_event(f"{seed}/{number + each}", chance) for each in range(20)]
         await asyncio.to_thread(log.append, events)
         number += len(events)
+        if number % _TOLD == 0:
+            print(number, flush=True)
 
 
 def _event(message_id: str, chance: random.Random) -> Event:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.servers import free_port
+from benchmarks.ports import free_port
+from tests.patience import PATIENCE_S
 
 _PR_SET_PDEATHSIG = 1
-_PATIENCE_S = 30.0
 
 
 def _die_with_parent() -> None:
@@ -34,7 +34,7 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, user: int | None = None) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -59,7 +59,7 @@ class Program:
 
 def says(*command: str) -> bytes:
     """Return what a client program says, nothing if it fails."""
-    found = subprocess.run(command, capture_output=True, timeout=_PATIENCE_S, check=False)
+    found = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
     return found.stdout if found.returncode == 0 else b""
 
 

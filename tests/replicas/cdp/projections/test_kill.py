@@ -50,7 +50,8 @@ async def until_killed(
     try:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"working\n"
-        await asyncio.sleep(chance.uniform(0.4, 0.8))
+        for _ in range(chance.randrange(1, 4)):  # so many hundred events
+            assert await process.stdout.readline()
         for server in chance.sample((redis, postgresql), 2):
             server.kill()
             await asyncio.sleep(chance.uniform(0, 0.2))

@@ -18,6 +18,7 @@ from replicas.cdp.events import Event
 from replicas.cdp.projections.event_stream import EventStream
 from replicas.cdp.projections.postgresql import Database, PostgresqlTarget, jsonb_of, row_id
 from replicas.cdp.projections.projection import Projection
+from tests.patience import PATIENCE_S
 from tests.replicas.cdp.projections.agreement import (
     change_something,
     expected_in_postgresql,
@@ -71,7 +72,7 @@ def event(number: int, profile: str = "ann", **properties: Any) -> Event:
 
 async def streamed(stream: EventStream, until: Callable[[], bool] | None = None) -> None:
     """Let a stream write until it has nothing left to do, or something is so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     task = asyncio.create_task(stream.run())
     at_rest = 0
     try:

@@ -15,6 +15,7 @@ from crdtstore import Replica, add
 from crdtstore.errors import ConfigurationError
 from replicas.cdp.projections.projection import Projection
 from replicas.cdp.projections.redis import RedisTarget
+from tests.patience import PATIENCE_S
 from tests.replicas.cdp.projections.agreement import (
     PREFIX,
     change_something,
@@ -169,7 +170,7 @@ def test_a_redis_that_is_down_is_waited_for(tmp_path: Path, redis: RedisServer) 
             assert "Redis" in projection.trouble
             task = asyncio.create_task(projection.run())
             redis.start()
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + PATIENCE_S
             while not await is_settled(replica, projection):
                 assert time.monotonic() < deadline, projection.trouble
                 await asyncio.sleep(0.02)

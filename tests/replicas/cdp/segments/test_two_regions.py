@@ -2,32 +2,21 @@
 
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from benchmarks.ports import free_port
 from crdtstore import Replica
 from replicas.cdp import limits
 from replicas.cdp.segments.audience import size_of
 from replicas.cdp.segments.segments import Segments, wall_ms
-from tests.processes.servers import free_port
+from tests.patience import until
 from tests.replicas.cdp.projections.agreement import change_something, persons_of
 from tests.replicas.cdp.segments.running import Clock, opened, served, settle
 from tests.replicas.crm.cut import Cut
 
 MANY = '[segments.many]\nall = [{ field = "orders", ge = 2 }]'
 MORE = '[segments.many]\nall = [{ field = "orders", ge = 4 }]'
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        found = condition()
-        if found if isinstance(found, bool) else await found:
-            return
-        assert time.monotonic() < deadline, f"waited for {what}"
-        await asyncio.sleep(0.02)
 
 
 async def settle_both(eu: tuple[Replica, Segments], us: tuple[Replica, Segments]) -> None:

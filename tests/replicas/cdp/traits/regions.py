@@ -13,7 +13,7 @@ from crdtstore.server import application
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.traits.definitions import TraitDefinitions
 from replicas.cdp.traits.folding import Folding
-from tests.replicas.cdp.service import until
+from tests.patience import until
 from tests.replicas.cdp.traits.plain import TOML
 
 SECRET = "a-link-secret-of-decent-length"

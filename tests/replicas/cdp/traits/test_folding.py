@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ports import free_port
 from crdtstore import Field, Replica, Schema
 from crdtstore.errors import StorageFull
 from crdtstore.replica.backups import restore_backup
@@ -19,7 +20,6 @@ from replicas.cdp.events import Event
 from replicas.cdp.traits.definitions import TraitDefinitions
 from replicas.cdp.traits.folding import Folding
 from replicas.cdp.traits.reading import trait_account, trait_values
-from tests.processes.servers import free_port
 from tests.replicas.cdp.traits.events import NOW_MS, drawn_events
 from tests.replicas.cdp.traits.plain import TOML, check_traits
 from tests.replicas.cdp.traits.regions import Region, region, until_equal

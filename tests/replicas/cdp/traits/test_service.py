@@ -9,7 +9,8 @@ import pytest
 
 from replicas.cdp.command import main
 from replicas.cdp.service import Running
-from tests.replicas.cdp.service import beside, track, until, write_config
+from tests.patience import until
+from tests.replicas.cdp.service import beside, track, write_config
 
 TRAITS = """
 [traits.orders]

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from benchmarks.ports import free_port
 from crdtstore import grant
 from replicas.crm.configuration import load_configuration
 from replicas.crm.salesforce.settings import SalesforceSettings
 from replicas.crm.service import running
-from tests.processes.servers import free_port
 from tests.replicas.crm.beside import (
     BesideSalesforce,
     beside_salesforce,
@@ -160,6 +160,31 @@ def test_an_erased_person_is_deleted_at_the_vendor(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_who_is_erased_during_the_load_is_deleted_at_the_vendor(tmp_path: Path) -> None:
+    """Nothing is sent before all is loaded, and the erased are in no list of profiles by then."""
+
+    async def main() -> None:
+        server = await SalesforceServer().start()
+        for number in range(6):
+            server.org.create("Contact", {"LastName": "L", "Email": f"p{number}@example.com"})
+        first, second = asyncio.Event(), asyncio.Event()
+        first.set()
+        server.mischief.held += [("queryAll", first), ("queryAll", second)]
+        rarely = "poll_s = 3600.0\npage_max = 4\n"
+        async with beside_salesforce(tmp_path, server, rarely) as here:
+            found = await until_person(here.service, "p0@example.com")
+            await here.service.replica.erase(found.id)
+            assert not here.connection.is_loaded
+            second.set()
+            rows = server.org.tables["Contact"].values()
+            await until_true(lambda: [row["IsDeleted"] for row in rows].count(True) == 1, "it")
+            assert person(here.service, "p0@example.com") is None
+            assert here.connection.outflow.counters["deleted"] == 1
+        await server.stop()
+
+    asyncio.run(main())
+
+
 def test_many_records_go_in_bulk_and_lost_answers_make_no_doubles(tmp_path: Path) -> None:
     async def main() -> None:
         server = await SalesforceServer().start()
@@ -202,9 +227,11 @@ def test_sessions_that_end_limits_that_are_reached_and_a_dry_run(tmp_path: Path)
             await until_true(lambda: next(iter(rows))["Title"] == "CEO", "the push")
             assert here.connection.driver.logins == 2
             server.end_sessions()
-            await asyncio.sleep(0.8)
-            assert here.connection.driver.logins == 3
-            assert here.connection.troubles == {}
+            driver = here.connection.driver
+            await until_true(lambda: driver.logins == 3, "another login")
+            await until_true(lambda: here.connection.troubles == {}, "no trouble")
+            await asyncio.sleep(0.4)
+            assert driver.logins == 3
         await server.stop()
 
     asyncio.run(main())

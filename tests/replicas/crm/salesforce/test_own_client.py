@@ -12,6 +12,7 @@ from simple_salesforce.exceptions import (
     SalesforceResourceNotFound,
 )
 
+from tests.patience import PATIENCE_S
 from tests.replicas.crm.salesforce_server import SalesforceServer
 
 
@@ -30,7 +31,7 @@ def client_of(server: SalesforceServer) -> Salesforce:
     answer = requests.post(
         f"{server.url}/services/oauth2/token",
         data={"grant_type": "client_credentials", "client_id": server.client_id,
-              "client_secret": server.secret}, timeout=10,
+              "client_secret": server.secret}, timeout=PATIENCE_S,
     )  # fmt: skip
     token = answer.json()["access_token"]
     url = server.url.replace("http://", "https://")
@@ -82,7 +83,7 @@ def use_bulk(client: Salesforce) -> None:
     assert succeeded.count("sf__") == 2
     assert len(succeeded.strip().splitlines()) == 10
     query = "SELECT Id, LastName, IsDeleted FROM Contact WHERE LastName >= 'L0'"
-    pages = list(client.bulk2.Contact.query_all(query, max_records=4))
+    pages = list(client.bulk2.Contact.query_all(query, max_records=4, wait=0.05))
     names = [line.split(",")[1].strip('"') for page in pages for line in page.splitlines()[1:]]
     assert sorted(names) == [f"L{number}" for number in range(9)]
     assert len(pages) == 3

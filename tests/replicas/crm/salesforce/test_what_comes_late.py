@@ -27,12 +27,15 @@ def test_a_page_that_was_read_before_our_write_overwrites_nothing(tmp_path: Path
         async with beside_salesforce(tmp_path, server, 'poll_s = 0.2\nevents = "none"\n') as here:
             found = await until_person(here.service, "a@b.example", phone="old")
             await until_true(lambda: here.connection.is_loaded, "the load")
-            server.mischief.late.append(("queryAll", 0.8))
-            await until_true(lambda: not server.mischief.late, "a page that is under way")
+            page = asyncio.Event()
+            server.mischief.held.append(("queryAll", page))
+            await until_true(lambda: not server.mischief.held, "a page that is under way")
             await here.service.replica.write(found.id, {"phone": "new"}, source="desk")
             await until_true(lambda: row_of(here, ann)["Phone"] == "new", "our write")
-            await asyncio.sleep(1.2)
-            assert here.connection.intake.counters["rereads"] >= 1, "the page was not old"
+            page.set()
+            counters = here.connection.intake.counters
+            await until_true(lambda: counters["rereads"] >= 1, "what the old page tells of")
+            await asyncio.sleep(0.4)
             assert row_of(here, ann)["Phone"] == "new"
             assert here.service.replica.read(found.id)["phone"] == "new"
             assert server.rows_written == 1
@@ -78,7 +81,7 @@ def test_a_late_event_of_a_creation_clears_nothing(tmp_path: Path) -> None:
         server = await SalesforceServer().start()
         async with beside_salesforce(tmp_path, server) as here:
             await until_compared(here.service)
-            await asyncio.sleep(0.3)
+            await until_true(lambda: server.is_listened_to, "the subscription")
             server.holds_events = True
             ann = server.org.create("Contact", {"LastName": "Ann", "Email": "a@b.example"})
             found = await until_person(here.service, "a@b.example")
@@ -132,7 +135,7 @@ def test_gaps_overflow_and_an_expired_position_are_read_again(tmp_path: Path) ->
         rarely = "poll_s = 3600.0\n"
         async with beside_salesforce(tmp_path, server, rarely) as here:
             await until_person(here.service, "bob@example.com")
-            await asyncio.sleep(0.3)
+            await until_true(lambda: server.is_listened_to, "the subscription")
             _quietly(server, "Contact", ann, "Title", "seen by a gap")
             org.gap("Contact", ann, "GAP_UPDATE")
             await until_person(here.service, "ann@example.com", title="seen by a gap")
