@@ -424,6 +424,15 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 """Documents that one commit carries to rest at the least: about 2 ms."""
 
+PACKED_AHEAD_AT_ONCE: Final = 32
+"""Documents that are packed for the next commit in one go: half a millisecond."""
+
+PACKED_AHEAD_MAX: Final = 320
+"""Documents of a checkpoint that are packed for the next commit: as many as it takes."""
+
+SORTED_IDS: Final = 2_000
+"""Ids that are sorted in one go: half a millisecond."""
+
 CHECKPOINT_MS: Final = 2_000
 """A checkpoint takes about so long: each commit carries the share of the time since the last."""
 
@@ -585,11 +594,11 @@ SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
 again and again: with Python's 5 ms, a write under full load took several times as long."""
 
-COLLECT_YOUNG_S: Final = 0.05
+COLLECT_YOUNG_S: Final = 0.01
 """A server looks for garbage among the objects made since the last look this often: at full speed
-some ten thousand, in a few milliseconds."""
+some thousands, in less than a millisecond."""
 
-COLLECT_MIDDLE_S: Final = 0.25
+COLLECT_MIDDLE_S: Final = 0.1
 """It looks through those that outlived such looks this often."""
 
 COLLECT_ALL_S: Final = 300.0

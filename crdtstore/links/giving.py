@@ -38,7 +38,8 @@ class GivenSnapshot:
     def is_ready(self) -> bool:
         """Whether ``next_chunk`` would get any further now."""
         is_reached = self._durability is not None and self._durability.is_reached
-        return bool(self._chunks) or is_reached or self._may_read
+        is_sorting = self._durability is None and self._rests_until is not None
+        return bool(self._chunks) or is_reached or is_sorting or self._may_read
 
     def next_chunk(self) -> SnapshotChunk | None:
         """Return the next chunk, None if it waits for a commit or has ended; raises StorageError.
@@ -71,9 +72,9 @@ class GivenSnapshot:
         """Take note of what rests by now, and have the next slice of dirty documents rest."""
         if self._durability is not None and self._durability.is_reached:
             self._rests_until, self._durability = self._coming_until, None
-        if self._durability is None and self._rests_until is not None:
-            part = self._dirty[: limits.SNAPSHOT_SLICE_DOCUMENTS]
-            del self._dirty[: len(part)]
+        is_due = self._durability is None and self._rests_until is not None
+        if is_due and self._dirty.sort_some():
+            part = self._dirty.take(limits.SNAPSHOT_SLICE_DOCUMENTS)
             self._replication.healing.rest(part)
             self._coming_until = part[-1] if self._dirty else None
             self._durability = Durability(self._replication.healing)

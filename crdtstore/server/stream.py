@@ -32,6 +32,7 @@ from crdtstore.stream.messages import (
     encode,
 )
 from crdtstore.stream.refusals import refusal_of
+from crdtstore.turns import give_way
 
 _ITEMS_PER_MESSAGE = 100
 """Results told in one message: with the longest names and texts they take 450 KB."""
@@ -104,10 +105,10 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
         message, size_bytes = received
         match message:
             case Writes():
-                for turn in _turns(message):
-                    stream.receive(turn, size_bytes)
-                    size_bytes = 0
-                    await asyncio.sleep(0)
+                while not stream.receive(message, size_bytes, bounds.STREAM_TURN_S):
+                    size_bytes = 0  # they are counted once
+                    await give_way()
+                await give_way()
             case Ping():
                 stream.seen()
                 await _send(websocket, message)
@@ -116,14 +117,6 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
                 return
             case _:
                 raise MessageInvalid("a client sends HELLO once, then WRITES, PING and BYE")
-
-
-def _turns(writes: Writes) -> Iterator[Writes]:
-    """Yield writes so few at a time that a reader who comes meanwhile does not wait long."""
-    entries = writes.entries
-    for start in range(0, max(1, len(entries)), bounds.STREAM_TURN_WRITES):
-        part = entries[start : start + bounds.STREAM_TURN_WRITES]
-        yield Writes(writes.first + start, writes.confirmed, part)
 
 
 async def _write(websocket: web.WebSocketResponse, stream: Stream) -> None:

@@ -7,8 +7,9 @@ from crdtstore import limits
 STREAM_BATCH_WRITES_MAX: Final = 500
 """Writes in one message of a write stream: about 10 ms of the replica's event loop, in turns."""
 
-STREAM_TURN_WRITES: Final = 100
-"""Writes that a replica applies before it looks what else there is to do: about 2 ms."""
+STREAM_TURN_S: Final = 0.0005
+"""A replica applies writes for so long before it looks what else there is to do: some forty, or one
+that is large."""
 
 STREAM_BATCH_BYTES: Final = 128 * limits.KIBIBYTE
 """A client gathers writes into one message up to about this size."""
