@@ -281,9 +281,12 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
-SNAPSHOT_SLICE_DOCUMENTS: Final = 500
-"""Dirty documents that are brought to rest at a time for a snapshot: about 6 ms, and a commit each
-in whose rhythm they are sent."""
+SNAPSHOT_SLICE_DOCUMENTS: Final = 250
+"""Dirty documents that are brought to rest at a time for a snapshot, by a commit each, in whose
+rhythm they are sent. Other writers wait for such a commit: with 500 it takes 25 ms and more."""
+
+SNAPSHOT_READ_BYTES: Final = 96 * KIBIBYTE
+"""Bytes of documents that are read at a time for a snapshot: about a millisecond."""
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
@@ -593,6 +596,9 @@ REPAIR_TIMEOUT_S: Final = 3_600.0
 SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
 again and again: with Python's 5 ms, a write under full load took several times as long."""
+
+ASKED_S: Final = 0.25
+"""A server that had a request over HTTP within this does long work in shorter turns."""
 
 COLLECT_YOUNG_S: Final = 0.01
 """A server looks for garbage among the objects made since the last look this often: at full speed

@@ -57,6 +57,7 @@ def test_a_long_message_is_applied_in_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "STREAM_TURN_S", 0.0)
+    monkeypatch.setattr(bounds, "STREAM_ASKED_TURN_S", 0.0)
 
     async def scenario(place: Place) -> None:
         async with place.served() as replica, place.raw() as raw:
