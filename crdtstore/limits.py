@@ -346,7 +346,14 @@ MAP_BYTES_MAX_DEFAULT: Final = 256 * 1024 * MEBIBYTE
 """Where the map stops growing unless configured otherwise: address space, not disk."""
 
 BALLAST_BYTES: Final = 4 * MEBIBYTE
-"""A file given up on a full disk, so that an erasure is still possible."""
+"""A file given up on a full disk, so that an erasure is still possible; of so many bytes beside
+64 MiB of data."""
+
+BALLAST_BYTES_MIN: Final = 512 * KIBIBYTE
+"""The ballast beside few data: an erasure writes some 30 pages anew, 64 more with a whole frame."""
+
+BALLAST_DATA_DIVISOR: Final = 16
+"""Between these two the ballast is this part of the data: trees are deeper, and trims longer."""
 
 BALLAST_DIVISOR: Final = 4
 """The ballast is at most this part of the room, so that a small disk is of use."""
@@ -390,6 +397,12 @@ READS_PER_LOOK: Final = 512
 
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
+
+HOLLOWED_PAGES_MIN: Final = 64
+"""Free pages that are worth two syncs when a data file is closed: 256 KiB."""
+
+HOLLOWED_PAGES_MAX: Final = 16_384
+"""Free pages of which holes are made when a data file is closed: 64 MiB, in a tenth of a second."""
 
 FULL_DISK_BYTES: Final = 1 * MEBIBYTE
 """Free bytes below which an EIO of a write means a full disk: LMDB reports short writes so."""
