@@ -2,7 +2,8 @@
 
 While a client in a process of its own writes 20,000 edits a second, one profile after the other is
 read over HTTP, and one edit after the other written. A third of the way in, a new replica comes and
-takes a snapshot; checkpoints come as they come.
+takes a snapshot; checkpoints come as they come. Its own delay is told too: where that is as long as
+a read, it is this process that is late, not the replica.
 
     python -m benchmarks.load '{"url": …, "profiles": …, "per_s": …}'
 
@@ -25,6 +26,7 @@ from benchmarks.ours.writers import SOURCE
 from benchmarks.processes import Child, children, module_command, scratch_directory
 from benchmarks.workload import FIELDS, SEED, Size, Workload, profile_id
 from crdtstore import Client
+from crdtstore.replica.loop_delay import LoopDelay
 
 EDITS_PER_S: Final = 20_000
 _SLICE_S: Final = 0.005
@@ -46,7 +48,7 @@ async def _measure(profiles: int, seconds: float) -> Figures:
             await loaded.load(Workload(Size(profiles, 1, 0, 0, 0)).profiles)
             await loaded.child.terminate()
             a = await servers.start("a")
-            async with streaming(a, profiles, EDITS_PER_S) as client:
+            async with streaming(a, profiles, EDITS_PER_S) as client, own_delay() as own:
                 until = time.monotonic() + seconds
                 checkpoints = (await a.ask("/v1/status"))["counters"]["checkpoints"]
                 reads, writes, snapshot_s = await asyncio.gather(
@@ -61,9 +63,21 @@ async def _measure(profiles: int, seconds: float) -> Figures:
         "write_p50_ms": percentile(writes, 0.5) * 1000,
         "write_p99_ms": percentile(writes, 0.99) * 1000,
         "loop_delay_max_ms": status["loop_delay_max_ms"],
+        "own_delay_p99_ms": own.recent_ms()[0],
         "checkpoints": status["counters"]["checkpoints"] - checkpoints,
         "snapshot_s": snapshot_s,
     }
+
+
+@contextlib.asynccontextmanager
+async def own_delay() -> AsyncIterator[LoopDelay]:
+    """Sample how late this process itself is, which its latencies include."""
+    delay = LoopDelay()
+    sampling = asyncio.create_task(delay.run())
+    try:
+        yield delay
+    finally:
+        sampling.cancel()
 
 
 @contextlib.asynccontextmanager

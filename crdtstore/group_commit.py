@@ -20,6 +20,7 @@ from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFailed, StorageFull
 from crdtstore.links.exchange import Exchange
 from crdtstore.storage.contract import MapFull, Storage, StorageCopy
+from crdtstore.turns import give_way
 
 _Pinned: TypeAlias = "asyncio.Future[tuple[StoreDigest, StorageCopy]]"
 
@@ -103,6 +104,7 @@ class GroupCommit:
         while not self._stopping.is_set() or self._waiters or self._pins:
             await self.work.wait()
             self.work.clear()
+            await self._prepare()
             waiters, self._waiters = self._waiters, []
             pins, self._pins = self._pins, []
             try:
@@ -189,7 +191,9 @@ class GroupCommit:
                 if worker is None:
                     elapsed_s = _timed(commit, storage)
                 else:
-                    elapsed_s = await loop.run_in_executor(worker, _timed, commit, storage)
+                    persisting = loop.run_in_executor(worker, _timed, commit, storage)
+                    await self._prepare(persisting)
+                    elapsed_s = await persisting
             except MapFull as error:
                 if not storage.grow():
                     return error
@@ -198,6 +202,11 @@ class GroupCommit:
             else:
                 self._pace.note(commit.batch, elapsed_s)
                 return None
+
+    async def _prepare(self, until: "asyncio.Future[float] | None" = None) -> None:
+        """Do in turns what the next commit would else do in one go when it begins."""
+        while (until is None or not until.done()) and self._exchange.store.commits.prepare():
+            await give_way()
 
     def fail(self, error: StorageError) -> None:
         """Answer everybody who waits with an error."""

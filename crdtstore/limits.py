@@ -284,9 +284,12 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
-SNAPSHOT_SLICE_DOCUMENTS: Final = 500
-"""Dirty documents that are brought to rest at a time for a snapshot: about 6 ms, and a commit each
-in whose rhythm they are sent."""
+SNAPSHOT_SLICE_DOCUMENTS: Final = 250
+"""Dirty documents that are brought to rest at a time for a snapshot, by a commit each, in whose
+rhythm they are sent. Other writers wait for such a commit: with 500 it takes 25 ms and more."""
+
+SNAPSHOT_READ_BYTES: Final = 96 * KIBIBYTE
+"""Bytes of documents that are read at a time for a snapshot: about a millisecond."""
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
@@ -346,7 +349,14 @@ MAP_BYTES_MAX_DEFAULT: Final = 256 * 1024 * MEBIBYTE
 """Where the map stops growing unless configured otherwise: address space, not disk."""
 
 BALLAST_BYTES: Final = 4 * MEBIBYTE
-"""A file given up on a full disk, so that an erasure is still possible."""
+"""A file given up on a full disk, so that an erasure is still possible; of so many bytes beside
+64 MiB of data."""
+
+BALLAST_BYTES_MIN: Final = 512 * KIBIBYTE
+"""The ballast beside few data: an erasure writes some 30 pages anew, 64 more with a whole frame."""
+
+BALLAST_DATA_DIVISOR: Final = 16
+"""Between these two the ballast is this part of the data: trees are deeper, and trims longer."""
 
 BALLAST_DIVISOR: Final = 4
 """The ballast is at most this part of the room, so that a small disk is of use."""
@@ -391,6 +401,12 @@ READS_PER_LOOK: Final = 512
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
 
+HOLLOWED_PAGES_MIN: Final = 64
+"""Free pages that are worth two syncs when a data file is closed: 256 KiB."""
+
+HOLLOWED_PAGES_MAX: Final = 16_384
+"""Free pages of which holes are made when a data file is closed: 64 MiB, in a tenth of a second."""
+
 FULL_DISK_BYTES: Final = 1 * MEBIBYTE
 """Free bytes below which an EIO of a write means a full disk: LMDB reports short writes so."""
 
@@ -426,6 +442,15 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 
 CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 """Documents that one commit carries to rest at the least: about 2 ms."""
+
+PACKED_AHEAD_AT_ONCE: Final = 32
+"""Documents that are packed for the next commit in one go: half a millisecond."""
+
+PACKED_AHEAD_MAX: Final = 320
+"""Documents of a checkpoint that are packed for the next commit: as many as it takes."""
+
+SORTED_IDS: Final = 2_000
+"""Ids that are sorted in one go: half a millisecond."""
 
 CHECKPOINT_MS: Final = 2_000
 """A checkpoint takes about so long: each commit carries the share of the time since the last."""
@@ -588,11 +613,14 @@ SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
 again and again: with Python's 5 ms, a write under full load took several times as long."""
 
-COLLECT_YOUNG_S: Final = 0.05
-"""A server looks for garbage among the objects made since the last look this often: at full speed
-some ten thousand, in a few milliseconds."""
+ASKED_S: Final = 0.25
+"""A server that had a request over HTTP within this does long work in shorter turns."""
 
-COLLECT_MIDDLE_S: Final = 0.25
+COLLECT_YOUNG_S: Final = 0.01
+"""A server looks for garbage among the objects made since the last look this often: at full speed
+some thousands, in less than a millisecond."""
+
+COLLECT_MIDDLE_S: Final = 0.1
 """It looks through those that outlived such looks this often."""
 
 COLLECT_ALL_S: Final = 300.0

@@ -22,7 +22,7 @@ _ENGINE: Final = _GROUND | {
 _HEART: Final = _ENGINE | {"policy", "settings", "store", "links"}
 _BODY: Final = _HEART | {
     "json_text", "digesting", "commit_pace", "group_commit", "collaboration", "export", "stream",
-    "replica",
+    "replica", "turns",
 }  # fmt: skip
 
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
@@ -38,6 +38,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "schema": _GROUND | {"names", "policy", "identity_rules", "toml", "toml_tables"},
     "settings": _GROUND,
     "racing": frozenset(),
+    "turns": frozenset(),
     "logs": _GROUND,
     "model": _MODEL_GROUND,
     "query": _GROUND | {"names", "identity_rules", "schema", "model"},
@@ -46,20 +47,20 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "engine": (_ENGINE - {"engine"}) | {"stream"},
     "store": _ENGINE | {"settings"},
     "links": _GROUND | {"engine", "store", "sync"},
-    "digesting": _GROUND | {"engine", "store"},
+    "digesting": _GROUND | {"engine", "store", "turns"},
     "commit_pace": _GROUND | {"storage"},
-    "group_commit": _GROUND | {"commit_pace", "digesting", "engine", "links", "storage"},
+    "group_commit": _GROUND | {"commit_pace", "digesting", "engine", "links", "storage", "turns"},
     "collaboration": _ENGINE | {"group_commit", "links", "store"},
     "linkage": _GROUND | {"names", "toml", "toml_tables", "identity_rules", "engine", "store"},
     "traits": _GROUND | {"model"},
     "export": _GROUND | {"schema", "model", "query"},
     "stream": _GROUND | {"model"},
     "client": _GROUND | {"model", "racing", "stream"},
-    "replica": _HEART | {"collaboration", "digesting", "export", "group_commit", "stream"},
+    "replica": _HEART | {"collaboration", "digesting", "export", "group_commit", "stream", "turns"},
     "__init__": _BODY | {"client", "query"},
     "server": _GROUND
     | {"names", "packing", "model", "query", "export", "engine", "replica", "stream"}
-    | {"collaboration", "racing"},
+    | {"collaboration", "racing", "turns"},
     "demo": _GROUND | {"names"},
     "cli": _GROUND
     | {"logs", "schema", "settings", "toml", "export", "replica", "server", "demo"}

@@ -21,7 +21,9 @@ from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
 from crdtstore.engine.identity import RESTORED
 from crdtstore.engine.indexes import INDEXES_NOTE
+from crdtstore.engine.key_order import KeyOrder
 from crdtstore.engine.ledger import Ledger, Waypoint
+from crdtstore.engine.mark import Mark
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
 from crdtstore.model.cells import texts_in
@@ -29,7 +31,7 @@ from crdtstore.model.document import Document
 from crdtstore.model.identity import NONE, identifiers_in, may_identify
 from crdtstore.model.texts import Text
 from crdtstore.storage.contract import Batch, MapFull, Storage
-from crdtstore.sync.vector import Heads, covers, vector_of
+from crdtstore.sync.vector import covers, vector_of
 
 _pack: Callable[[Any], bytes] = msgpack.Packer().pack
 
@@ -38,30 +40,6 @@ _KEPT: Final = frozenset(
     {"identity", "names", "births", REMOVED, RESTORED, INDEX_NOTE, INDEXES_NOTE}
 )
 """Named records that are committed again when the commit with them failed."""
-
-
-class Mark(NamedTuple):
-    """Where a checkpoint started: every record up to ``position`` is in the documents at rest."""
-
-    position: int
-    bytes_total: int
-    timestamp: int
-    heads: Heads
-
-    def pack(self) -> bytes:
-        """Return the bytes in which storage keeps a mark."""
-        heads = [(origin, *head) for origin, head in sorted(self.heads.items())]
-        return _pack([self.position, self.bytes_total, self.timestamp, heads])
-
-    @classmethod
-    def unpack(cls, packed: bytes | None) -> "Mark":
-        """Return the mark that storage keeps, the very beginning if it has none."""
-        if packed is None:
-            return cls(0, 0, 0, {})
-        position, bytes_total, timestamp, heads = msgpack.unpackb(packed, use_list=False)
-        return cls(
-            position, bytes_total, timestamp, {origin: (number, h) for origin, number, h in heads}
-        )
 
 
 class Rested(NamedTuple):
@@ -131,7 +109,8 @@ class Committing:
         self.indexes = documents.indexes
         self.owes_checkpoint = self._is_floor_above_mark()
         self.is_indexed = is_current(storage, documents.fresh.traces)
-        self._pending: list[str] = []
+        self._pending = KeyOrder()
+        self._ahead: list[str] = []
         self._next_mark: Mark | None = None
         self._next_causes = b""
         self._started_ms = 0
@@ -216,7 +195,7 @@ class Committing:
             heads=dict(self._ledger.heads),
         )
         self._next_causes = self._drafting.causes.pack()
-        self._pending = sorted(self._documents.dirty, reverse=True)
+        self._pending, self._ahead = KeyOrder(self._documents.dirty), []
 
     def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool, now_ms: int) -> None:
         commit.digest, commit.profiles = self.digest, self.profiles
@@ -227,12 +206,14 @@ class Committing:
             size = _slice_of(len(self._documents.dirty), elapsed_ms)
             size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
-            while size > 0 and self._pending and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
-                part = self._pending[-min(size, limits.CHECKPOINT_SLICE_DOCUMENTS) :]
-                del self._pending[-len(part) :]
+            if not (self._pending.sort_some() or whole):
+                size = 0
+            while size > 0 and self._owes and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
+                part = self._next_ids(min(size, limits.CHECKPOINT_SLICE_DOCUMENTS))
                 self._rest(commit, set(part) - taken)
                 size -= len(part)
-            if not self._pending:
+            if not self._owes:
+                self._documents.forget_packed()
                 commit.completed = self._next_mark
                 commit.batch.meta["checkpoint"] = self._next_mark.pack()
                 commit.batch.meta[CAUSES] = self._next_causes
@@ -247,6 +228,39 @@ class Committing:
             commit.batch.meta[INDEX_NOTE] = note
             if self.indexes.prefixes:
                 commit.batch.meta[INDEXES_NOTE] = self.indexes.note(totals)
+
+    @property
+    def _owes(self) -> bool:
+        """Whether documents are left that the checkpoint under way has to bring to rest."""
+        return bool(self._ahead or self._pending)
+
+    def _next_ids(self, count: int) -> list[str]:
+        """Take the next ids of the checkpoint under way, up to so many."""
+        taken, self._ahead = self._ahead[:count], self._ahead[count:]
+        return taken or self._pending.take(count)
+
+    def prepare(self) -> bool:
+        """Do a little of what the next commit takes; return whether there may be more to do.
+
+        Nothing is decided here: what was packed is packed again if it changes, and what nobody
+        prepared is done when the commit begins.
+        """
+        draft = self._drafting.draft
+        if draft.packed_ahead < len(draft.resting):
+            start, draft.packed_ahead = (
+                draft.packed_ahead,
+                draft.packed_ahead + limits.PACKED_AHEAD_AT_ONCE,
+            )
+            self._documents.pack_ahead(draft.resting[start : draft.packed_ahead])
+            return True
+        if self._next_mark is None or len(self._ahead) >= limits.PACKED_AHEAD_MAX:
+            return False
+        if not self._pending.sort_some():
+            return True
+        part = self._pending.take(limits.PACKED_AHEAD_AT_ONCE)
+        self._documents.pack_ahead(part)
+        self._ahead += part
+        return bool(part)
 
     def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
         """Put documents, and what they change in the index, into a commit."""
@@ -277,8 +291,7 @@ class Committing:
 
     def living(self) -> int:
         """Return the number of living documents, at rest or not."""
-        dirty = self._documents.dirty.values()
-        return self.profiles + sum(is_living(each) - each.stored_living for each in dirty)
+        return self.profiles + self._documents.living_beyond_rest()
 
     def doubt_index(self) -> None:
         """Have all indexes built anew when the store is opened the next time."""
@@ -318,7 +331,8 @@ class Committing:
         """Undo a commit that could not be made durable, and all that was written after it."""
         assert self.under_way is commit
         self.under_way = None
-        self._pending = []
+        self._pending, self._ahead = KeyOrder(), []
+        self._documents.forget_packed()
         self._next_mark = None
         newer = self._drafting.draft
         self._drafting.roll_back(commit.draft)
@@ -343,11 +357,6 @@ def _slice_of(dirty: int, elapsed_ms: int) -> int:
         return max(limits.CHECKPOINT_SLICE_DOCUMENTS, limits.HURRIED_SLICE_DOCUMENTS, excess)
     paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
     return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
-
-
-def is_living(document: Document) -> bool:
-    """Say whether a document is neither absent nor erased."""
-    return not (document.is_absent or document.is_erased)
 
 
 def _trim(batch: Batch, trim: Waypoint) -> None:

@@ -24,6 +24,7 @@ HIDDEN: Final = "damaged/"
 
 _DOCUMENT_OVERHEAD_BYTES: Final = 700
 _LEAVING_PER_ADMITTED: Final = 8
+_NOT_PACKED: Final = (-1, 0, b"", 0)
 
 
 class Documents:
@@ -50,6 +51,8 @@ class Documents:
         self.indexes = indexes
         self._fresh_keys = indexes.fresh
         self.damaged: dict[str, Document] = {}
+        self._turning: set[str] = set()
+        self._packed: dict[str, tuple[int, int, bytes, int]] = {}
 
     @property
     def cached_bytes(self) -> int:
@@ -112,6 +115,7 @@ class Documents:
     def note_new(self, profile_id: str, document: Document) -> None:
         """Take in a document of an unknown profile, until it rests: nobody has asked for it."""
         self.dirty[profile_id] = document
+        self._turning.add(profile_id)
         self.fresh.note(profile_id, document.cells)
         if self._fresh_keys is not None:
             self._fresh_keys.note(profile_id)
@@ -120,6 +124,8 @@ class Documents:
         """Take note that a document was given cells which its stored record lacks."""
         if profile_id not in self.damaged:
             self.dirty[profile_id] = document
+            if document.epoch & 1 or not document.stored_living:
+                self._turning.add(profile_id)
             self.fresh.note(profile_id, cells)
             if self._fresh_keys is not None:
                 self._fresh_keys.note(profile_id)
@@ -133,9 +139,18 @@ class Documents:
     def settle(self, profile_id: str) -> None:
         """Take note that the record of a document has all its cells."""
         self.dirty.pop(profile_id, None)
+        self._turning.discard(profile_id)
         self.fresh.forget(profile_id)
         if self._fresh_keys is not None:
             self._fresh_keys.settle(profile_id)
+
+    def living_beyond_rest(self) -> int:
+        """Return how many more profiles are living than of the records at rest, or fewer.
+
+        Only those are looked at that have no living record, or may have been erased.
+        """
+        found = map(self.dirty.get, self._turning)
+        return sum(is_living(each) - each.stored_living for each in found if each is not None)
 
     def make_whole(self, profile_id: str) -> bool:
         """Have a document written anew, all of it having come; return whether it was damaged."""
@@ -173,6 +188,18 @@ class Documents:
         for _ in range(min(_LEAVING_PER_ADMITTED, len(self._leaving))):
             self._leaving.popitem()
 
+    def pack_ahead(self, profile_ids: Iterable[str]) -> None:
+        """Pack documents that the next commit will bring to rest, unless they change until then."""
+        for profile_id in profile_ids:
+            document = self.dirty.get(profile_id)
+            if document is not None and not document.is_absent:
+                packed = to_record(profile_id, document)
+                self._packed[profile_id] = (document.epoch, document.stamp, *packed)
+
+    def forget_packed(self) -> None:
+        """Drop what was packed ahead and is not needed."""
+        self._packed = {}
+
     def rest(self, profile_ids: Iterable[str]) -> list[tuple[str, bytes, Document, int]]:
         """Return (id, record, document, digest) of dirty documents, as storage shall keep them.
 
@@ -182,14 +209,21 @@ class Documents:
         rested = []
         for profile_id in profile_ids:
             document = self.dirty.get(profile_id)
+            epoch, stamp, record, digest = self._packed.pop(profile_id, _NOT_PACKED)
             if document is None:
                 continue
             if document.is_absent:
                 self.settle(profile_id)
             else:
-                record, digest = to_record(profile_id, document)
+                if (epoch, stamp) != (document.epoch, document.stamp):
+                    record, digest = to_record(profile_id, document)
                 rested.append((profile_id, record, document, digest))
         return rested
+
+
+def is_living(document: Document) -> bool:
+    """Say whether a document is neither absent nor erased."""
+    return not (document.is_absent or document.is_erased)
 
 
 def just_below(profile_id: str) -> bytes:

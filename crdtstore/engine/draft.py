@@ -15,9 +15,10 @@ class Draft:
     ``records`` are journal records in order, ``reached`` what they bring each origin to, ``undo``,
     ``heads_before``, ``causes_before`` and ``rested_before`` what it takes to go back, the last for
     origins that came to rest or woke up. ``resting`` are the ids of documents that must rest with
-    this commit, ``healed`` those of them that were damaged, ``meta`` named records, ``notices``
-    what watches of texts are told then, ``writes`` is the number of local writes and ``erasures``
-    how many of them erase. ``has_woken`` says that an origin did.
+    this commit, of which the first ``packed_ahead`` are packed, ``healed`` those of them that were
+    damaged, ``meta`` named records, ``notices`` what watches of texts are told then, ``writes`` is
+    the number of local writes and ``erasures`` how many of them erase. ``has_woken`` says that an
+    origin did.
     """
 
     records: list[bytes] = field(default_factory=list)
@@ -27,6 +28,7 @@ class Draft:
     causes_before: RowUndo = field(default_factory=list)
     rested_before: dict[int, Head | None] = field(default_factory=dict)
     resting: list[str] = field(default_factory=list)
+    packed_ahead: int = 0
     healed: list[str] = field(default_factory=list)
     meta: dict[str, bytes | None] = field(default_factory=dict)
     notices: list[TextNotice] = field(default_factory=list)

@@ -12,6 +12,7 @@ from crdtstore.engine.commits import Committing
 from crdtstore.engine.documents import Documents, just_below
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.entries import entries_of
+from crdtstore.engine.key_order import KeyOrder
 from crdtstore.engine.ledger import snapshot_note
 from crdtstore.engine.texts import check_texts_at_rest, texts_at_rest
 from crdtstore.engine.totals import Totals
@@ -64,9 +65,9 @@ class Healing:
         """Have documents brought to rest, if they are not: only what is durable is given away."""
         self._drafting.rest(profile_ids)
 
-    def dirty_after(self, profile_id: str) -> list[str]:
-        """Return the ids above one of the documents that do not rest, in order."""
-        return sorted(each for each in self._documents.dirty if each > profile_id)
+    def dirty_after(self, profile_id: str) -> KeyOrder:
+        """Return the ids above one of the documents that do not rest."""
+        return KeyOrder(each for each in self._documents.dirty if each > profile_id)
 
     def documents_bytes(self) -> int:
         """Estimate the bytes of all documents."""

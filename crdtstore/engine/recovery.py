@@ -9,7 +9,6 @@ from contextlib import suppress
 from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.causes import CAUSES, Causes
-from crdtstore.engine.commits import Mark
 from crdtstore.engine.documents import HIDDEN, Documents
 from crdtstore.engine.ledger import (
     ADOPTION_MAGIC,
@@ -20,6 +19,7 @@ from crdtstore.engine.ledger import (
     read_adoption_note,
     read_snapshot_note,
 )
+from crdtstore.engine.mark import Mark
 from crdtstore.errors import StorageCorrupt
 from crdtstore.model.document import UndoLog, absorb, from_record
 from crdtstore.storage.contract import Storage

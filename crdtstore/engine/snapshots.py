@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgpack
 
 from crdtstore import limits
-from crdtstore.engine.entries import CHUNK_BYTES, entries_of
+from crdtstore.engine.entries import entries_of
 from crdtstore.engine.number_maps import pack_numbers, unpack_numbers
 from crdtstore.engine.texts import texts_at_rest
 from crdtstore.model.document import checked_canonical, has_texts
@@ -40,7 +40,7 @@ def read_chunks(
     damaged record.
     """
     records = storage.documents(
-        after.encode(), limit=limits.CHUNK_DOCUMENTS_MAX, bytes_max=CHUNK_BYTES
+        after.encode(), limit=limits.CHUNK_DOCUMENTS_MAX, bytes_max=limits.SNAPSHOT_READ_BYTES
     )
     if until is not None:
         records = records[: bisect_right(records, until.encode(), key=itemgetter(0))]

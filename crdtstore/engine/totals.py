@@ -7,8 +7,8 @@ and remembered until it changes: a store that is asked again and again computes 
 from collections.abc import Iterator
 
 from crdtstore import limits
-from crdtstore.engine.commits import Committing, is_living
-from crdtstore.engine.documents import Documents
+from crdtstore.engine.commits import Committing
+from crdtstore.engine.documents import Documents, is_living
 from crdtstore.model.document import Document, canonical_bytes, digest_of
 
 

@@ -1,7 +1,8 @@
 """Giving: a snapshot on its way to a peer, read from documents at rest, in key order.
 
-Documents that are dirty when it begins are brought to rest a slice at a time, each while the one
-before it is sent. So whatever is sent is durable, and contains at least what was durable then.
+Documents that are dirty when it begins are brought to rest a slice at a time, each while the commit
+with the one before it is under way. So whatever is sent is durable, and contains at least what was
+durable then.
 """
 
 from collections import deque
@@ -24,21 +25,21 @@ class GivenSnapshot:
         self._dirty = replication.healing.dirty_after(after)
         self._after = after
         self._rests_until: str | None = after
-        self._coming_until: str | None = after
-        self._durability: Durability | None = None
+        self._asked_until: str | None = after
+        self._coming: deque[tuple[str | None, Durability]] = deque()
         self._chunks: deque[SnapshotChunk] = deque()
         self._rest_more()
 
     @property
     def waits(self) -> list[Durability]:
         """What it waits for to be durable."""
-        return [] if self._durability is None else [self._durability]
+        return [durability for _, durability in self._coming]
 
     @property
     def is_ready(self) -> bool:
         """Whether ``next_chunk`` would get any further now."""
-        is_reached = self._durability is not None and self._durability.is_reached
-        return bool(self._chunks) or is_reached or self._may_read
+        is_reached = bool(self._coming) and self._coming[0][1].is_reached
+        return bool(self._chunks) or is_reached or self._may_rest or self._may_read
 
     def next_chunk(self) -> SnapshotChunk | None:
         """Return the next chunk, None if it waits for a commit or has ended; raises StorageError.
@@ -67,13 +68,19 @@ class GivenSnapshot:
         else:
             self._after = self._rests_until
 
+    @property
+    def _may_rest(self) -> bool:
+        """Whether a further slice may be brought to rest: a commit with the last has begun."""
+        return self._asked_until is not None and not any(
+            durability.needs_commit for durability in self.waits
+        )
+
     def _rest_more(self) -> None:
         """Take note of what rests by now, and have the next slice of dirty documents rest."""
-        if self._durability is not None and self._durability.is_reached:
-            self._rests_until, self._durability = self._coming_until, None
-        if self._durability is None and self._rests_until is not None:
-            part = self._dirty[: limits.SNAPSHOT_SLICE_DOCUMENTS]
-            del self._dirty[: len(part)]
+        while self._coming and self._coming[0][1].is_reached:
+            self._rests_until, _ = self._coming.popleft()
+        if self._may_rest and self._dirty.sort_some():
+            part = self._dirty.take(limits.SNAPSHOT_SLICE_DOCUMENTS)
             self._replication.healing.rest(part)
-            self._coming_until = part[-1] if self._dirty else None
-            self._durability = Durability(self._replication.healing)
+            self._asked_until = part[-1] if self._dirty else None
+            self._coming.append((self._asked_until, Durability(self._replication.healing)))

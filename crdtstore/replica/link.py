@@ -15,6 +15,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.links.exchange import Exchange
+from crdtstore.turns import give_way
 
 Websocket: TypeAlias = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
 
@@ -66,7 +67,7 @@ class Link:
             self._exchange.receive(self.number, message.data)
             self._work.set()
             self.wake.set()
-            await asyncio.sleep(0)
+            await give_way()
 
     async def _write(self) -> None:
         while True:
@@ -79,7 +80,7 @@ class Link:
             if state is not None and state.needs_commit:
                 self._work.set()
             if messages or self._exchange.has_more(self.number):
-                await asyncio.sleep(0)
+                await give_way()
                 continue
             if state is None or state.session.state == "closed":
                 return

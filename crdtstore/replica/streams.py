@@ -5,8 +5,11 @@ a client moves in the commit of its writes: see ``crdtstore.engine.stream_sessio
 """
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from crdtstore.engine.stream_sessions import StreamSession
@@ -129,11 +132,13 @@ class Stream:
             self._pending.append((None, self._session.handled, [], 0))
         self._work.set()
 
-    def receive(self, writes: Writes, size_bytes: int) -> None:
+    def receive(self, writes: Writes, size_bytes: int, turn_s: float = math.inf) -> bool:
         """Apply writes in their order; one that is refused does not stop the others.
 
-        What was handled before is passed over. Raises MessageInvalid for what no client may send,
-        SessionTaken, or StorageError: then the stream has to end, and what was handled stands.
+        What was handled before is passed over. It stops when ``turn_s`` is over, and returns
+        whether all were handled; given the same writes again it goes on. Raises MessageInvalid for
+        what no client may send, SessionTaken, or StorageError: then the stream has to end, and what
+        was handled stands.
         """
         self._check_own()
         session = self._session
@@ -153,8 +158,9 @@ class Stream:
             raise refusal
         handled, items = session.handled, list[Item]()
         now_ms = self._store.now_ms()
+        until_s = time.perf_counter() + turn_s
         try:
-            for entry in writes.entries[skipped:]:
+            for entry in islice(writes.entries, skipped, None):
                 try:
                     version = self._apply(entry, now_ms)
                     if version is not None:
@@ -162,6 +168,8 @@ class Stream:
                 except (InvalidInput, Refused, StorageCorrupt) as error:
                     items.append([handled + 1, *refusal_of(error)])
                 handled += 1
+                if time.perf_counter() > until_s:
+                    break
         finally:
             confirmed = max(session.confirmed, writes.confirmed)
             self._store.streams.move(
@@ -170,6 +178,7 @@ class Stream:
             self._held_bytes += size_bytes
             self._pending.append((self._commits.next_commit(), handled, items, size_bytes))
             self._work.set()
+        return handled >= last
 
     def _apply(self, entry: Any, now_ms: int) -> str | None:
         """Apply one write; return the profile's version if it is to be told."""
@@ -196,6 +205,10 @@ class Stream:
         future, handled, items, size_bytes = self._pending.popleft()
         if future is not None:
             await future
+        while self._pending and _is_durable(self._pending[0][0]):
+            _, handled, more, more_bytes = self._pending.popleft()
+            items += more
+            size_bytes += more_bytes
         self._held_bytes -= size_bytes
         return Results(handled, items)
 
@@ -230,3 +243,8 @@ class Stream:
             if self._store.failure is not None:
                 raise StorageFailed(f"the store stopped writing: {self._store.failure}")
             raise StorageFull("a commit found no room, and what was not answered was undone")
+
+
+def _is_durable(future: "asyncio.Future[None] | None") -> bool:
+    """Say whether results that wait for a commit may be told: it has ended, and without error."""
+    return future is None or (future.done() and future.exception() is None)

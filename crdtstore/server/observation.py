@@ -33,7 +33,7 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 async def observation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Log and count a request by its route: no profile id, no query, no header, no body."""
     service = service_of(request)
-    started_s = time.monotonic()
+    started_s = service.statistics.latest_s = time.monotonic()
     status = 500
     try:
         response = await handler(request)

@@ -14,9 +14,9 @@ from aiohttp import WSMsgType, web
 from crdtstore import limits
 from crdtstore.errors import CrdtstoreError, MessageInvalid, ReplicaClosed
 from crdtstore.racing import until_one_ends
-from crdtstore.replica.streams import Stream, Streams
+from crdtstore.replica.streams import Stream
 from crdtstore.server.parameters import query_of
-from crdtstore.server.service import service_of
+from crdtstore.server.service import Service, service_of
 from crdtstore.server.websockets import check_room, close_websocket, make_websocket
 from crdtstore.stream import bounds
 from crdtstore.stream.messages import (
@@ -32,6 +32,7 @@ from crdtstore.stream.messages import (
     encode,
 )
 from crdtstore.stream.refusals import refusal_of
+from crdtstore.turns import give_way
 
 _ITEMS_PER_MESSAGE = 100
 """Results told in one message: with the longest names and texts they take 450 KB."""
@@ -50,7 +51,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     await websocket.prepare(request)
     service.streams.add(websocket)
     try:
-        await _serve(websocket, service.replica.streams, service.closing)
+        await _serve(websocket, service)
     except CrdtstoreError as error:
         _log.info("a write stream was ended: %s", error.code)
         code, text, _ = refusal_of(error)
@@ -64,10 +65,9 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     return websocket
 
 
-async def _serve(
-    websocket: web.WebSocketResponse, streams: Streams, closing: asyncio.Event
-) -> None:
+async def _serve(websocket: web.WebSocketResponse, service: Service) -> None:
     """Serve one connection; raises the error by which it ends, if by one."""
+    streams, closing = service.replica.streams, service.closing
     received = await _receive(websocket)
     if received is None:
         return
@@ -78,7 +78,7 @@ async def _serve(
     try:
         await _send(websocket, streams.welcome(stream))
         tasks = [
-            asyncio.create_task(_read(websocket, stream), name="crdtstore-stream-reader"),
+            asyncio.create_task(_read(websocket, stream, service), name="crdtstore-stream-reader"),
             asyncio.create_task(_write(websocket, stream), name="crdtstore-stream-writer"),
             asyncio.create_task(closing.wait(), name="crdtstore-stream-closing"),
         ]
@@ -99,15 +99,18 @@ async def _receive(websocket: web.WebSocketResponse) -> tuple[Message, int] | No
     return None
 
 
-async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
+async def _read(websocket: web.WebSocketResponse, stream: Stream, service: Service) -> None:
     while (received := await _receive(websocket)) is not None:
         message, size_bytes = received
         match message:
             case Writes():
-                for turn in _turns(message):
-                    stream.receive(turn, size_bytes)
-                    size_bytes = 0
-                    await asyncio.sleep(0)
+                is_done = False
+                while not is_done:
+                    is_asked = service.statistics.is_asked()
+                    turn_s = bounds.STREAM_ASKED_TURN_S if is_asked else bounds.STREAM_TURN_S
+                    is_done = stream.receive(message, size_bytes, turn_s)
+                    size_bytes = 0  # they are counted once
+                    await give_way(to_requests=is_asked)
             case Ping():
                 stream.seen()
                 await _send(websocket, message)
@@ -116,14 +119,6 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream) -> None:
                 return
             case _:
                 raise MessageInvalid("a client sends HELLO once, then WRITES, PING and BYE")
-
-
-def _turns(writes: Writes) -> Iterator[Writes]:
-    """Yield writes so few at a time that a reader who comes meanwhile does not wait long."""
-    entries = writes.entries
-    for start in range(0, max(1, len(entries)), bounds.STREAM_TURN_WRITES):
-        part = entries[start : start + bounds.STREAM_TURN_WRITES]
-        yield Writes(writes.first + start, writes.confirmed, part)
 
 
 async def _write(websocket: web.WebSocketResponse, stream: Stream) -> None:

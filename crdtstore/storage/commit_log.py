@@ -85,8 +85,21 @@ class CommitLog:
         """Write zeros over what the log held before it was started again; raises StorageError."""
         assert self._end_bytes == 0, "the log holds what LMDB does not have"
         try:
-            os.pwrite(self._descriptor, bytes(limits.COMMIT_LOG_BYTES), 0)
-            os.fdatasync(self._descriptor)
+            used_bytes = len(os.pread(self._descriptor, limits.COMMIT_LOG_BYTES, 0).rstrip(b"\0"))
+            if used_bytes:
+                os.pwrite(self._descriptor, bytes(used_bytes), 0)
+                os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def give_back(self) -> None:
+        """Give the room of an empty log back to the file system until it is opened again.
+
+        What it held is overwritten first: freed blocks are out of reach. Raises StorageError.
+        """
+        self.overwrite()
+        try:
+            os.ftruncate(self._descriptor, 0)
         except OSError as error:
             raise self._failure(error) from error
 

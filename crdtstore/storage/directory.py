@@ -131,8 +131,8 @@ class DataDirectory:
             raise _unusable(self.path, error) from error
         return had_bytes > 0
 
-    def restore_ballast(self) -> bool:
-        """Take room for the ballast; False when the disk cannot give all of it.
+    def restore_ballast(self, wanted_bytes: int = limits.BALLAST_BYTES) -> bool:
+        """Take room for a ballast of this size; False when the disk cannot give all of it.
 
         Of one that was given up it takes what there is, of another one up to a quarter of that.
         """
@@ -140,12 +140,14 @@ class DataDirectory:
         try:
             is_there = ballast.exists()
             had_bytes = ballast.stat().st_size if is_there else 0
-            if had_bytes == limits.BALLAST_BYTES:
+            if had_bytes > wanted_bytes:
+                os.truncate(ballast, wanted_bytes)
+            if had_bytes >= wanted_bytes:
                 return True
             room_bytes = had_bytes + self.disk_free_bytes()
             share = 1 if is_there and not had_bytes else limits.BALLAST_DIVISOR
-            size_bytes = min(limits.BALLAST_BYTES, room_bytes // share)
-            return _reserve(ballast, size_bytes, had_bytes) == limits.BALLAST_BYTES
+            size_bytes = min(wanted_bytes, room_bytes // share)
+            return _reserve(ballast, size_bytes, had_bytes) == wanted_bytes
         except OSError as error:
             raise _unusable(self.path, error) from error
 
@@ -233,6 +235,13 @@ class DataDirectory:
         finally:
             os.close(descriptor)
         sync_directory(self.path)
+
+
+def ballast_bytes(data_bytes: int) -> int:
+    """Return how large the ballast beside so many bytes of data should be."""
+    steps = data_bytes // limits.BALLAST_DATA_DIVISOR // limits.BALLAST_STEP_BYTES
+    wanted_bytes = max(steps * limits.BALLAST_STEP_BYTES, limits.BALLAST_BYTES_MIN)
+    return min(wanted_bytes, limits.BALLAST_BYTES)
 
 
 def _reserve(ballast: Path, size_bytes: int, had_bytes: int) -> int:

@@ -9,6 +9,7 @@ opened once per process.
 
 import errno
 import os
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import lmdb
@@ -16,7 +17,8 @@ import lmdb
 from crdtstore import limits
 from crdtstore.errors import StorageError, StorageFailed, StorageFull
 from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
-from crdtstore.storage.directory import DATA_FILE, DataDirectory
+from crdtstore.storage.directory import DATA_FILE, DataDirectory, ballast_bytes
+from crdtstore.storage.hollowing import hollow_out
 from crdtstore.storage.journal_packing import packed_record
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_opening import (
@@ -79,7 +81,7 @@ class LmdbStorage(LmdbReader):
             self.fingerprint = directory.fingerprint()
             with self._environment.begin() as transaction:
                 self._last_used_bytes = self._used_bytes(transaction)
-            directory.restore_ballast()
+            self.restore_ballast()
         except BaseException:
             self._environment.close()
             raise
@@ -200,7 +202,7 @@ class LmdbStorage(LmdbReader):
         """Take the reserves back; False when the disk has no room for its whole one."""
         self.check_open()
         self._is_reserve_open = False
-        return self._directory.restore_ballast()
+        return self._directory.restore_ballast(ballast_bytes(self._last_used_bytes))
 
     def pinned_copy(self) -> LmdbCopy:
         """Return a copy of all that is committed now, not taken yet."""
@@ -257,6 +259,10 @@ class LmdbStorage(LmdbReader):
         self._end_copies()
         self._end_scrub()
         self._environment.close()
+        if not self._is_failed:
+            with suppress(OSError, StorageError):
+                if self._directory.disk_free_bytes() >= limits.SHORT_DISK_BYTES:
+                    hollow_out(self._directory.path / DATA_FILE)
         self._directory.close()
 
     def is_open(self) -> bool:
@@ -358,6 +364,8 @@ class LmdbStorage(LmdbReader):
         if needed_bytes > self._file_bytes:
             extended_bytes = needed_bytes + limits.FILE_EXTENSION_BYTES
             self._directory.extend_data(extended_bytes)
+            if self._file_bytes and not self._is_reserve_open:
+                self.restore_ballast()  # in proportion to the data, which grow
             self._file_bytes = extended_bytes
 
     def _map_full(self) -> MapFull:

@@ -176,6 +176,7 @@ class LoggedStorage(LoggedReader):
             if not self._is_failed:
                 with suppress(StorageError):
                     self._bring_home()
+                    self._log.give_back()
         finally:
             self._log.close()
             self._witness.close()

@@ -7,8 +7,12 @@ from crdtstore import limits
 STREAM_BATCH_WRITES_MAX: Final = 500
 """Writes in one message of a write stream: about 10 ms of the replica's event loop, in turns."""
 
-STREAM_TURN_WRITES: Final = 100
-"""Writes that a replica applies before it looks what else there is to do: about 2 ms."""
+STREAM_TURN_S: Final = 0.002
+"""A replica applies writes for so long before it looks what else there is to do."""
+
+STREAM_ASKED_TURN_S: Final = 0.0005
+"""So long while there are requests over HTTP, each of which waits for such a turn or two. All that
+comes with a turn takes a tenth of the time of one."""
 
 STREAM_BATCH_BYTES: Final = 128 * limits.KIBIBYTE
 """A client gathers writes into one message up to about this size."""

@@ -55,6 +55,13 @@ def send(source: Store, target: Store) -> int:
     return applied
 
 
+def from_scratch(store: Store) -> str:
+    """Return the digest of a store that got everything of another one by frames."""
+    fresh = open_store(name="fresh", now_ms=store.now_ms)
+    send(store, fresh)
+    return fresh.digest().digest
+
+
 def fail(store: Store, error: StorageError) -> None:
     """Let the next commit of a store's MemoryStorage fail."""
     assert isinstance(store.storage, MemoryStorage)

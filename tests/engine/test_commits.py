@@ -9,7 +9,7 @@ from crdtstore.model.operations import add, increment
 from crdtstore.settings import Settings
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.sync.frame import decode_body, parse, space_tag
-from tests.engine.stores import fail, frames, open_store, reopened, send, state
+from tests.engine.stores import fail, frames, from_scratch, open_store, reopened, send, state
 
 TAG = space_tag("default")
 
@@ -216,126 +216,7 @@ def test_a_full_map_grows_and_one_that_cannot_is_full():
     assert store.verify().is_sound
 
 
-# --- checkpoints ----------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_hurries_when_documents_come_in_faster_than_they_rest(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 2)
-    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
-    store = open_store()
-    rested = []
-    for number in range(0, 200, 20):
-        fill(store, 20, start=number)
-        commit = store.begin_commit()
-        persist(store, commit)
-        rested.append(len(commit.rested))
-        assert len(store.documents.dirty) < 80
-    assert rested[:2] == [0, 2]
-    assert max(rested) == 30
-
-
-def test_a_checkpoint_takes_as_long_whether_commits_are_quick_or_slow(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 2)
-    monkeypatch.setattr(limits, "CHECKPOINT_MS", 100)
-    store = open_store()
-    fill(store, 400)
-    store.commit()
-    store.now_ms.ms += limits.CHECKPOINT_INTERVAL_MS
-    rested = []
-    for elapsed_ms in (0, 1, 5, 1_000):
-        store.now_ms.ms += elapsed_ms
-        dirty = len(store.documents.dirty)
-        commit = store.begin_commit()
-        persist(store, commit)
-        rested.append((dirty, len(commit.rested)))
-    assert rested == [(400, 40), (360, 3), (357, 17), (340, 34)]
-
-
-def test_a_checkpoint_comes_in_slices_in_key_order(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 10)
-    store = open_store()
-    fill(store, 35)
-    store.commit()
-    assert store.storage.documents(b"", limit=9, bytes_max=10**6) == []
-    store.now_ms.ms += limits.CHECKPOINT_INTERVAL_MS
-    for rested in (10, 20, 30, 35):
-        store.write("zoe", {"n": rested}, source="crm")
-        store.commit()
-        found = store.storage.documents(b"", limit=99, bytes_max=10**6)
-        keys = [key for key, _ in found if key != b"zoe"]
-        assert keys == [f"p{number:04d}".encode() for number in range(rested)]
-        assert state(reopened(store)) == state(store)
-        assert store.counters["checkpoints"] == (1 if rested == 35 else 0)
-
-
-def test_documents_that_change_during_a_checkpoint_stay_dirty(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 2)
-    store = open_store()
-    fill(store, 4)
-    store.commit()
-    store.now_ms.ms += limits.CHECKPOINT_INTERVAL_MS
-    persist(store, store.begin_commit())
-    assert sorted(store.documents.dirty) == ["p0002", "p0003"]
-    commit = store.begin_commit()
-    store.write("p0003", {"n": "newer"}, source="crm")
-    persist(store, commit)
-    assert store.counters["checkpoints"] == 1
-    assert list(store.documents.dirty) == ["p0003"]
-    store.commit()
-    assert store.digest().digest == from_scratch(store)
-
-
-def test_a_whole_checkpoint_rests_more_than_one_batch_holds(monkeypatch):
-    monkeypatch.setattr(limits, "BATCH_DOCUMENTS_MAX", 20)
-    store = open_store()
-    fill(store, 101)
-    store.commit(checkpoint=True)
-    assert not store.documents.dirty
-    assert store.verify().documents == 101
-    assert store.verify().is_sound
-
-
-def test_a_whole_checkpoint_leaves_nothing_dirty_even_if_one_is_under_way(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_SLICE_DOCUMENTS", 1)
-    store = open_store()
-    fill(store, 5)
-    store.now_ms.ms += limits.CHECKPOINT_INTERVAL_MS
-    store.commit()
-    fill(store, 5, start=10)
-    store.commit(checkpoint=True)
-    assert not store.documents.dirty
-    assert store.commits.mark.position == store.ledger.position
-
-
-def test_a_journal_that_grew_is_checkpointed_though_nothing_is_dirty(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_JOURNAL_BYTES", 100)
-    store, other = open_store(), open_store(name="us")
-    other.erase("ann")
-    other.commit()
-    store.erase("ann")
-    store.erase("bob")
-    store.commit(checkpoint=True)
-    position = store.commits.mark.position
-    send(other, store)
-    assert not store.documents.dirty
-    other.write("bob", {"x": "y" * 100}, source="crm")
-    other.erase("bob")
-    other.commit()
-    send(other, store)
-    assert not store.documents.dirty
-    store.commit()
-    assert store.commits.mark.position > position
-
-
 # --- digests and verification ---------------------------------------------------------------------
-
-
-def from_scratch(store):
-    """The digest of a store that got everything by frames."""
-    fresh = open_store(name="fresh", now_ms=store.now_ms)
-    send(store, fresh)
-    return fresh.digest().digest
 
 
 def test_a_digest_is_the_same_at_rest_and_not_and_from_scratch():

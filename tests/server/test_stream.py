@@ -8,7 +8,6 @@ import aiohttp
 import msgpack
 import pytest
 
-from crdtstore.server.stream import _turns
 from crdtstore.stream import bounds
 from crdtstore.stream.entries import pack_write
 from crdtstore.stream.messages import (
@@ -20,7 +19,6 @@ from crdtstore.stream.messages import (
     Refuse,
     Results,
     Welcome,
-    Writes,
     encode,
     encode_writes,
 )
@@ -54,13 +52,26 @@ GARBAGE: dict[str, bytes | Message] = {
 }
 
 
-def test_a_long_message_is_applied_in_turns() -> None:
-    entries = list(range(2 * bounds.STREAM_TURN_WRITES + 1))
-    turns = list(_turns(Writes(7, 5, entries)))
-    assert [turn.first - 7 for turn in turns] == [0, 100, 200]
-    assert [each for turn in turns for each in turn.entries] == entries
-    assert {turn.confirmed for turn in turns} == {5}
-    assert list(_turns(Writes(7, 5, []))) == [Writes(7, 5, [])]
+def test_a_long_message_is_applied_in_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "STREAM_TURN_S", 0.0)
+    monkeypatch.setattr(bounds, "STREAM_ASKED_TURN_S", 0.0)
+
+    async def scenario(place: Place) -> None:
+        async with place.served() as replica, place.raw() as raw:
+            assert isinstance(await raw.greet(ID), Welcome)
+            entries = [write(number, tell=number == 0) for number in reversed(range(20))]
+            await raw.say(encode_writes(1, 0, entries))
+            told: list[Results] = []
+            while not told or told[-1].handled < 20:
+                results = await raw.hear()
+                assert isinstance(results, Results)
+                told.append(results)
+            assert [item[0] for results in told for item in results.items] == [20]
+            assert dict(replica.read("ann")) == {"x": 0}
+
+    play(scenario, tmp_path)
 
 
 @pytest.mark.parametrize("name", GARBAGE)

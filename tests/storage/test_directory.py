@@ -13,7 +13,7 @@ from crdtstore import limits
 from crdtstore.errors import DirectoryInUse, FormatTooNew, StorageCorrupt, StorageError
 from crdtstore.storage import directory as directory_module
 from crdtstore.storage.contract import Batch
-from crdtstore.storage.directory import DataDirectory
+from crdtstore.storage.directory import DataDirectory, ballast_bytes
 from crdtstore.storage.lmdb_storage import LmdbStorage
 
 SOURCES = Path(directory_module.__file__).parents[2]
@@ -184,6 +184,19 @@ def test_ballast_takes_and_gives_room(tmp_path: Path) -> None:
     assert directory.release_ballast()
     assert (tmp_path / "data" / "ballast").stat().st_blocks == 0
     assert not directory.release_ballast()
+    directory.close()
+
+
+def test_ballast_is_in_proportion_to_the_data(tmp_path: Path) -> None:
+    mebibyte = limits.MEBIBYTE
+    sizes = [ballast_bytes(data * mebibyte) for data in (0, 8, 9, 16, 63, 64, 10_000)]
+    steps = [size // limits.BALLAST_STEP_BYTES for size in sizes]
+    assert steps == [8, 8, 9, 16, 63, 64, 64]
+    assert all(size % limits.BALLAST_STEP_BYTES == 0 for size in sizes)
+    directory = DataDirectory(tmp_path / "data")
+    for size in (limits.BALLAST_BYTES, mebibyte, 2 * mebibyte):
+        assert directory.restore_ballast(size)
+        assert (tmp_path / "data" / "ballast").stat().st_blocks * 512 == size
     directory.close()
 
 

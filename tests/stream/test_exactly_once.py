@@ -271,6 +271,25 @@ def test_a_client_that_sends_again_what_was_handled_is_passed_over() -> None:
     asyncio.run(play())
 
 
+def test_writes_that_take_several_turns_go_on_where_the_last_one_ended() -> None:
+    async def play() -> None:
+        world = World()
+        await world.start()
+        world.submit(3)
+        message = world.outbox.take()
+        assert message is not None
+        turns = [world.stream.receive(decode(message), len(message), 0.0) for _ in range(3)]
+        assert turns == [False, False, True]
+        assert world.stream.receive(decode(message), len(message), 0.0), "nothing is left"
+        world.commits.commit()
+        assert world.written() == [1, 2, 3]
+        results = await world.stream.results()
+        assert results.handled == 3, "what one commit made durable is told at once"
+        assert [item[0] for item in results.items] == [1, 3]
+
+    asyncio.run(play())
+
+
 def test_results_are_dropped_when_the_client_knows_them() -> None:
     async def play() -> None:
         world = World()

@@ -100,6 +100,8 @@ class Machine:
         """Make the commit under way durable, as the worker thread does: the store is not told."""
         assert self.commit is not None
         assert not self.is_persisted
+        if self.exchange is not None:
+            self.exchange.store.commits.prepare()  # as a replica does meanwhile
         try:
             persist_growing(self.commit, self.storage)
         except StorageError as failure:
