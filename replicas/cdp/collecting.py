@@ -15,7 +15,7 @@ from crdtstore.errors import InvalidInput
 from replicas.cdp import limits
 from replicas.cdp.consent import consents_in
 from replicas.cdp.errors import BodyInvalid, BodyTooLarge, EventRefused
-from replicas.cdp.events import KINDS, Event, Json, pack_event
+from replicas.cdp.events import KINDS, Entry, Event, Json, pack_event
 from replicas.cdp.wire import Envelope, Item, check_plain, milliseconds_of, read_item
 
 
@@ -30,13 +30,7 @@ class CollectSettings:
     traits_max: int = limits.TRAITS_MAX
     waiting_events_max: int = limits.WAITING_EVENTS_MAX
     behind_events_max: int = limits.BEHIND_EVENTS_MAX
-
-
-class Entry(NamedTuple):
-    """An event to be appended: the id of its message, and its bytes."""
-
-    message_id: str
-    packed: bytes
+    traits_behind_s_max: float = limits.TRAITS_BEHIND_S_MAX
 
 
 class Refusal(NamedTuple):
@@ -122,7 +116,7 @@ class Collecting:
                 room_bytes -= len(packed)
                 if room_bytes < 0:
                     raise BodyTooLarge("the events of a request become too large with its context")
-                collected.entries.append(Entry(message_id, packed))
+                collected.entries.append(Entry(message_id, packed, event))
                 collected.profile_ids.append(event.profile_id)
                 collected.kinds[event.kind] += 1
             except EventRefused as error:

@@ -3,7 +3,7 @@
 The order of the fields is the form of an event in the log: new ones go to the end, with a default.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -35,6 +35,14 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     write_key: str = ""
     group_id: str = ""
     previous_id: str = ""
+
+
+class Entry(NamedTuple):
+    """An event to be appended: the id of its message, and its bytes; itself, if it is at hand."""
+
+    message_id: str
+    packed: bytes
+    event: Event | None = None
 
 
 class Subject(msgspec.Struct, frozen=True, array_like=True, gc=False):
