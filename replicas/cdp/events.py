@@ -3,7 +3,7 @@
 The order of the fields is the form of an event in the log: new ones go to the end, with a default.
 """
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -37,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     previous_id: str = ""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """An event to be appended: the id of its message, and its bytes; itself, if it is at hand."""
 
     message_id: str

@@ -27,32 +27,34 @@ class Held:
         self.upto = track.position
         self.slices: list[Gains] = [{} for _ in range(limits.FOLD_SLICES)]
         self.count = 0
+        self._by_profile: Gains = {}
         self._positions = list(track.positions)
+        self._uneven_upto = max(track.positions)
 
     def take(self, number: int) -> Gains:
         """Return the gains of a slice, and hold them no longer."""
         gains = self.slices[number]
         if gains:
             self.slices[number] = {}
-            self.count -= sum(map(len, gains.values()))
+            for profile_id, held in gains.items():
+                del self._by_profile[profile_id]
+                self.count -= len(held)
         return gains
 
     def gather(self, events: Iterable[tuple[int, Event]], unfit: Counter[str]) -> None:
         """Hold what events add, which are those after ``upto``; count values of no use."""
-        rules_of, positions, slices = self.rules.of, self._positions, self.slices
-        begun = 0
+        rules_of, by_profile, uneven_upto = self.rules.of, self._by_profile, self._uneven_upto
         for sequence, event in events:
             self.upto = sequence
             matching = rules_of(event)
             if not matching:
                 continue
             profile_id = event.profile_id
-            number = slice_of(profile_id)
-            if sequence <= positions[number]:
+            if sequence <= uneven_upto and sequence <= self._positions[slice_of(profile_id)]:
                 continue
             if event.timestamp_ms > event.received_at_ms > 0:
                 event = msgspec.structs.replace(event, timestamp_ms=event.received_at_ms)
-            gains = slices[number].get(profile_id)
+            gains = by_profile.get(profile_id)
             for name, condition, get, gatherer in matching:
                 if condition is not None and not condition(event):
                     continue
@@ -66,11 +68,11 @@ class Held:
                         unfit[name] += 1
                         continue
                 if gains is None:
-                    gains = slices[number][profile_id] = {}
+                    gains = by_profile[profile_id] = {}
+                    self.slices[slice_of(profile_id)][profile_id] = gains
                 mine = gains.get(name)
                 if mine is None:
                     gains[name] = gatherer.begun(value, event)
-                    begun += 1
+                    self.count += 1
                 else:
                     gains[name] = gatherer.add(mine, value, event)
-        self.count += begun
