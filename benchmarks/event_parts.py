@@ -141,9 +141,7 @@ def main() -> None:
     parser.add_argument("--sweep", type=int, default=10_000)
     arguments = parser.parse_args()
     with scratch_directory("event-parts") as directory:
-        run_as_server(
-            measure(directory, arguments.events, arguments.persons, arguments.sweep)
-        )
+        run_as_server(measure(directory, arguments.events, arguments.persons, arguments.sweep))
 
 
 if __name__ == "__main__":

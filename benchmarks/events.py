@@ -3,8 +3,8 @@
     python -m benchmarks.events [--processes 1] [--per-s 20000] [--persons 100000] [--seconds 60]
 
 100,000 persons are introduced before the clock starts. Then client processes send batches of 100
-for a minute or less, while probes measure how long a trait takes to be seen at the second replica: from the
-answer to the order of a customer of their own until that replica tells one order more.
+for a minute or less, while probes measure how long a trait takes to be seen at the second replica:
+from the answer to the order of a customer of their own until that replica tells one order more.
 
 An event counts as accepted when its request was answered with 200, which says that it is durable.
 The service refuses events for the moment while traits are further behind than TRAITS_BEHIND_S_MAX,

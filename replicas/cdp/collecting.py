@@ -18,7 +18,6 @@ from replicas.cdp.errors import BodyInvalid, BodyTooLarge, EventRefused
 from replicas.cdp.events import KINDS, Entry, Event, Json, pack_event
 from replicas.cdp.wire import Envelope, Item, check_plain, milliseconds_of, read_item
 
-
 _SAY_MORE: Final = frozenset({"identify", "alias"})
 """Kinds of events that may name more identifiers than the ids of their sender."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Group:
-    """Events that were appended together; those that came packed are unpacked when they are read."""
+    """Events that were appended together; what came packed is unpacked when it is read."""
 
     def __init__(self, first: int, events: list[Event | bytes], size_bytes: int) -> None:
         self.first = first
@@ -28,11 +28,13 @@ class _Group:
     def after(self, sequence: int, limit: int) -> list[tuple[int, Event]]:
         """Return events after a sequence, each with its own."""
         events, start = self.events, max(sequence + 1 - self.first, 0)
-        found = []
+        found: list[tuple[int, Event]] = []
         for place in range(start, min(start + limit, len(events))):
-            event = events[place]
-            if type(event) is bytes:
-                event = events[place] = unpack_event(event)
+            given = events[place]
+            if isinstance(given, Event):
+                event = given
+            else:
+                event = events[place] = unpack_event(given)
             found.append((self.first + place, event))
         return found
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from replicas.cdp import limits
 
-
 _blake2b: Final = hashlib.blake2b
 _int_of: Final = int.from_bytes
 

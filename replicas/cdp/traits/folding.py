@@ -34,6 +34,7 @@ _NOTE: Final = "cdp/traits"
 
 _log = logging.getLogger("replicas.cdp.traits.folding")
 
+
 class Folding:
     """What folds the log of one replica into traits. ``trouble`` says what keeps it from going on.
 

@@ -16,7 +16,7 @@ Gains = dict[str, dict[str, Any]]
 
 
 class Held:
-    """The gains of a track by the events up to ``upto``, without those of a slice up to its position.
+    """The gains of a track by the events up to ``upto``, but those that its slices have.
 
     ``slices`` are the gains, ``count`` is how many there are, of a profile and trait each.
     """
