@@ -19,7 +19,11 @@ from replicas.cdp.traits.folding import Folding
 
 
 class Room:
-    """How far who follows the log may be behind it. ``traits_behind_s`` is how long traits are."""
+    """How far who follows the log may be behind it.
+
+    ``traits_behind_s`` is how long the oldest event waits for its traits, or how long the newest
+    one will, whichever is more.
+    """
 
     def __init__(
         self,
@@ -49,12 +53,15 @@ class Room:
         position, lasts = self._folding.position, self._lasts
         if position < self._folding.past:
             lasts.clear()
+            self.traits_behind_s = 0.0
+            return
         last = self._log.last_sequence
         if not lasts or last > lasts[-1][0]:
             lasts.append((last, now_s))
         while lasts and lasts[0][0] <= position:
             lasts.popleft()
-        self.traits_behind_s = now_s - lasts[0][1] if lasts else 0.0
+        waited_s = now_s - lasts[0][1] if lasts else 0.0
+        self.traits_behind_s = max(waited_s, self._folding.waiting_s)
 
     def check(self) -> None:
         """Raise TooBusy if there is no room; any thread may call it."""

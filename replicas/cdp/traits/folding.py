@@ -63,6 +63,7 @@ class Folding:
         definitions.declared(replica.schema)
         self._note = unpack_note(None, log.id, replica.origin)
         self._held: Held | None = None
+        self._partial_s = 0.0
         self._load()
 
     # --- how far it has come ------------------------------------------------------------------
@@ -78,6 +79,16 @@ class Folding:
         """Up to where events are in the traits that are up to date."""
         tracks = self._working_tracks()
         return tracks[0].position if tracks else self._log.last_sequence
+
+    @property
+    def waiting_s(self) -> float:
+        """How long it takes about to fold what came, as fast as the last sweep went."""
+        held = self._held
+        if held is None or not self.counters["events"]:
+            return 0.0
+        partials_per_event = self.counters["partials"] / self.counters["events"]
+        unread = self._log.last_sequence - held.upto
+        return (held.count + unread * partials_per_event) * self._partial_s
 
     def progress(self) -> dict[str, int]:
         """Return up to which event each trait was folded, by name."""
@@ -173,13 +184,19 @@ class Folding:
         held = self._held = self._held_of(track)
         step = limits.FOLD_SLICES // limits.FOLD_STEPS
         waiting: list[int] = []
+        partials, idle_s = self.counters["partials"], 0.0
         for first in range(0, limits.FOLD_SLICES, step):
-            due_s = begun_s + limits.FOLD_INTERVAL_S * first / limits.FOLD_SLICES
-            await asyncio.sleep(max(due_s - time.monotonic(), 0))
+            early_s = begun_s + limits.FOLD_INTERVAL_S * first / limits.FOLD_SLICES
+            early_s = max(early_s - time.monotonic(), 0)
+            idle_s += early_s
+            await asyncio.sleep(early_s)
             await self._gather(held, limits.FOLD_EVENTS_MAX)
             waiting += range(first, min(first + step, limits.FOLD_SLICES))
             is_last = waiting[-1] + 1 == limits.FOLD_SLICES
             waiting = await self._commit_due(track, held, waiting, is_last=is_last)
+        partials = self.counters["partials"] - partials
+        if partials >= limits.FOLD_PROFILES_MAX:
+            self._partial_s = (time.monotonic() - begun_s - idle_s) / partials
 
     def _held_of(self, track: TrackNote) -> Held:
         held = self._held
