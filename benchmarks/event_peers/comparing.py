@@ -40,9 +40,9 @@ _DIFFERS: Final = (
 _NOT_QUICK: Final = "needs more than a minute to start, which a smoke run does not have"
 _CONTAINER: Final = "needs container images, which this benchmark does not run"
 NOT_MEASURED: Final = {
-    "rudderstack": f"{_CONTAINER}; a build needs the Go module rudder-server, which was refused",
-    "jitsu": f"{_CONTAINER}; a build needs the Go module bulker, which was refused",
-    "snowplow": f"{_CONTAINER}; its collector is not among what Maven Central has",
+    "rudderstack": f"{_CONTAINER}, or the Go module rudder-server, which was refused here",
+    "jitsu": f"{_CONTAINER}, or the Go module bulker, which was refused here",
+    "snowplow": f"{_CONTAINER}; its collector was not found on Maven Central",
     "posthog": f"{_CONTAINER}, with Kafka and ClickHouse",
     "tracardi": f"{_CONTAINER}; its package on PyPI has no HTTP service",
 }
