@@ -13,6 +13,8 @@ _LAST: Final = 20_000
 _HELD_MAX: Final = 300
 """Some hundred file descriptors, of the 1,024 that a process has at least."""
 
+_DRAWS: Final = 10_000
+
 _held: deque[list[socket.socket]] = deque()
 
 
@@ -20,10 +22,11 @@ def free_port(count: int = 1) -> int:
     """Return a port that nobody uses, or the first of several in a row.
 
     Nobody else is given it as long as this process lives, so that it is there for a server that
-    comes later or comes back. It is held by the same port of UDP, which no server here uses.
+    comes later or comes back. It is held by the same port of UDP, which no server here uses. Raises
+    OSError if there is none.
     """
-    while True:
-        first = random.randrange(_FIRST, _LAST - count)
+    for _ in range(_DRAWS):
+        first = random.randrange(_FIRST, _LAST - count + 1)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             holding = []
             for port in range(first, first + count):
@@ -38,3 +41,4 @@ def free_port(count: int = 1) -> int:
                 for holder in _held.popleft():
                     holder.close()
             return first
+    raise OSError(f"no {count} ports in a row are free from {_FIRST} to {_LAST - 1}")

@@ -4,6 +4,7 @@ Where CI says so, a missing program is a failure, not a skip, and Hypothesis dra
 in every run, so that a landing does not depend on luck; at a desk every run draws new ones.
 """
 
+import gc
 import os
 from collections.abc import Generator
 from typing import Any
@@ -18,6 +19,17 @@ settings.register_profile("desk", **_CALM)
 settings.register_profile("long", **_CALM, max_examples=2_000)
 settings.register_profile("ci", **_CALM, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_collection_finish() -> None:
+    """Have Python look for garbage among what tests make, not among the thousands of them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let all go at the end, of which libraries take note."""
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)

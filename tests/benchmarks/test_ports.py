@@ -39,6 +39,12 @@ def test_several_are_in_a_row(few: int) -> None:
         assert few <= server.getsockname()[1] < few + 8
 
 
+def test_that_there_is_none_is_told(few: int) -> None:
+    assert free_port(8) == few
+    with pytest.raises(OSError, match="no 2 ports in a row"):
+        free_port(2)
+
+
 def test_another_process_is_given_others(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
         "import random; from benchmarks.ports import free_port\n"
