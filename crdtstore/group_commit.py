@@ -206,7 +206,7 @@ class GroupCommit:
     async def _prepare(self, until: "asyncio.Future[float] | None" = None) -> None:
         """Do in turns what the next commit would else do in one go when it begins."""
         while (until is None or not until.done()) and self._exchange.store.commits.prepare():
-            await give_way()
+            await give_way(to_requests=False)  # writers wait for this commit
 
     def fail(self, error: StorageError) -> None:
         """Answer everybody who waits with an error."""

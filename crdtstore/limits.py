@@ -284,12 +284,12 @@ GOSSIP_INTERVAL_MS: Final = 1_000
 WANT_PATIENCE_MS: Final = 2_000
 """A missing frame is asked of another neighbour when none came for this long."""
 
-SNAPSHOT_SLICE_DOCUMENTS: Final = 250
+SNAPSHOT_SLICE_DOCUMENTS: Final = 500
 """Dirty documents that are brought to rest at a time for a snapshot, by a commit each, in whose
-rhythm they are sent. Other writers wait for such a commit: with 500 it takes 25 ms and more."""
+rhythm they are sent: with fewer, a busy replica dirties more meanwhile than come to rest."""
 
-SNAPSHOT_READ_BYTES: Final = 96 * KIBIBYTE
-"""Bytes of documents that are read at a time for a snapshot: about a millisecond."""
+SNAPSHOT_READ_BYTES: Final = 160 * KIBIBYTE
+"""Bytes of documents that are read at a time for a snapshot: one to two milliseconds."""
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
@@ -443,8 +443,8 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 """Documents that one commit carries to rest at the least: about 2 ms."""
 
-PACKED_AHEAD_AT_ONCE: Final = 32
-"""Documents that are packed for the next commit in one go: half a millisecond."""
+PACKED_AHEAD_AT_ONCE: Final = 64
+"""Documents that are packed for the next commit in one go: two thirds of a millisecond."""
 
 PACKED_AHEAD_MAX: Final = 320
 """Documents of a checkpoint that are packed for the next commit: as many as it takes."""
@@ -616,9 +616,9 @@ again and again: with Python's 5 ms, a write under full load took several times 
 ASKED_S: Final = 0.25
 """A server that had a request over HTTP within this does long work in shorter turns."""
 
-COLLECT_YOUNG_S: Final = 0.01
+COLLECT_YOUNG_S: Final = 0.02
 """A server looks for garbage among the objects made since the last look this often: at full speed
-some thousands, in less than a millisecond."""
+some thousands, in about a millisecond."""
 
 COLLECT_MIDDLE_S: Final = 0.1
 """It looks through those that outlived such looks this often."""

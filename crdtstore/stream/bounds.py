@@ -7,7 +7,7 @@ from crdtstore import limits
 STREAM_BATCH_WRITES_MAX: Final = 500
 """Writes in one message of a write stream: about 10 ms of the replica's event loop, in turns."""
 
-STREAM_TURN_S: Final = 0.002
+STREAM_TURN_S: Final = 0.004
 """A replica applies writes for so long before it looks what else there is to do."""
 
 STREAM_ASKED_TURN_S: Final = 0.0005
