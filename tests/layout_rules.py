@@ -120,6 +120,7 @@ def imported_names(text: str) -> list[str]:
 BOUNDS_FILES: Final = (
     "crdtstore/limits.py", "crdtstore/demo/limits.py", "crdtstore/query/bounds.py",
     "crdtstore/stream/bounds.py", "replicas/cdp/limits.py", "replicas/crm/limits.py",
+    "replicas/embedding/limits.py",
 )  # fmt: skip
 """Where every bound is, with its unit and reason."""
 

@@ -44,6 +44,9 @@ PURE_IN_SERVICES: Final = (
 FACES: Final = frozenset({"errors", "logs", "schema", "server", "toml", "traits"})
 """The modules of the library, besides its own public names, that services may import."""
 
+SHARED: Final = "embedding"
+"""The package that all services may import; it imports none of them."""
+
 PUBLIC: Final = frozenset(crdtstore.__all__)
 """The public names of the library."""
 
@@ -57,7 +60,7 @@ def service_imports(name: str, text: str) -> Complaints:
             is_public = len(folders) == 1 or folders[1] in FACES | PUBLIC
             if len(folders) > 2 or not is_public:
                 yield line, f"a service imports {module}"
-        if folders[0] == "replicas" and folders[1:] and folders[1] != service:
+        if folders[0] == "replicas" and folders[1:] and folders[1] not in (service, SHARED):
             yield line, f"service {service} imports {module}"
 
 

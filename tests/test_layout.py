@@ -102,7 +102,7 @@ def test_every_limit_has_a_reason(name: str) -> None:
 @pytest.mark.parametrize("name", rules.BOUNDS_FILES)
 def test_every_limit_is_used(name: str) -> None:
     names = re.findall(r"^([A-Z_]+): Final", (ROOT / name).read_text("utf-8"), re.MULTILINE)
-    assert len(names) > 10
+    assert names
     words = Counter[str]()
     for path in [*PACKAGE, *SERVICES]:
         words.update(re.findall(r"\w+", path.read_text("utf-8")))

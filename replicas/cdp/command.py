@@ -15,13 +15,13 @@ from typing import Any
 from crdtstore.errors import ConfigurationError, CrdtstoreError
 from crdtstore.logs import LOG_FORMS, configure_logging
 from replicas.cdp import limits
-from replicas.cdp.asking import ask
 from replicas.cdp.configuration import Configuration, load_configuration
 from replicas.cdp.processes import Place, check_processes, configuration_of, owner_of
 from replicas.cdp.projections import command as projections_command
 from replicas.cdp.segments import command as segments_command
 from replicas.cdp.supervising import supervise
 from replicas.cdp.traits import command as traits_command
+from replicas.embedding.asking import ask
 
 _EPILOG = """\
 examples:

@@ -11,13 +11,20 @@ from typing import Any, Final, TypeVar
 
 from crdtstore import Schema
 from crdtstore.errors import ConfigurationError
-from crdtstore.toml import parse_toml
 from replicas.cdp import limits
 from replicas.cdp.collecting import CollectSettings
 from replicas.cdp.event_log import LogSettings
 from replicas.cdp.followers import FollowSettings
 from replicas.cdp.learning import RESERVED_FIELDS, LearnSettings
 from replicas.cdp.traits.definitions import TraitDefinitions
+from replicas.embedding.configuration import (
+    address_of,
+    check_keys,
+    check_present,
+    read_configuration,
+    secret_in,
+    texts_in,
+)
 
 _TEXTS: Final = (
     "name", "data", "listen", "collect_listen", "space", "schema", "token_file",
@@ -58,24 +65,13 @@ def load_configuration(path: Path) -> Configuration:
 
     Raises ConfigurationError, which says what is wrong, where, and what is allowed.
     """
-    try:
-        table = parse_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    try:
-        return _configuration_of(table, path.parent)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    return read_configuration(path, _configuration_of)
 
 
 def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
     kinds: dict[str, type] = {**dict.fromkeys(_TEXTS, str), "peers": list, "processes": int}
     check_keys(table, {**kinds, **dict.fromkeys(_TABLES, dict)}, "the file")
-    for name in ("name", "data", "write_keys"):
-        if not table.get(name):
-            raise ConfigurationError(f"{name} is missing")
+    check_present(table, ("name", "data", "write_keys"))
     host, port = address_of(table.get("listen", "127.0.0.1:8470"))
     collect_host, collect_port = address_of(table.get("collect_listen", "127.0.0.1:8471"))
     schema = Schema.load(directory / table["schema"]) if "schema" in table else Schema()
@@ -95,14 +91,14 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> Configuration:
         write_keys=_write_keys_of(table["write_keys"]),
         space=table.get("space", "default"),
         schema=follow.schema(traits.declared(schema)),
-        peers=tuple(table.get("peers", ())),
+        peers=texts_in(table, "peers"),
         collect=_settings_of(CollectSettings, table.get("collect", {}), "[collect]"),
         log=_settings_of(LogSettings, table.get("log", {}), "[log]"),
         learn=learn,
         follow=follow,
         traits=traits,
-        token=_secret(table, "token_file", directory),
-        link_secret=_secret(table, "link_secret_file", directory),
+        token=secret_in(table, "token_file", directory),
+        link_secret=secret_in(table, "link_secret_file", directory),
         log_format=table.get("log_format", "human"),
         log_level=table.get("log_level", "info"),
         processes=_processes_of(table),
@@ -151,42 +147,3 @@ def _learn_settings_of(table: Mapping[str, Any]) -> LearnSettings:
         source=identify.get("source", "cdp"),
         consent_prefix=consent.get("prefix", "consent."),
     )
-
-
-def address_of(text: str) -> tuple[str, int]:
-    """Return host and port of "HOST:PORT"; raises ConfigurationError."""
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
-        raise ConfigurationError(f"{text!r} is no address; write it as 127.0.0.1:8470")
-    return host.strip("[]"), int(port)
-
-
-def _secret(table: Mapping[str, Any], name: str, directory: Path) -> str | None:
-    if name not in table:
-        return None
-    path = directory / str(table[name])
-    try:
-        if path.stat().st_size > limits.SECRET_FILE_BYTES_MAX:
-            raise ConfigurationError(f"{name}: {path.name} is too large for a secret")
-        secret: str = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigurationError(f"{name}: cannot read {path}: {error.strerror}") from None
-    if not secret:
-        raise ConfigurationError(f"{name}: {path} is empty")
-    return secret
-
-
-def check_keys(table: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:
-    """Check which keys a table has, and the types of their values; raises ConfigurationError."""
-    for name, value in table.items():
-        if name not in kinds:
-            allowed = ", ".join(sorted(kinds))
-            raise ConfigurationError(f"{where}: {name!r} is unknown; it takes {allowed}")
-        kind = kinds[name]
-        is_number = kind is float and type(value) is int
-        if type(value) is not kind and not is_number:
-            raise ConfigurationError(f"{where}: {name} is a {kind.__name__}, not {value!r}")
-        if kind in (int, float) and value < (1 if kind is int else 0):
-            raise ConfigurationError(f"{where}: {name} is too small: {value}")
-        if name == "peers" and not all(type(one) is str for one in value):
-            raise ConfigurationError(f"{where}: {name} is a list of texts")

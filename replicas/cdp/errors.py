@@ -55,12 +55,6 @@ class TooBusy(CdpError):
     code = "too-busy"
 
 
-class ServiceUnreachable(CdpError):
-    """The service does not answer, or not as it should: see whether it runs."""
-
-    code = "service-unreachable"
-
-
 class ExportFailed(CdpError):
     """The file of an export cannot be written: see its folder and the disk."""
 

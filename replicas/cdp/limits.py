@@ -74,9 +74,6 @@ PREVIEW_SHOWN_S: Final = 0.25
 PREVIEW_PAGE_MAX: Final = 100
 """Profiles of one page of a preview."""
 
-ASKING_TIMEOUT_S: Final = 60.0
-"""Seconds that a command waits for a line of an answer."""
-
 # --- projections ---------------------------------------------------------------------------------
 
 PROJECTED_CHANGES_MAX: Final = 500
@@ -208,9 +205,6 @@ RETRY_AFTER_S: Final = 2
 PROFILE_IDS_CACHED_MAX: Final = 200_000
 """Profile ids that are remembered by the ids of users: 40 MB, and 5 µs less for each event."""
 
-SECRET_FILE_BYTES_MAX: Final = 64 * 1024
-"""Bytes of a file with a secret."""
-
 # --- several processes --------------------------------------------------------------------------
 
 PROCESSES_MAX: Final = 32
@@ -258,9 +252,6 @@ EVENTS_SHOWN_MAX: Final = 1_000
 
 TAIL_S: Final = 0.5
 """Seconds between two questions of somebody who watches the events come."""
-
-SHUTDOWN_S: Final = 5.0
-"""Seconds that requests under way may take when the service ends."""
 
 # --- traits --------------------------------------------------------------------------------------
 

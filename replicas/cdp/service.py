@@ -10,17 +10,11 @@ the replica's change feed -> Followers                           segments, Redis
 import asyncio
 import contextlib
 import logging
-import signal
-import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from aiohttp import web
 
 from crdtstore import Replica
-from crdtstore.errors import ConfigurationError
 from crdtstore.server import application, check_exposure
 from replicas.cdp import limits
 from replicas.cdp.appending import Appending
@@ -39,6 +33,7 @@ from replicas.cdp.supervising import set_when_alone
 from replicas.cdp.traits.folding import Folding
 from replicas.cdp.traits.web import TraitPages
 from replicas.cdp.web import Pages
+from replicas.embedding.running import listening, told_to_stop, until_stopped, working
 
 _log = logging.getLogger("replicas.cdp.service")
 
@@ -108,10 +103,7 @@ async def serve(configuration: Configuration, place: Place | None = None) -> Non
     With a place it is one of several processes, and ends with their supervisor, too.
     """
     check_exposure(configuration.host, configuration.token, configuration.link_secret)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = told_to_stop()
     if place is not None:
         set_when_alone(stopping)
     async with running(configuration, place) as service:
@@ -121,9 +113,7 @@ async def serve(configuration: Configuration, place: Place | None = None) -> Non
             f"http://{configuration.host}:{configuration.port}/cdp/status; Ctrl-C ends it",
             flush=True,
         )
-        stop = asyncio.ensure_future(stopping.wait())
-        await asyncio.wait((stop, *service.tasks), return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
+        await until_stopped(stopping, service.tasks)
     _log.info("closed")
 
 
@@ -151,23 +141,23 @@ async def running(
             service.learning.run(), service.folding.run(), service.forgetting.run(), service.tend(),
             *service.followers.works(),
         ]  # fmt: skip
-        service.tasks = await stack.enter_async_context(_working(*works))
-        collects = web.AppRunner(service.collector.application(), auto_decompress=False, **_RUNNER)
+        service.tasks = await stack.enter_async_context(working(*works))
+        collects = service.collector.application()
         address = configuration.collect_host, configuration.collect_port
         if service.handing_over is not None:
             stack.enter_context(service.handing_over.working())
-        await stack.enter_async_context(_listening(collects, address, is_shared=place is not None))
+        is_shared = place is not None
+        await stack.enter_async_context(
+            listening(collects, address, is_shared=is_shared, auto_decompress=False)
+        )
         # Last, so that a process which tells of its health takes events, too.
         app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
         Pages(service).add_to(app)
         TraitPages(replica, log, service.folding).add_to(app)
         service.followers.add_to(app)
         address = configuration.host, configuration.port
-        await stack.enter_async_context(_listening(web.AppRunner(app, **_RUNNER), address))
+        await stack.enter_async_context(listening(app, address))
         yield service
-
-
-_RUNNER: dict[str, Any] = {"access_log": None, "shutdown_timeout": limits.SHUTDOWN_S}
 
 
 def _service(
@@ -187,35 +177,3 @@ def _service(
         configuration, replica, log, collecting, appending, learning, folding, forgetting,
         collector, followers, handing_over,
     )  # fmt: skip
-
-
-@asynccontextmanager
-async def _working(
-    *works: Coroutine[Any, Any, None],
-) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
-
-
-@asynccontextmanager
-async def _listening(
-    runner: web.AppRunner, address: tuple[str, int], *, is_shared: bool = False
-) -> AsyncIterator[None]:
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, *address, reuse_port=is_shared or None).start()
-        except (OSError, socket.gaierror) as error:
-            raise ConfigurationError(
-                f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
-            ) from error
-        yield
-    finally:
-        await runner.cleanup()

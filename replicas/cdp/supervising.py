@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 
 from replicas.cdp import limits
+from replicas.embedding.running import told_to_stop
 
 _log = logging.getLogger("replicas.cdp.supervising")
 
@@ -25,10 +25,7 @@ async def supervise(count: int, words: Sequence[str]) -> int:
 
     ``words`` are the arguments of the command that each of them runs. Returns an exit code.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = told_to_stop()
     with tempfile.TemporaryDirectory(prefix="crdtstore-cdp-") as sockets:
         stop = asyncio.create_task(stopping.wait())
         keeping = [

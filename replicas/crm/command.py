@@ -4,8 +4,6 @@ import argparse
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from crdtstore.logs import LOG_FORMS, configure_logging
 from replicas.crm import limits
 from replicas.crm.configuration import CrmConfiguration, load_configuration
 from replicas.crm.errors import CrmError
+from replicas.embedding.asking import ask
 
 _EPILOG = """\
 examples:
@@ -85,14 +84,14 @@ def _run(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
 
 
 def _status(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
-    print(json.dumps(_ask(configuration, "GET", "/crm/status"), indent=2))
+    print(json.dumps(ask(configuration, "/crm/status"), indent=2))
     return 0
 
 
 def _plan(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
     after = ""
     while True:
-        answer = _ask(configuration, "GET", f"/crm/plan?after={after}")
+        answer = ask(configuration, f"/crm/plan?after={after}")
         for source, plan in answer.items():
             for edit in plan["edits"]:
                 verb = (
@@ -111,15 +110,15 @@ def _letters(configuration: CrmConfiguration, arguments: argparse.Namespace) -> 
     if arguments.drop:
         if not arguments.key:
             raise CrmError("--drop needs --key: what is forgotten must be named")
-        answer = _ask(configuration, "POST", "/crm/dead-letters/drop", {"keys": arguments.key})
+        answer = ask(configuration, "/crm/dead-letters/drop", {"keys": arguments.key})
         print(f"{answer['dropped']} dropped")
         return 0
     if arguments.retry:
         body = {"keys": arguments.key} if arguments.key else {}
-        answer = _ask(configuration, "POST", "/crm/dead-letters/retry", body)
+        answer = ask(configuration, "/crm/dead-letters/retry", body)
         print(f"{answer['retried']} tried again")
         return 0
-    for source, letters in _ask(configuration, "GET", "/crm/dead-letters").items():
+    for source, letters in ask(configuration, "/crm/dead-letters").items():
         for letter in letters:
             if arguments.key and letter["key"] not in arguments.key:
                 continue
@@ -131,7 +130,7 @@ def _letters(configuration: CrmConfiguration, arguments: argparse.Namespace) -> 
 
 
 def _backfill(configuration: CrmConfiguration, arguments: argparse.Namespace) -> int:
-    started = _ask(configuration, "POST", "/crm/backfill", {})["started"]
+    started = ask(configuration, "/crm/backfill", {})["started"]
     print(f"loading {', '.join(started)} anew")
     if not arguments.no_wait:
         _show_progress(configuration)
@@ -145,7 +144,7 @@ def _show_progress(configuration: CrmConfiguration) -> None:
         tasks: dict[str, Any] = {}
         while True:
             is_done = True
-            for source, state in _ask(configuration, "GET", "/crm/status").items():
+            for source, state in ask(configuration, "/crm/status").items():
                 for name, numbers in state["progress"].items():
                     label = f"{source} {name}"
                     if label not in tasks:
@@ -156,24 +155,6 @@ def _show_progress(configuration: CrmConfiguration) -> None:
             if is_done:
                 return
             time.sleep(limits.PROGRESS_S)
-
-
-def _ask(configuration: CrmConfiguration, method: str, path: str, body: Any = None) -> Any:
-    """Ask the running service; raises CrmError."""
-    host = "127.0.0.1" if configuration.host in ("0.0.0.0", "::") else configuration.host
-    headers = {"Content-Type": "application/json"}
-    if configuration.token:
-        headers["Authorization"] = f"Bearer {configuration.token}"
-    data = None if body is None else json.dumps(body).encode()
-    url = f"http://{host}:{configuration.port}{path}"
-    request = urllib.request.Request(url, data=data, headers=headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=limits.REQUEST_TIMEOUT_S) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise CrmError(f"the service answered {error.code} to {path}") from None
-    except (OSError, ValueError) as error:
-        raise CrmError(f"no service answers at {url}: {error}") from None
 
 
 if __name__ == "__main__":

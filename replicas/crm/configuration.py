@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from crdtstore import Schema
 from crdtstore.errors import ConfigurationError
-from crdtstore.toml import parse_toml
 from replicas.crm import limits
 from replicas.crm.budget import Window
 from replicas.crm.driver import Pace
@@ -18,6 +17,14 @@ from replicas.crm.hubspot.settings import HubSpotSettings
 from replicas.crm.mapping import mapping_of
 from replicas.crm.rounds import Waits
 from replicas.crm.salesforce.settings import EVENTS, SalesforceSettings
+from replicas.embedding.configuration import (
+    address_of,
+    check_keys,
+    check_present,
+    read_configuration,
+    secret_in,
+    texts_in,
+)
 
 _TEXTS: Final = ("name", "data", "listen", "space", "schema", "token_file", "link_secret_file")
 _TOP: Final = (*_TEXTS, "peers", "log_format", "log_level", "salesforce", "hubspot")
@@ -106,24 +113,13 @@ def load_configuration(path: Path) -> CrmConfiguration:
 
     Raises ConfigurationError, which says what is wrong, where, and what is allowed.
     """
-    try:
-        table = parse_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    try:
-        return _configuration_of(table, path.parent)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    return read_configuration(path, _configuration_of)
 
 
 def _configuration_of(table: dict[str, Any], directory: Path) -> CrmConfiguration:
     kinds: dict[str, type] = {**dict.fromkeys(_TOP, str), "peers": list}
-    _check_keys(table, {**kinds, "salesforce": dict, "hubspot": dict}, "the file")
-    for name in ("name", "data"):
-        if not table.get(name):
-            raise ConfigurationError(f"{name} is missing")
+    check_keys(table, {**kinds, "salesforce": dict, "hubspot": dict}, "the file")
+    check_present(table, ("name", "data"))
     vendors: list[VendorConfiguration] = []
     if "salesforce" in table:
         vendors.append(_salesforce_of(table["salesforce"], directory))
@@ -140,18 +136,18 @@ def _configuration_of(table: dict[str, Any], directory: Path) -> CrmConfiguratio
         port=port,
         space=table.get("space", "default"),
         schema=schema,
-        peers=tuple(table.get("peers", ())),
+        peers=texts_in(table, "peers"),
         vendors=tuple(vendors),
-        token=_secret(table, "token_file", directory),
-        link_secret=_secret(table, "link_secret_file", directory),
+        token=secret_in(table, "token_file", directory),
+        link_secret=secret_in(table, "link_secret_file", directory),
         log_format=table.get("log_format", "human"),
         log_level=table.get("log_level", "info"),
     )
 
 
 def _salesforce_of(table: dict[str, Any], directory: Path) -> VendorConfiguration:
-    _check_keys(table, {**_SALESFORCE, **_SHARED, **_PACE, **_WORK}, "[salesforce]")
-    secret = _secret(table, "secret_file", directory)
+    check_keys(table, {**_SALESFORCE, **_SHARED, **_PACE, **_WORK}, "[salesforce]")
+    secret = secret_in(table, "secret_file", directory)
     flow = table.get("flow", "client_credentials")
     if flow not in ("client_credentials", "jwt_bearer"):
         raise ConfigurationError(f"[salesforce]: flow {flow!r} is no flow that is known here")
@@ -173,17 +169,17 @@ def _salesforce_of(table: dict[str, Any], directory: Path) -> VendorConfiguratio
 
 
 def _hubspot_of(table: dict[str, Any], directory: Path) -> VendorConfiguration:
-    _check_keys(table, {**_HUBSPOT, **_SHARED, **_PACE, **_WORK}, "[hubspot]")
-    token = _secret(table, "token_file", directory)
+    check_keys(table, {**_HUBSPOT, **_SHARED, **_PACE, **_WORK}, "[hubspot]")
+    token = secret_in(table, "token_file", directory)
     if token is None or not table.get("app_id"):
         raise ConfigurationError("[hubspot]: token_file and app_id are needed")
-    secret = _secret(table, "webhook_secret_file", directory)
+    secret = secret_in(table, "webhook_secret_file", directory)
     listen = table.get("webhook_listen")
     if listen and not (secret and table.get("webhook_url")):
         raise ConfigurationError(
             "[hubspot]: webhooks need webhook_secret_file, and webhook_url as HubSpot signs it"
         )
-    signatures = tuple(table.get("signatures", ("v3",)))
+    signatures = texts_in(table, "signatures", ("v3",))
     if not signatures or not set(signatures) <= {"v1", "v2", "v3"}:
         raise ConfigurationError("[hubspot]: signatures are some of v1, v2, v3")
     pace = _pace_of(table)
@@ -205,7 +201,7 @@ def _pace_of(table: dict[str, Any]) -> Pace:
     for each in table.get("windows", ()):
         if not isinstance(each, dict):
             raise ConfigurationError("windows is a list of tables: {calls = 190, seconds = 10}")
-        _check_keys(each, {"calls": int, "seconds": float}, "a window")
+        check_keys(each, {"calls": int, "seconds": float}, "a window")
         if set(each) != {"calls", "seconds"} or min(each.values()) <= 0:
             raise ConfigurationError("a window has calls and seconds, both above 0")
         windows.append(Window(each["calls"], each["seconds"]))
@@ -216,43 +212,5 @@ def _waits_of(pace: Pace) -> Waits:
     return Waits(pace.backoff_min_s, pace.backoff_max_s, pace.pause_s)
 
 
-def address_of(text: str) -> tuple[str, int]:
-    """Return host and port of "HOST:PORT"; raises ConfigurationError."""
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
-        raise ConfigurationError(f"{text!r} is no address; write it as 127.0.0.1:8450")
-    return host.strip("[]"), int(port)
-
-
-def _secret(table: Mapping[str, Any], name: str, directory: Path) -> str | None:
-    if name not in table:
-        return None
-    path = directory / str(table[name])
-    try:
-        if path.stat().st_size > limits.SECRET_FILE_BYTES_MAX:
-            raise ConfigurationError(f"{name}: {path.name} is too large for a secret")
-        secret: str = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigurationError(f"{name}: cannot read {path}: {error.strerror}") from None
-    if not secret:
-        raise ConfigurationError(f"{name}: {path} is empty")
-    return secret
-
-
 def _chosen(table: Mapping[str, Any], names: Mapping[str, type], *left_out: str) -> dict[str, Any]:
     return {name: table[name] for name in names if name in table and name not in left_out}
-
-
-def _check_keys(table: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:
-    for name, value in table.items():
-        if name not in kinds:
-            allowed = ", ".join(sorted(kinds))
-            raise ConfigurationError(f"{where}: {name!r} is unknown; it takes {allowed}")
-        kind = kinds[name]
-        is_number = kind is float and type(value) is int
-        if type(value) is not kind and not is_number:
-            raise ConfigurationError(f"{where}: {name} is a {kind.__name__}, not {value!r}")
-        if kind in (int, float) and value < (1 if kind is int else 0):
-            raise ConfigurationError(f"{where}: {name} is too small: {value}")
-        if name in ("peers", "signatures") and not all(type(one) is str for one in value):
-            raise ConfigurationError(f"{where}: {name} is a list of texts")

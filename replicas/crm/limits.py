@@ -119,9 +119,6 @@ DEAD_LETTERS_SHOWN_MAX: Final = 1_000
 TOUCHED_MAX: Final = 100_000
 """Records of which it is remembered when they were sent to last, to tell stale pages."""
 
-SECRET_FILE_BYTES_MAX: Final = 64 * 1024
-"""Bytes of a file with a secret: the largest is a private key."""
-
 WITHDRAWN_S: Final = 3 * 86_400
 """Seconds for which the identifiers of a record that went are kept aside, for its merge may be told
 late: HubSpot sends an event again for a day, Salesforce keeps its events for three."""
@@ -131,9 +128,6 @@ WITHDRAWN_IDENTIFIERS_MAX: Final = 100
 
 FORGET_S: Final = 3_600.0
 """Seconds between two looks for what need not be kept aside any longer."""
-
-SHUTDOWN_S: Final = 5.0
-"""Seconds that requests under way may take when the service ends."""
 
 PROGRESS_S: Final = 0.5
 """Seconds between two looks at the progress of a load."""

@@ -3,19 +3,15 @@
 import asyncio
 import contextlib
 import logging
-import signal
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp import web
 
 from crdtstore import Replica
 from crdtstore.errors import ConfigurationError
 from crdtstore.server import application, check_exposure
-from replicas.crm import limits
 from replicas.crm.configuration import CrmConfiguration, VendorConfiguration
 from replicas.crm.connection import Connection
 from replicas.crm.crm import Crm
@@ -27,6 +23,7 @@ from replicas.crm.redaction import Redaction
 from replicas.crm.salesforce.crm import Salesforce
 from replicas.crm.salesforce.settings import SalesforceSettings
 from replicas.crm.web import Pages, Webhooks
+from replicas.embedding.running import listening, told_to_stop, until_stopped, working
 
 _log = logging.getLogger("replicas.crm.service")
 
@@ -43,19 +40,14 @@ class Running:
 async def serve(configuration: CrmConfiguration, *, is_dry: bool = False) -> None:
     """Work until SIGTERM or SIGINT. Raises ConfigurationError or StorageError at the start."""
     check_exposure(configuration.host, configuration.token, configuration.link_secret)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = told_to_stop()
     async with running(configuration, is_dry=is_dry) as service:
         print(
             f"crdtstore-crm {configuration.name} serves "
             f"http://{configuration.host}:{configuration.port}/crm/status; Ctrl-C ends it",
             flush=True,
         )
-        stop = asyncio.ensure_future(stopping.wait())
-        await asyncio.wait((stop, *service.tasks), return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
+        await until_stopped(stopping, service.tasks)
     _log.info("closed")
 
 
@@ -87,12 +79,13 @@ async def running(
             connections[connection.source] = connection
             if vendor.webhook_listen and isinstance(vendor.vendor, HubSpotSettings):
                 hooks = Webhooks(connection, vendor.vendor).application()
-                await stack.enter_async_context(_listening(hooks, vendor.webhook_listen))
+                await stack.enter_async_context(listening(hooks, vendor.webhook_listen))
         app = application(replica, token=configuration.token, link_secret=configuration.link_secret)
         Pages(connections).add_to(app)
         address = configuration.host, configuration.port
-        await stack.enter_async_context(_listening(app, address))
-        tasks = await stack.enter_async_context(_working(connections))
+        await stack.enter_async_context(listening(app, address))
+        works = (connection.run() for connection in connections.values())
+        tasks = await stack.enter_async_context(working(*works))
         yield Running(replica, connections, tasks)
 
 
@@ -140,37 +133,3 @@ def _events(settings: SalesforceSettings, driver: Driver) -> Events | None:
             f'events = "pubsub" needs {error.name}: pip install "crdtstore[crm-pubsub]"'
         ) from None
     return EventStream(settings, driver)
-
-
-@asynccontextmanager
-async def _working(
-    connections: Mapping[str, Connection],
-) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [
-        asyncio.create_task(connection.run(), name=f"crm {name}")
-        for name, connection in connections.items()
-    ]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
-
-
-@asynccontextmanager
-async def _listening(app: web.Application, address: tuple[str, int]) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.SHUTDOWN_S)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, *address).start()
-        except (OSError, socket.gaierror) as error:
-            raise ConfigurationError(
-                f"cannot listen on {address[0]}:{address[1]}: {error.strerror}"
-            ) from error
-        yield
-    finally:
-        await runner.cleanup()

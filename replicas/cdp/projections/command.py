@@ -6,8 +6,8 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from replicas.cdp.asking import ask
 from replicas.cdp.configuration import Configuration
+from replicas.embedding.asking import ask
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from replicas.cdp.asking import Address, ask, lines_of
-from replicas.cdp.errors import DefinitionInvalid, ServiceUnreachable
+from replicas.cdp.errors import DefinitionInvalid
+from replicas.embedding.asking import Address, ask, lines_of
+from replicas.embedding.errors import ServiceUnreachable
 
 _EPILOG = """\
 examples:

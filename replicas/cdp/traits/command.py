@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from replicas.cdp import limits
-from replicas.cdp.asking import ask
 from replicas.cdp.configuration import Configuration
 from replicas.cdp.processes import configuration_of
+from replicas.embedding.asking import ask
 
 
 def add_parser(commands: Any) -> None:

@@ -93,8 +93,9 @@ def test_what_goes_wrong_is_told_in_a_line(
             assert json.loads(capsys.readouterr().out)["message_id"] == "m1"
 
     asyncio.run(show())
-    missing = f"no service answers at 127.0.0.1:{port}: Connection refused; is it running? "
-    assert told("status") == told("segments", "list") == missing + "crdtstore-cdp run"
+    missing = f"no service answers at 127.0.0.1:{port}: Connection refused; "
+    missing += "is it running? `run` starts it"
+    assert told("status") == told("segments", "list") == missing
     told("events", "export", "--to", "events.parquet")
     assert not list(tmp_path.glob("*.p*"))
 

@@ -14,12 +14,12 @@ import pytest
 from aiohttp import web
 
 from crdtstore import Replica, add, increment
-from replicas.cdp.errors import ServiceUnreachable
 from replicas.cdp.segments import command
 from replicas.cdp.segments.audience import Preview, filter_of, preview
 from replicas.cdp.segments.definitions import segment_of
 from replicas.cdp.segments.segments import Segments, wall_ms
 from replicas.cdp.segments.web import SegmentPages
+from replicas.embedding.errors import ServiceUnreachable
 from tests.replicas.cdp.segments.running import SCHEMA, VIP, opened, settle
 
 

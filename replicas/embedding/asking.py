@@ -7,8 +7,8 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from replicas.cdp import limits
-from replicas.cdp.errors import ServiceUnreachable
+from replicas.embedding import limits
+from replicas.embedding.errors import ServiceUnreachable
 
 
 class Address(Protocol):
@@ -56,7 +56,7 @@ def lines_of(address: Address, path: str, body: bytes | None = None) -> Iterator
         reason = getattr(error, "reason", error)
         said = getattr(reason, "strerror", None) or reason
         raise ServiceUnreachable(
-            f"no service answers at {where}: {said}; is it running? crdtstore-cdp run"
+            f"no service answers at {where}: {said}; is it running? `run` starts it"
         ) from None
 
 
