@@ -41,10 +41,8 @@ def check_claims_of_value(packed: bytes) -> None:
 
 
 def extension(code: int, data: bytes) -> msgpack.ExtType:
-    """Return what the unpacker found, without the checks that ExtType makes of a caller's.
+    """Return what an unpacker found as an ExtType, in a third of the time that its own way takes.
 
-    Raises ValueError for a code that no application has.
+    It is not checked: whoever looks at it checks its code.
     """
-    if code < 0:
-        raise ValueError(f"{code} is no extension type of an application")
     return tuple.__new__(msgpack.ExtType, (code, data))

@@ -11,7 +11,13 @@ from crdtstore.packing import check_claims
 from crdtstore.server.forms import MalformedBody, parse_msgpack
 from crdtstore.sync.frame import decode_packed
 
-BOMBS = [b"\xdc\x3a\x98" * 1_000, b"\xdd\x00\x00\x3a\x98" * 600, b"\x91" * 500 + b"\xdc\x3a\x98"]
+BOMBS = [
+    b"\xdc\x3a\x98" * 1_000,
+    b"\xdd\x00\x00\x3a\x98" * 600,
+    b"\x91" * 500 + b"\xdc\x3a\x98",
+    b"\xdc\x00\xf0" * 85,
+    b"\xdc\x01\xf0" * 170,
+]
 
 
 @pytest.mark.parametrize("tree", [None, 1, "ä", [], [[1], {"a": [b"x"]}], {"a": {"b": [1.5]}}])

@@ -88,6 +88,19 @@ def test_the_value_is_the_same_however_events_were_divided_over_origins(fold, da
     trait_at(now, 150)
 
 
+@every_fold
+@some
+@given(data=st.data())
+def test_what_is_folded_in_is_the_packed_union_and_passes_the_check_of_peers(fold, data):
+    options, (a, b) = drawn_payloads(data, fold, 2)
+    one = folded_in(None, Partial(1, fold, options, a), "f")
+    both = folded_in(one, Partial(1, fold, options, b), "f")
+    united = FOLDS[fold].bounded(FOLDS[fold].unite(a, b, options), options)
+    assert both == opaque([1, fold, options, united])
+    for cell in (one, both):
+        check_cells({trait_key("f", "cdp", 255): (1, 255, cell)}, 9)
+
+
 @given(st.lists(partials.partials(), min_size=1, max_size=5))
 def test_only_partials_of_the_newest_version_count(drawn):
     cells = [folded_in(None, partial, "f") for partial in drawn]

@@ -13,6 +13,7 @@ from crdtstore.model.folds import FOLDS
 from crdtstore.model.golden import explain, resolve
 from crdtstore.model.operations import fold_in, from_json
 from crdtstore.model.quantiles import payload_of
+from crdtstore.model.theta import THETA_WHOLE, Theta, encode
 from crdtstore.model.traits import partial_of, trait_at
 from crdtstore.model.values import OPAQUE_EXT_CODE, pack
 from crdtstore.schema import Field, Schema
@@ -279,6 +280,49 @@ def test_a_sound_partial_of_a_peer_is_accepted():
     check_cells({KEY: (1, 255, opaque(1, "count", [], 3))}, 9)
 
 
+def test_definitions_that_take_turns_are_told_apart():
+    sound = [opaque(1, "count", [], 3), opaque(2, "sum", [2], -3), opaque(2, "sum", [0], 7)]
+    for partial in sound * 2:
+        check_cells({KEY: (1, 255, partial)}, 9)
+        for other in (opaque(1, "count", [], -3), opaque(3, "sum", [10], 1)):
+            with pytest.raises(InvalidValue):
+                check_cells({KEY: (1, 255, other)}, 9)
+
+
+def test_definitions_that_are_forgotten_are_learned_again(monkeypatch):
+    monkeypatch.setattr(limits, "TRAIT_DEFINITIONS_REMEMBERED", 10)
+    author = Author(schema=SCHEMA)
+    for version in range(1, 50):
+        author.write({"orders": fold_in("count", 1, version=version)})
+        key = trait_key(f"orders{version}", "cdp", 255)
+        check_cells({key: (1, 255, opaque(version, "count", [], 3))}, 9)
+
+
+def test_options_that_a_caller_changes_later_are_those_of_its_writes():
+    author = Author(schema=SCHEMA)
+    options = [2]
+    author.write({"orders": fold_in("sum", 100, options=options)})
+    options[0] = 0
+    author.refuses(InvalidOperation, {"orders": fold_in("sum", 100, options=options)}, "greater")
+    author.write({"orders": fold_in("sum", 100, options=(2,))})
+    assert value(author) == 2
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        fold_in("first", [9, "b", "late"]),
+        fold_in("minimum", 9, options=[0]),
+        fold_in("unique_count", encode(Theta(THETA_WHOLE, (5,))), options=[5]),
+        fold_in("most_frequent", [], options=[1]),
+    ],
+)
+def test_what_changes_nothing_is_no_news(operation):
+    author = Author(schema=SCHEMA)
+    author.write({"orders": operation})
+    assert author.write({"orders": operation}) == ()
+
+
 @pytest.mark.parametrize(
     "cell",
     [
@@ -296,6 +340,10 @@ def test_a_sound_partial_of_a_peer_is_accepted():
         (1, 255, msgpack.ExtType(2, pack((1, "count", [], 3)))),
         (1, 255, msgpack.ExtType(1, pack((1, "count", [], 3)) + b"\0")),
         (1, 255, msgpack.ExtType(1, pack((1, "count", [], 3))[:-1] + b"\xcc\x03")),
+        (1, 255, msgpack.ExtType(1, b"\x94\xcc\x01" + pack((1, "count", [], 3))[2:])),
+        (1, 255, msgpack.ExtType(1, b"\xdc\x00\x04" + pack((1, "count", [], 3))[1:])),
+        (1, 255, msgpack.ExtType(1, pack((1, "count", [], 3))[:-1])),
+        (1, 255, msgpack.ExtType(1, pack((1, "count", [], msgpack.ExtType(1, b"\x03"))))),
         (1, 255, msgpack.ExtType(1, b"\xdd\xff\xff\xff\xff")),
         (1, 255, msgpack.ExtType(1, b"\x91" * 2_000)),
         (1, 255, opaque(1, "unique_list", [], ["x" * 256] * 300)),
