@@ -12,7 +12,7 @@ import argparse
 import gc
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -44,9 +44,7 @@ class Course:
         self.changed = 0
         self._definitions = definitions
         self._rules = Rules(definitions.by_name.values())
-        self._gatherers: dict[str, Gatherer] = {
-            rule.definition.name: rule.gatherer for rule in self._rules.all_rules
-        }
+        self._gatherers: Mapping[str, Gatherer] = self._rules.gatherers
         self._now_ms = NOW_MS
         self._position = 0
         self._source, self._reader = (
@@ -66,7 +64,7 @@ class Course:
                     continue
                 value = None if rule.get is None else rule.gatherer.taken(rule.get(event))
                 mine = held.setdefault(event.profile_id, {})
-                name, gatherer = rule.definition.name, rule.gatherer
+                name, gatherer = rule.name, rule.gatherer
                 if name in mine:
                     mine[name] = gatherer.add(mine[name], value, event)
                 else:
