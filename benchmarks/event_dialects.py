@@ -22,23 +22,24 @@ _VISITOR_AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: the end of its address, its body, its headers."""
+    """One request: the end of its address, its body, its headers, and how many events it has."""
 
     path: str
     body: bytes
     headers: Mapping[str, str]
+    events: int
 
 
-Dialect = Callable[[bytes], Sequence[Request]]
-"""Returns the requests for the body of a batch of Segment's specification."""
+Dialect = Callable[[bytes, int], Sequence[Request]]
+"""Returns the requests for the body of a batch of Segment's specification, of so many events."""
 
 
-def segment(body: bytes) -> Sequence[Request]:
+def segment(body: bytes, count: int) -> Sequence[Request]:
     """Return the batch as it is, in one request."""
-    return (Request("/v1/batch", body, _SEGMENT_HEADERS),)
+    return (Request("/v1/batch", body, _SEGMENT_HEADERS, count),)
 
 
-def unomi(body: bytes) -> Sequence[Request]:
+def unomi(body: bytes, _: int) -> Sequence[Request]:
     """Return a request for every person of the batch, with that person's events in their order."""
     persons: dict[str, list[dict[str, Any]]] = {}
     for item in json.loads(body)["batch"]:
@@ -52,6 +53,7 @@ def unomi(body: bytes) -> Sequence[Request]:
                 "Cookie": f"context-profile-id={person}",
                 "User-Agent": _VISITOR_AGENT,
             },
+            len(events),
         )
         for person, events in persons.items()
     ]

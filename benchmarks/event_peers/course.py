@@ -90,8 +90,8 @@ async def _introduce(running: Running, dialect: str, persons: int) -> None:
 
         async def introduce() -> None:
             for first in waiting:
-                body = introductions(first, min(BATCH, persons - first))
-                for request in DIALECTS[dialect](body):
+                count = min(BATCH, persons - first)
+                for request in DIALECTS[dialect](introductions(first, count), count):
                     await _post(session, running.url, request)
 
         await asyncio.gather(*(introduce() for _ in range(_INTRODUCING)))

@@ -27,15 +27,16 @@ BURN = "import time\nwhile time.process_time() < 0.3: pass"
 
 def test_segment_is_sent_as_it_is() -> None:
     body = introductions(0, 100)
-    (request,) = DIALECTS["segment"](body)
+    (request,) = DIALECTS["segment"](body, 100)
     assert request.body == body
     assert request.path == "/v1/batch"
+    assert request.events == 100
 
 
 def test_unomi_is_sent_every_event_once_by_person_in_order() -> None:
     body = Visitors("client", 20, 7).batch(100)
     items = json.loads(body)["batch"]
-    requests = DIALECTS["unomi"](body)
+    requests = DIALECTS["unomi"](body, 100)
     assert len(requests) == len({item["userId"] for item in items})
     for request in requests:
         person = request.headers["Cookie"].removeprefix("context-profile-id=")
@@ -44,6 +45,7 @@ def test_unomi_is_sent_every_event_once_by_person_in_order() -> None:
         assert [event["properties"]["messageId"] for event in sent] == [
             item["messageId"] for item in wanted
         ]
+        assert request.events == len(sent)
         assert [event["eventType"] for event in sent] == [item["type"] for item in wanted]
         for event, item in zip(sent, wanted, strict=True):
             given = item.get("properties") or item.get("traits")
