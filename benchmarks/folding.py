@@ -76,7 +76,7 @@ def gathering_s(rules: Rules, events: list[Event]) -> float:
                 continue
             gatherer: Gatherer = rule.gatherer
             value = gatherer.taken(rule.get(event)) if rule.get else None
-            place = event.profile_id, rule.definition.name
+            place = event.profile_id, rule.name
             mine = held.get(place)
             held[place] = (
                 gatherer.begun(value, event) if mine is None else gatherer.add(mine, value, event)

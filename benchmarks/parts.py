@@ -76,8 +76,8 @@ PARTS = (
     Part(
         "events",
         "Events: batches of 100 over HTTP, 30 traits, and a second region that follows",
-        lambda: events.measure(events.CASES, 100_000, 60),
-        lambda: events.measure(events.CASES_SMOKE, 200, 2),
+        lambda: events.measure(events.CASES, 100_000),
+        lambda: events.measure(events.CASES_SMOKE, 200),
     ),
 )
 

@@ -22,8 +22,7 @@ PEERS: Final[tuple[EventPeer, ...]] = (Unomi(), Collector())
 
 PERSONS: Final = 100_000
 PERSONS_SMOKE: Final = 200
-_SECONDS: Final = 30.0
-_CASES: Final = (events.Case(1, 10_000), events.Case(2, 50_000))
+_CASES: Final = (events.Case(1, 10_000, 30), events.Case(2, 50_000, 30))
 _OFFER_SMOKE: Final = Offer(1_000, 2)
 _REASON_LENGTH: Final = 1_000
 _SHOWN: Final = (
@@ -111,5 +110,5 @@ def _course(peer: EventPeer, persons: int, offers: Sequence[Offer]) -> dict[str,
 
 def _ours(persons: int) -> dict[str, Figures]:
     """Return the figures of ours that peers have, too."""
-    measured = events.measure(_CASES, persons, _SECONDS)
+    measured = events.measure(_CASES, persons)
     return {case: {name: row[name] for name in _SHOWN} for case, row in measured.items()}

@@ -13,9 +13,9 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from replicas.cdp import limits
-from replicas.cdp.collecting import Entry
 from replicas.cdp.errors import LogUnusable, TooBusy
 from replicas.cdp.event_log import EventLog
+from replicas.cdp.events import Entry
 
 
 class Appending:

@@ -8,15 +8,18 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crdtstore import Replica, identifier
 from crdtstore.errors import InvalidInput
 from replicas.cdp import limits
 from replicas.cdp.consent import consents_in
 from replicas.cdp.errors import BodyInvalid, BodyTooLarge, EventRefused
-from replicas.cdp.events import KINDS, Event, Json, pack_event
+from replicas.cdp.events import KINDS, Entry, Event, Json, pack_event
 from replicas.cdp.wire import Envelope, Item, check_plain, milliseconds_of, read_item
+
+_SAY_MORE: Final = frozenset({"identify", "alias"})
+"""Kinds of events that may name more identifiers than the ids of their sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,7 @@ class CollectSettings:
     traits_max: int = limits.TRAITS_MAX
     waiting_events_max: int = limits.WAITING_EVENTS_MAX
     behind_events_max: int = limits.BEHIND_EVENTS_MAX
-
-
-class Entry(NamedTuple):
-    """An event to be appended: the id of its message, and its bytes."""
-
-    message_id: str
-    packed: bytes
+    traits_behind_s_max: float = limits.TRAITS_BEHIND_S_MAX
 
 
 class Refusal(NamedTuple):
@@ -83,7 +80,7 @@ class Collecting:
         self._persons = replica.persons
         self._erasures = replica.erasures
         self._region = replica.schema.identity.phone_region
-        self._in_standing: set[tuple[str, str]] = set()
+        self._in_standing: set[tuple[object, ...]] = set()
         self._erasure_count = 0
         self._profile_id = lru_cache(limits.PROFILE_IDS_CACHED_MAX)(self._find_profile_id)
 
@@ -109,26 +106,29 @@ class Collecting:
         arrival = _arrival_of(envelope, write_key, received_at_ms)
         room_bytes = self.settings.batch_bytes_max * limits.PACKED_GROWTH_MAX
         collected = Collected()
+        entries, profile_ids = collected.entries, collected.profile_ids
         for index, raw in enumerate(envelope.batch):
             message_id = ""
             try:
-                if memoryview(raw).nbytes > self.settings.event_bytes_max:
+                given = bytes(raw)
+                if len(given) > self.settings.event_bytes_max:
                     detail = f"an event has at most {self.settings.event_bytes_max:,} bytes"
                     raise EventRefused("event-too-large", detail)
-                item = read_item(raw, is_msgpack=is_msgpack)
+                item = read_item(given, is_msgpack=is_msgpack)
                 message_id = item.message_id or str(uuid.uuid4())
                 event = self._event_of(item, message_id, kind or item.type or "", arrival)
                 packed = _packed(event)
-                room_bytes -= len(packed)
-                if room_bytes < 0:
-                    raise BodyTooLarge("the events of a request become too large with its context")
-                collected.entries.append(Entry(message_id, packed))
-                collected.profile_ids.append(event.profile_id)
-                collected.kinds[event.kind] += 1
             except EventRefused as error:
                 refusal = Refusal(index, message_id[:200], error.rule, str(error))
                 collected.refusals.append(refusal)
                 self.refused[error.rule] += 1
+                continue
+            room_bytes -= len(packed)
+            if room_bytes < 0:
+                raise BodyTooLarge("the events of a request become too large with its context")
+            entries.append(Entry(message_id, packed, event))
+            profile_ids.append(event.profile_id)
+        collected.kinds = Counter(each.event.kind for each in entries if each.event is not None)
         return collected
 
     def _event_of(self, item: Item, message_id: str, kind: str, arrival: Arrival) -> Event:
@@ -140,28 +140,21 @@ class Collecting:
                 "invalid-message-id", f"messageId has at most {length_max} characters"
             )
         user_id, anonymous_id = _id_of(item.user_id), _id_of(item.anonymous_id)
-        properties = item.traits if kind in ("identify", "group") else item.properties
-        event = Event(
-            kind=kind,
-            message_id=message_id,
-            profile_id=self._profile_id(user_id, anonymous_id),
-            name=_name_of(item, kind),
-            user_id=user_id,
-            anonymous_id=anonymous_id,
-            properties=properties or {},
-            context=item.context or arrival.context,
-            timestamp_ms=_timestamp_of(item, arrival),
-            received_at_ms=arrival.received_at_ms,
-            write_key=arrival.write_key,
-            group_id=_id_of(item.group_id),
-            previous_id=_id_of(item.previous_id),
-        )
-        if kind == "identify" and len(event.properties) > self.settings.traits_max:
-            count = len(event.properties)
+        has_traits = kind == "identify" or kind == "group"
+        properties = (item.traits if has_traits else item.properties) or {}
+        if kind == "identify" and len(properties) > self.settings.traits_max:
+            count = len(properties)
             detail = f"{count} traits in one identify are more than {self.settings.traits_max}"
             raise EventRefused("too-many-traits", detail)
-        if event.context:
-            consents_in(event.context)
+        context = item.context or arrival.context
+        if "consent" in context:
+            consents_in(context)
+        event = Event(  # by place: names cost as much again, and this is done for each event
+            kind, message_id, self._profile_id(user_id, anonymous_id), _name_of(item, kind),
+            user_id, anonymous_id, properties, context, _timestamp_of(item, arrival),
+            arrival.received_at_ms, arrival.write_key,
+            _id_of(item.group_id), _id_of(item.previous_id),
+        )  # fmt: skip
         self._check_standing(event)
         return event
 
@@ -182,9 +175,11 @@ class Collecting:
 
     def _check_standing(self, event: Event) -> None:
         """Refuse events of who was erased; raises EventRefused."""
-        who = event.user_id, event.anonymous_id
-        says_more = event.kind in ("identify", "alias")
-        if who in self._in_standing and not says_more:
+        who: tuple[object, ...] = event.user_id, event.anonymous_id
+        if event.kind in _SAY_MORE:
+            given = event.properties.get
+            who = (*who, event.previous_id, _text_of(given("email")), _text_of(given("phone")))
+        if who in self._in_standing:
             return
         if self._erasures.refuses(event.profile_id, *identifiers_of(event, self._region)):
             raise EventRefused("suppressed", "this person was erased, and is not to be collected")
@@ -216,7 +211,13 @@ def identifiers_of(event: Event, region: str) -> list[str]:
 
 
 def _id_of(given: str | int | None) -> str:
-    return "" if given is None else str(given).strip()
+    if given is None:
+        return ""
+    return given.strip() if type(given) is str else str(given)
+
+
+def _text_of(given: object) -> str:
+    return given if type(given) is str else ""
 
 
 def _name_of(item: Item, kind: str) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import sys
 import time
@@ -91,6 +90,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(configuration: Configuration, arguments: argparse.Namespace) -> int:
+    from crdtstore.server import run_as_server
     from replicas.cdp.service import serve
 
     form = arguments.log_format or configuration.log_format
@@ -103,22 +103,8 @@ def _run(configuration: Configuration, arguments: argparse.Namespace) -> int:
     elif count > 1:
         words = ["run", "--config", str(arguments.config), "--log-format", form]
         return asyncio.run(supervise(count, words))
-    sys.setswitchinterval(limits.SWITCH_INTERVAL_S)
-    gc.set_threshold(
-        limits.COLLECT_AFTER_OBJECTS, limits.COLLECT_MIDDLE_AFTER, limits.COLLECT_OLD_AFTER
-    )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(configuration, place))
+    run_as_server(serve(configuration, place))
     return 0
-
-
-def _loop_factory() -> Any:
-    """Return how to make an event loop of uvloop, None if it is not installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _status(configuration: Configuration, arguments: argparse.Namespace) -> int:

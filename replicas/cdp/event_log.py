@@ -24,7 +24,8 @@ import numpy as np
 
 from replicas.cdp import limits
 from replicas.cdp.errors import LogInUse, LogUnusable
-from replicas.cdp.events import Event, pack_event
+from replicas.cdp.events import Entry, Event, pack_event
+from replicas.cdp.recent import Recent
 from replicas.cdp.seen import Seen, hash_of
 from replicas.cdp.segment import (
     Segment,
@@ -58,7 +59,7 @@ class EventLog:
     """The log in a directory, made if absent. Raises LogInUse or LogUnusable.
 
     ``id`` is its own, for cursors: those of another log mean nothing here. ``duplicates`` counts
-    the events that were dropped because their message had been seen.
+    the events that were dropped because their message had been seen; ``recent`` are the newest.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class EventLog:
         self.directory = Path(directory)
         self.settings = settings or LogSettings()
         self.duplicates = 0
+        self.recent = Recent(limits.RECENT_EVENTS_MAX, limits.RECENT_BYTES_MAX)
         self._clock = clock
         self._appending = threading.Lock()
         self._reading = threading.RLock()
@@ -118,21 +120,25 @@ class EventLog:
 
     def append(self, events: Iterable[Event]) -> int:
         """Add events, durably, without those whose message was seen; return the last sequence."""
-        return self.append_packed([(each.message_id, pack_event(each)) for each in events])
+        return self.append_packed([Entry(each.message_id, pack_event(each)) for each in events])
 
-    def append_packed(self, entries: Sequence[tuple[str, bytes]]) -> int:
+    def append_packed(self, entries: Sequence[Entry]) -> int:
         """Add events by the ids of their messages, as ``pack_event`` made them."""
         with self._appending:
-            hashes = [hash_of(message_id) for message_id, _ in entries]
+            hashes = [hash_of(each.message_id) for each in entries]
             fresh = self._seen.unseen(hashes)
-            packed = [packed for _, packed in compress(entries, fresh)]
-            self.duplicates += len(entries) - len(packed)
-            if packed:
+            kept = list(compress(entries, fresh))
+            self.duplicates += len(entries) - len(kept)
+            if kept:
                 new = list(compress(hashes, fresh))
                 at_ms = self._clock()
                 self._roll(at_ms)
+                packed = [each.packed for each in kept]
                 self._segments[-1].append(packed, np.array(new, np.uint64).tobytes(), at_ms)
                 self._seen.add(new, at_ms)
+                events = [each.event or each.packed for each in kept]
+                first = self.last_sequence + 1 - len(kept)
+                self.recent.add(first, events, sum(map(len, packed)))
             return self.last_sequence
 
     def _roll(self, at_ms: int) -> None:
@@ -269,6 +275,8 @@ class EventLog:
                 new = segment.write_without(own)
                 with self._reading:
                     segment.replace(new)
+            if found:
+                self.recent.clear()
         return sum(map(len, found.values()))
 
     def _candidates(

@@ -37,6 +37,14 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     previous_id: str = ""
 
 
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An event to be appended: the id of its message, and its bytes; itself, if it is at hand."""
+
+    message_id: str
+    packed: bytes
+    event: Event | None = None
+
+
 class Subject(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The beginning of an event: enough to tell whose it is, without decoding the rest."""
 

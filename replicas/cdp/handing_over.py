@@ -27,8 +27,9 @@ import msgspec
 
 from replicas.cdp import limits
 from replicas.cdp.appending import Appending
-from replicas.cdp.collecting import Collected, Entry
+from replicas.cdp.collecting import Collected
 from replicas.cdp.errors import LogUnusable, TooBusy
+from replicas.cdp.events import Entry
 from replicas.cdp.processes import Place, owner_of
 from replicas.cdp.room import Room
 
@@ -37,7 +38,7 @@ _ANSWER: Final = struct.Struct("<IB")
 _DURABLE, _BUSY, _UNUSABLE = range(3)
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(list[Entry])
+_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 _log = logging.getLogger("replicas.cdp.handing_over")
 
@@ -113,7 +114,7 @@ class HandingOver:
                 except TooBusy:
                     connection.sendall(_ANSWER.pack(number, _BUSY))
                     continue
-                done = self._appending.submit(_decoder.decode(body))
+                done = self._appending.submit([Entry(*each) for each in _decoder.decode(body)])
                 done.add_done_callback(partial(_answer, connection, number))
         self._connections.remove(connection)
 
@@ -143,7 +144,7 @@ class Neighbour:
         if len(self._waiting) >= limits.HANDED_OVER_MAX:
             raise TooBusy(f"process {self._number} has much to do already; try again later")
         number = next(self._numbers) & 0xFFFF_FFFF
-        body = _encoder.encode(entries)
+        body = _encoder.encode([(each.message_id, each.packed) for each in entries])
         done = asyncio.get_running_loop().create_future()
         self._waiting[number] = done
         try:

@@ -1,7 +1,7 @@
 """Learning: what events say of profiles becomes fields, from the source ``cdp``.
 
 It follows the log. What it writes and how far it has come go into one commit of the replica, so
-after a crash it goes on where its fields end.
+after a crash it goes on where its fields end, or before: learning again changes nothing.
 
 | Of an event        | Becomes                                                                    |
 |--------------------|----------------------------------------------------------------------------|
@@ -13,6 +13,7 @@ after a crash it goes on where its fields end.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -31,6 +32,7 @@ from replicas.cdp.consent import AT_MS, Consent, consents_in, counts
 from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
 from replicas.cdp.events import Event
+from replicas.cdp.recent import events_after
 
 _CURSOR: Final = "cdp/learned"
 FORGET_NOTE: Final = "cdp/forget/"
@@ -85,7 +87,8 @@ class Learning:
         self._known: set[tuple[str, str, str]] = set()
         self._consents: dict[str, dict[str, Consent]] = {}
         log_id, _, sequence = replica.cursors.get(_CURSOR, "").partition(" ")
-        self.position = int(sequence) if log_id == log.id else 0
+        self.position = self._noted = int(sequence) if log_id == log.id else 0
+        self._noted_s = 0.0
 
     async def run(self) -> None:
         """Follow the log for ever; what the disk refuses now is tried again."""
@@ -97,21 +100,33 @@ class Learning:
                 self.trouble = str(error)
                 _log.warning("learning waits: %s", error)
                 count = 0
-            if not count:
+            if count < limits.READ_MAX:
                 await asyncio.sleep(limits.FOLLOW_S)
 
     async def learn_once(self) -> int:
-        """Learn from the events that come next; return how many there were."""
-        events = await asyncio.to_thread(self._log.read, self.position, limits.READ_MAX)
+        """Learn from the events that come next; return how many there were.
+
+        Where nothing was to be learned, it is written now and then only how far that goes.
+        """
         pending: dict[str, _Pending] = {}
-        for sequence, event in events:
-            self._gather(sequence, event, pending)
-            if len(pending) >= limits.LEARNED_MAX:
-                await self._commit(pending, sequence)
-                pending = {}
-        if events:
-            await self._commit(pending, events[-1][0])
-        return len(events)
+        position, count = self.position, 0
+        while count < limits.READ_MAX:
+            events = await events_after(self._log, position, limits.LEARN_READ_MAX)
+            for sequence, event in events:
+                self._gather(sequence, event, pending)
+                position = sequence
+                if len(pending) >= limits.LEARNED_MAX:
+                    await self._commit(pending, position)
+                    pending = {}
+            count += len(events)
+            if len(events) < limits.LEARN_READ_MAX:
+                break
+            await asyncio.sleep(0)
+        is_noted = self._noted_s + limits.LEARNED_NOTE_S > time.monotonic()
+        if pending or (position > self._noted and not is_noted):
+            await self._commit(pending, position)
+        self.position = position
+        return count
 
     def forget_known(self) -> None:
         """Take nothing for known any more, because somebody was erased."""
@@ -220,7 +235,8 @@ class Learning:
         if len(self._known) >= limits.PROFILE_IDS_CACHED_MAX:
             self._known.clear()
         self._known |= known
-        self.position = position
+        self.position = self._noted = position
+        self._noted_s = time.monotonic()
 
     def _write(self, commit: Any, profile_id: str, fields: dict[str, Any]) -> None:
         """Write fields of a profile; those that cannot be written are left out and counted."""

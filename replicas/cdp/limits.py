@@ -145,6 +145,12 @@ SEEN_RUNS_MAX: Final = 16
 TIMELINE_MAX: Final = 1_000
 """Events of a profile in one answer."""
 
+RECENT_EVENTS_MAX: Final = 20_000
+"""Newest events that are kept as objects, for those who follow the log: at 1 KB each, 20 MB."""
+
+RECENT_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Bytes of these in the log: what bounds the memory, if events are large."""
+
 READ_MAX: Final = 10_000
 """Events that one round of a follower reads: ten milliseconds of decoding."""
 
@@ -199,6 +205,13 @@ little, and a context that is given once for the batch is kept with each event."
 BEHIND_EVENTS_MAX: Final = 5_000_000
 """Events that the profiles may be behind the log before more are refused for the moment."""
 
+TRAITS_BEHIND_S_MAX: Final = 30.0
+"""Seconds that traits may be behind the log before more events are refused for the moment: far more
+than a busy second needs, and what the processor cannot do in that time will not be done later."""
+
+ROOM_LOOK_S: Final = 0.1
+"""Seconds between two looks at how far traits are behind."""
+
 RETRY_AFTER_S: Final = 2
 """Seconds after which a client that was refused for the moment tries again."""
 
@@ -234,7 +247,14 @@ CONSENTS_CACHED_MAX: Final = 100_000
 """Profiles whose consent is remembered, so that what is no news costs no reading."""
 
 FOLLOW_S: Final = 0.1
-"""Seconds between two looks at the log, while it has nothing new."""
+"""Seconds between two looks at the log by who is not behind: each look may be a commit."""
+
+LEARN_READ_MAX: Final = 500
+"""Events that are looked at in one go: requests wait no longer than 1 ms."""
+
+LEARNED_NOTE_S: Final = 1.0
+"""Seconds after which it is written how far nothing was to be learned: what is read again after a
+crash."""
 
 TEND_S: Final = 5.0
 """Seconds between two rounds of retention and of indexing."""
@@ -273,10 +293,19 @@ a commit of some of them holds others up no longer than its part of the work. Po
 slice, so another number needs other notes."""
 
 FOLD_INTERVAL_S: Final = 1.0
-"""Seconds between two rounds of folding: a partial that changes is replicated once in each."""
+"""Seconds that a sweep through all slices takes at least: a partial that changes is replicated once
+in each."""
+
+FOLD_STEPS: Final = 16
+"""Steps in which a sweep goes through the slices: it gathers before each, and commits little by
+little, so that requests never wait for a whole second's traits."""
 
 FOLD_EVENTS_MAX: Final = 100_000
-"""Events of one round: what is gathered of them waits in memory, about 100 MB."""
+"""Events that are gathered before the next commit, at most."""
+
+GAINS_MAX: Final = 300_000
+"""Gains that are held, of a profile and a trait each, about 100 MB: beyond them, no event is read
+before some are committed."""
 
 FOLD_READ_MAX: Final = 2_000
 """Events that are read in one go, in a thread: 5 ms."""
@@ -292,17 +321,3 @@ BACKFILL_EVENTS_MAX: Final = 20_000
 
 TRAITS_FILE_BYTES_MAX: Final = 1024 * 1024
 """Bytes of the file of definitions."""
-
-# --- the process ---------------------------------------------------------------------------------
-
-SWITCH_INTERVAL_S: Final = 0.0001
-"""Seconds for which a thread keeps the interpreter: the one that appends must not wait for long."""
-
-COLLECT_AFTER_OBJECTS: Final = 50_000
-"""New objects before a look for garbage: a page of events is as many, and none of it is garbage."""
-
-COLLECT_MIDDLE_AFTER: Final = 20
-"""Looks at the newest objects before one at the middle ones."""
-
-COLLECT_OLD_AFTER: Final = 100
-"""Looks at the middle objects before one at all: it stops everything for as long as they are."""

@@ -9,17 +9,21 @@ two million million events.
 import hashlib
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replicas.cdp import limits
 
+_blake2b: Final = hashlib.blake2b
+_int_of: Final = int.from_bytes
+
 
 def hash_of(text: str) -> int:
     """Return the hash of an id, of 63 bits."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    digest = _blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return _int_of(digest, "little") >> 1
 
 
 class Seen:

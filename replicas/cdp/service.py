@@ -9,6 +9,7 @@ the replica's change feed -> Followers                           segments, Redis
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -51,6 +52,7 @@ class Running:
     folding: Folding
     forgetting: Forgetting
     collector: Collector
+    room: Room
     followers: Followers
     handing_over: HandingOver | None = None
     tasks: Sequence[asyncio.Task[None]] = ()
@@ -78,6 +80,7 @@ class Running:
             "learned": self.learning.position,
             "folded": self.folding.position,
             "folded_by_all": self.folding.needed_after,
+            "traits_behind_ms": round(self.room.traits_behind_s * 1000),
             "forgotten": self.forgetting.forgotten,
         }
 
@@ -107,6 +110,7 @@ async def serve(configuration: Configuration, place: Place | None = None) -> Non
     if place is not None:
         set_when_alone(stopping)
     async with running(configuration, place) as service:
+        gc.freeze()  # what was read in stays: no later look for garbage goes through it
         print(
             f"crdtstore-cdp {configuration.name} takes events at "
             f"http://{configuration.collect_host}:{configuration.collect_port}/v1/batch; see "
@@ -139,7 +143,7 @@ async def running(
         stack.callback(service.appending.close)
         works = [
             service.learning.run(), service.folding.run(), service.forgetting.run(), service.tend(),
-            *service.followers.works(),
+            service.room.run(), *service.followers.works(),
         ]  # fmt: skip
         service.tasks = await stack.enter_async_context(working(*works))
         collects = service.collector.application()
@@ -169,11 +173,15 @@ def _service(
     source = configuration.learn.source
     folding = Folding(replica, log, configuration.traits, source=source)
     forgetting = Forgetting(replica, log, collecting, learning)
-    room = Room(log, learning, configuration.collect.behind_events_max)
+    room = Room(
+        log, learning, folding,
+        behind_events_max=configuration.collect.behind_events_max,
+        traits_behind_s_max=configuration.collect.traits_behind_s_max,
+    )  # fmt: skip
     handing_over = None if place is None else HandingOver(place, appending, room)
     collector = Collector(configuration.write_keys, collecting, appending, room, handing_over)
     followers = Followers(replica, log, configuration.follow)
     return Running(
         configuration, replica, log, collecting, appending, learning, folding, forgetting,
-        collector, followers, handing_over,
+        collector, room, followers, handing_over,
     )  # fmt: skip

@@ -79,15 +79,14 @@ def read_envelope(body: bytes, *, is_msgpack: bool) -> Envelope:
         raise BodyInvalid(f"the body is no batch of events: {error}") from None
 
 
-def read_item(raw: bytes | msgspec.Raw, *, is_msgpack: bool) -> Item:
+def read_item(given: bytes, *, is_msgpack: bool) -> Item:
     """Return one event as it was sent; raises EventRefused."""
     try:
-        item: Item = _items[is_msgpack].decode(raw)
+        item: Item = _items[is_msgpack].decode(given)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EventRefused("invalid-event", str(error)) from None
     # In JSON nothing can be too deep that does not have so many brackets, and nothing but JSON is
     # in it: looking at every value is for what may have more.
-    given = bytes(memoryview(raw))
     if is_msgpack or given.count(b"{") + given.count(b"[") > limits.DEPTH_MAX:
         for part in (item.properties, item.traits, item.context):
             check_plain(part)

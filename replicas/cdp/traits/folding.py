@@ -1,9 +1,9 @@
 """Folding: traits are brought up to date with the event log, about once a second.
 
-A round reads what came after its positions, gathers it by profile and trait, and folds it into the
-partials of this replica. Partials and positions go into one commit of the replica, slice by slice:
-after a crash each slice goes on where its partials end, so every event counts exactly once. Between
-commits others have their turn.
+What comes is gathered by profile and trait, and held. A sweep goes through the slices of the
+profiles and folds what each has gained into the partials of this replica. Partials and positions go
+into one commit of the replica: after a crash each slice goes on where its partials end, so every
+event counts exactly once. Between commits others have their turn.
 """
 
 import asyncio
@@ -13,21 +13,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from crdtstore import Replica, fold_in
 from crdtstore.errors import InvalidInput, Refused, StorageCorrupt, StorageError
 from replicas.cdp import limits
 from replicas.cdp.errors import LogUnusable
 from replicas.cdp.event_log import EventLog
-from replicas.cdp.events import Event
+from replicas.cdp.recent import events_after
 from replicas.cdp.traits.definitions import Definition, TraitDefinitions
+from replicas.cdp.traits.held import Held
 from replicas.cdp.traits.matching import Rules
 from replicas.cdp.traits.positions import (
     TrackNote,
     adjust,
     skip_former_life,
-    slice_of,
     unite_equal,
     unpack_note,
 )
@@ -36,15 +34,13 @@ _NOTE: Final = "cdp/traits"
 
 _log = logging.getLogger("replicas.cdp.traits.folding")
 
-Gathered = list[dict[str, dict[str, Any]]]
-"""What is gathered: by slice, profile and trait."""
-
 
 class Folding:
     """What folds the log of one replica into traits. ``trouble`` says what keeps it from going on.
 
     ``counters`` tell what became of events and profiles, ``unfit`` how often a property of a trait
-    was of no use. Raises DefinitionInvalid if a definition does not fit what was folded so far.
+    was of no use. ``past`` is the last event that was there at the start. Raises DefinitionInvalid
+    if a definition does not fit what was folded so far.
     """
 
     def __init__(
@@ -59,12 +55,15 @@ class Folding:
         self.counters: Counter[str] = Counter()
         self.unfit: Counter[str] = Counter()
         self.trouble = ""
+        self.past = log.last_sequence
         self._replica = replica
         self._log = log
         self._source = source
         self._rules: dict[tuple[str, ...], Rules] = {}
         definitions.declared(replica.schema)
         self._note = unpack_note(None, log.id, replica.origin)
+        self._held: Held | None = None
+        self._partial_s = 0.0
         self._load()
 
     # --- how far it has come ------------------------------------------------------------------
@@ -80,6 +79,16 @@ class Folding:
         """Up to where events are in the traits that are up to date."""
         tracks = self._working_tracks()
         return tracks[0].position if tracks else self._log.last_sequence
+
+    @property
+    def waiting_s(self) -> float:
+        """How long it takes about to fold what came, as fast as the last sweep went."""
+        held = self._held
+        if held is None or not self.counters["events"]:
+            return 0.0
+        partials_per_event = self.counters["partials"] / self.counters["events"]
+        unread = self._log.last_sequence - held.upto
+        return (held.count + unread * partials_per_event) * self._partial_s
 
     def progress(self) -> dict[str, int]:
         """Return up to which event each trait was folded, by name."""
@@ -99,8 +108,14 @@ class Folding:
         """Take up what is durable."""
         log, origin = self._log, self._replica.origin
         self._note = unpack_note(self._replica.notes.get(_NOTE), log.id, origin)
+        self._held = None
         self._leave_former_life()
         adjust(self._note, self.definitions.by_name.values(), log.last_sequence)
+
+    def _check_origin(self) -> None:
+        if self._note.origin != self._replica.origin:
+            self._held = None
+            self._leave_former_life()
 
     def _leave_former_life(self) -> None:
         before = self.needed_after
@@ -117,23 +132,29 @@ class Folding:
     async def run(self) -> None:
         """Fold for ever; what the disk refuses now is tried again."""
         while True:
-            begun = time.monotonic()
+            begun_s = time.monotonic()
             try:
-                count = await self.fold_once()
+                is_behind = await self._round(begun_s)
                 self.trouble = ""
             except (StorageError, LogUnusable) as error:
                 self.trouble = str(error)
                 _log.warning("traits wait: %s", error)
                 self._load()
-                count = 0
-            is_behind = count >= limits.BACKFILL_EVENTS_MAX
-            passed_s = time.monotonic() - begun
+                is_behind = False
+            passed_s = time.monotonic() - begun_s
             await asyncio.sleep(0 if is_behind else max(limits.FOLD_INTERVAL_S - passed_s, 0))
+
+    async def _round(self, begun_s: float) -> bool:
+        """Fold once; say whether the next round is due at once."""
+        tracks = self._working_tracks()
+        if len(tracks) == 1:
+            await self._sweep(tracks[0], begun_s)
+            return False
+        return await self.fold_once() >= limits.BACKFILL_EVENTS_MAX
 
     async def fold_once(self) -> int:
         """Fold what came, and some of the past for new traits; return how many events it was."""
-        if self._note.origin != self._replica.origin:
-            self._leave_former_life()
+        self._check_origin()
         count = 0
         tracks = self._working_tracks()
         for place, track in enumerate(tracks):
@@ -147,113 +168,109 @@ class Folding:
 
     async def _advance(self, track: TrackNote, most: int, until: int | None = None) -> int:
         """Fold the next events of a track, those up to ``until``; return how many there were."""
-        gathered: Gathered = [{} for _ in range(limits.FOLD_SLICES)]
-        rules = self._rules_of(track)
-        last, count = track.position, 0
-        while count < most:
+        held = self._held_of(track)
+        count = await self._gather(held, most, until)
+        await self._commit_due(track, held, range(limits.FOLD_SLICES))
+        self._held = None
+        return count
+
+    async def _sweep(self, track: TrackNote, begun_s: float) -> None:
+        """Go through all slices once, in a second or longer, and gather what comes meanwhile.
+
+        If there is more to do than a second allows, each sweep takes longer, and what a trait
+        gains in it is one partial still: the more there is to do, the less each event costs.
+        """
+        self._check_origin()
+        held = self._held = self._held_of(track)
+        step = limits.FOLD_SLICES // limits.FOLD_STEPS
+        waiting: list[int] = []
+        partials, idle_s = self.counters["partials"], 0.0
+        for first in range(0, limits.FOLD_SLICES, step):
+            early_s = begun_s + limits.FOLD_INTERVAL_S * first / limits.FOLD_SLICES
+            early_s = max(early_s - time.monotonic(), 0)
+            idle_s += early_s
+            await asyncio.sleep(early_s)
+            await self._gather(held, limits.FOLD_EVENTS_MAX)
+            waiting += range(first, min(first + step, limits.FOLD_SLICES))
+            is_last = waiting[-1] + 1 == limits.FOLD_SLICES
+            waiting = await self._commit_due(track, held, waiting, is_last=is_last)
+        partials = self.counters["partials"] - partials
+        if partials >= limits.FOLD_PROFILES_MAX:
+            self._partial_s = (time.monotonic() - begun_s - idle_s) / partials
+
+    def _held_of(self, track: TrackNote) -> Held:
+        held = self._held
+        if held is None or held.track is not track:
+            held = Held(track, self._rules_of(track))
+        return held
+
+    async def _gather(self, held: Held, most: int, until: int | None = None) -> int:
+        """Hold what the next events add, up to one if it is given; return how many there were."""
+        end = self._log.last_sequence if until is None else until
+        known = max(held.track.positions) if until is None else until
+        count = 0
+        while count < most and held.upto < end and held.count < limits.GAINS_MAX:
             wanted = min(limits.FOLD_READ_MAX, most - count)
-            events = await asyncio.to_thread(self._log.read, last, wanted)
+            events = await events_after(self._log, held.upto, wanted)
             is_end = len(events) < wanted
-            if until is not None:
+            if events and until is not None and events[-1][0] >= until:
+                is_end = True
                 events = [each for each in events if each[0] <= until]
-            if events:
-                for first in range(0, len(events), limits.GATHERED_MAX):
-                    part = events[first : first + limits.GATHERED_MAX]
-                    self._gather(rules, track.positions, part, gathered)
-                    await asyncio.sleep(0)
-                count += len(events)
-                last = events[-1][0]
-            if is_end or (until is not None and last >= until):
+            for first in range(0, len(events), limits.GATHERED_MAX):
+                held.gather(events[first : first + limits.GATHERED_MAX], self.unfit)
+                await asyncio.sleep(0)
+            count += len(events)
+            if is_end:
+                held.upto = max(held.upto, known)  # what is missing up to there was forgotten
                 break
-        if count < most:  # events at the end may have been forgotten
-            last = max(last, *track.positions, until or 0)
-        if last > track.position:
-            await self._commit_slices(track, gathered, last)
         self.counters["events"] += count
         return count
 
     def _rules_of(self, track: TrackNote) -> Rules:
         names = tuple(sorted(track.marks.keys() & self.definitions.by_name.keys()))
         if names not in self._rules:
-            self._rules = {names: Rules(self.definitions.by_name[name] for name in names)}
+            self._rules = {names: Rules([self.definitions.by_name[name] for name in names])}
         return self._rules[names]
-
-    def _gather(
-        self,
-        rules: Rules,
-        positions: Sequence[int],
-        events: Iterable[tuple[int, Event]],
-        gathered: Gathered,
-    ) -> None:
-        rules_of = rules.of
-        for sequence, event in events:
-            matching = rules_of(event)
-            if not matching:
-                continue
-            profile_id = event.profile_id
-            number = slice_of(profile_id)
-            if sequence <= positions[number]:
-                continue
-            if event.timestamp_ms > event.received_at_ms > 0:
-                event = msgspec.structs.replace(event, timestamp_ms=event.received_at_ms)
-            held: dict[str, Any] | None = gathered[number].get(profile_id)
-            for rule in matching:
-                if rule.condition is not None and not rule.condition(event):
-                    continue
-                value = None
-                if rule.get is not None:
-                    value = rule.get(event)
-                    if value is None:
-                        continue
-                    value = rule.gatherer.taken(value)
-                    if value is None:
-                        self.unfit[rule.definition.name] += 1
-                        continue
-                name = rule.definition.name
-                if held is None:
-                    held = gathered[number][profile_id] = {}
-                mine = held.get(name)
-                if mine is None:
-                    held[name] = rule.gatherer.begun(value, event)
-                else:
-                    held[name] = rule.gatherer.add(mine, value, event)
 
     # --- commits ------------------------------------------------------------------------------
 
-    async def _commit_slices(self, track: TrackNote, gathered: Gathered, last: int) -> None:
-        """Fold what was gathered into partials, a few slices at a time."""
+    async def _commit_due(
+        self, track: TrackNote, held: Held, waiting: Iterable[int], *, is_last: bool = True
+    ) -> list[int]:
+        """Fold the gains of slices, a few at a time; return those that are left for later.
+
+        If these are not the last ones, what would be a small commit is left.
+        """
         numbers: list[int] = []
         profiles = 0
-        for number in range(limits.FOLD_SLICES):
-            if track.positions[number] < last:
+        for number in waiting:
+            if track.positions[number] < held.upto:
                 numbers.append(number)
-                profiles += len(gathered[number])
+                profiles += len(held.slices[number])
             if profiles >= limits.FOLD_PROFILES_MAX:
-                await self._commit(track, gathered, numbers, last)
+                await self._commit(track, held, numbers)
                 numbers, profiles = [], 0
-        if numbers:
-            await self._commit(track, gathered, numbers, last)
+        if numbers and is_last:
+            await self._commit(track, held, numbers)
+            numbers = []
+        return numbers
 
-    async def _commit(
-        self, track: TrackNote, gathered: Gathered, numbers: Sequence[int], last: int
-    ) -> None:
+    async def _commit(self, track: TrackNote, held: Held, numbers: Sequence[int]) -> None:
         positions = list(track.positions)
         for number in numbers:
-            positions[number] = last
+            positions[number] = held.upto
         place = self._note.tracks.index(track)
         after = self._note.with_positions({place: positions})
-        gatherers = {
-            rule.definition.name: rule.gatherer for rule in self._rules_of(track).all_rules
-        }
+        gatherers = held.rules.gatherers
         is_begun = False
         async with self._replica.notes.commit() as commit:
             for number in numbers:
-                for profile_id, held in gathered[number].items():
+                for profile_id, gains in held.take(number).items():
                     fields = {
                         name: _operation(
                             self.definitions.by_name[name], gatherers[name].finished(gain)
                         )
-                        for name, gain in held.items()
+                        for name, gain in gains.items()
                     }
                     try:
                         self._write(commit.write, profile_id, fields)
@@ -262,7 +279,6 @@ class Folding:
                             raise
                         self.counters[error.code] += 1  # what is written goes with its positions
                     is_begun = True
-                gathered[number] = {}
             commit.note(_NOTE, after.packed())
         track.positions = positions
         self.counters["commits"] += 1

@@ -1,7 +1,7 @@
 """Matching: which definitions an event is folded for, found by its kind and name."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from typing import NamedTuple
 
 from replicas.cdp.events import Event
 from replicas.cdp.traits.conditions import Condition, Getter, condition_of, getter_of
@@ -9,27 +9,27 @@ from replicas.cdp.traits.definitions import Definition
 from replicas.cdp.traits.gathering import Gatherer, gatherer_of
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A definition ready for use. ``get`` is None where no property is asked for."""
+class Rule(NamedTuple):
+    """A definition ready for use, by its name. ``get`` is None where no property is asked for."""
 
-    definition: Definition
+    name: str
     condition: Condition | None
     get: Getter | None
     gatherer: Gatherer
 
 
 class Rules:
-    """The rules of some definitions, by the kinds and names of events; and all of them."""
+    """The rules of some definitions, by the kinds and names of events; and their gatherers."""
 
-    def __init__(self, definitions: Iterable[Definition]) -> None:
+    def __init__(self, definitions: Collection[Definition]) -> None:
         self._by_name: dict[tuple[str, str], tuple[Rule, ...]] = {}
         self._of_kind: dict[str, tuple[Rule, ...]] = {}
         named: dict[tuple[str, str], list[Rule]] = {}
         general: dict[str, list[Rule]] = {}
-        self.all_rules = tuple(map(rule_of, definitions))
-        for rule in self.all_rules:
-            definition = rule.definition
+        rules = {definition.name: rule_of(definition) for definition in definitions}
+        self.gatherers = {name: rule.gatherer for name, rule in rules.items()}
+        for definition in definitions:
+            rule = rules[definition.name]
             for event in definition.events:
                 named.setdefault((definition.kind, event), []).append(rule)
             if not definition.events:
@@ -48,7 +48,7 @@ class Rules:
 def rule_of(definition: Definition) -> Rule:
     """Return the rule of a definition."""
     return Rule(
-        definition,
+        definition.name,
         condition_of(definition.where),
         getter_of(definition.property_path) if definition.property_path else None,
         gatherer_of(definition.fold, definition.options),

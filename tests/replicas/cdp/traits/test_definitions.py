@@ -171,7 +171,7 @@ def test_definitions_are_found_by_kind_and_name() -> None:
     rules = Rules(TraitDefinitions.parse(text).by_name.values())
 
     def names(one: Event) -> set[str]:
-        return {rule.definition.name for rule in rules.of(one)}
+        return {rule.name for rule in rules.of(one)}
 
     assert names(event("E")) == names(event("F")) == {"a", "b"}
     assert names(event("G")) == {"b"}

@@ -14,7 +14,7 @@ from tests.replicas.cdp.traits.test_folding import check_all
 
 ROOT = Path(__file__).parents[4]
 EVENTS = 6_000
-KILLS_MIN = 4
+KILLS_MIN = 6
 
 
 def folder(directory: Path, count: int) -> subprocess.Popen[str]:
