@@ -39,7 +39,7 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## measure this machine, with peers side by side; about an hour
+bench: $(STAMP)  ## measure this machine, with peers side by side; an hour and a half
 	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(STAMP)  ## fuzz every decoder, each for SECONDS, on all cores (Linux on x86_64)

@@ -39,13 +39,13 @@ _DIFFERS: Final = (
 _NOT_QUICK: Final = "needs more than a minute to start, which a smoke run does not have"
 _CONTAINER: Final = "needs container images, which this benchmark does not run"
 NOT_MEASURED: Final = {
-    "rudderstack": f"{_CONTAINER}; a build needs the Go module rudder-server, which was refused",
-    "jitsu": f"{_CONTAINER}; a build needs the Go module bulker, which was refused",
-    "snowplow": f"{_CONTAINER}; its collector is not among what Maven Central has",
+    "rudderstack": f"{_CONTAINER}, or the Go module rudder-server, which was refused here",
+    "jitsu": f"{_CONTAINER}, or the Go module bulker, which was refused here",
+    "snowplow": f"{_CONTAINER}; its collector was not found on Maven Central",
     "posthog": f"{_CONTAINER}, with Kafka and ClickHouse",
     "tracardi": f"{_CONTAINER}; its package on PyPI has no HTTP service",
 }
-"""What is known of as well, and why it is not measured: tried on 2026-11-21."""
+"""What the research names as well, and why it is not measured; tried on 2026-11-21."""
 
 
 @dataclass
@@ -73,15 +73,15 @@ def prepared(install: bool, compared: Compared) -> list[EventPeer]:
 
 
 def compare(is_smoke: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Put all of them to their loads, ours last; one that fails is left out."""
+    """Put all of them to their loads, ours first; one that fails is left out."""
     compared = Compared()
     persons = PERSONS_SMOKE if is_smoke else PERSONS
+    if not is_smoke:
+        _note(compared, OURS, _DIFFERS, partial(_ours, persons), say)
     for peer in prepared(not is_smoke, compared):
         offers = (_OFFER_SMOKE,) if is_smoke else peer.offers
         course = partial(_course, peer, persons, offers)
         _note(compared, peer.name, peer.differs, course, say)
-    if not is_smoke:
-        _note(compared, OURS, _DIFFERS, partial(_ours, persons), say)
     return vars(compared)
 
 

@@ -58,7 +58,7 @@ class RunningUnomi:
 
 
 class Unomi:
-    """A peer: it finds the visitor's profile and session, runs its rules, keeps the event."""
+    """A peer: it reads the visitor's profile and session, runs its rules, keeps the event."""
 
     name = "unomi"
     kind: Kind = "peer"
@@ -69,12 +69,12 @@ class Unomi:
         "A request carries the events of one person, so the same batch of 100 is put to it in as "
         "many requests as it has persons, at once, on the same connections; the batch counts as "
         "answered with the last of them. Each event is one of Unomi's, valid by a schema, without "
-        "the context of Segment's (its library, locale and address). Its own rules run, and none "
-        "of ours: no trait is computed, no message id is compared, no second region follows. It "
-        "answers when Elasticsearch has synced the event, and the session, to its log. One node "
-        f"of each, unchanged but for Java 17 and for one field that is not indexed; a heap of "
-        f"{_HEAP} for Elasticsearch. 200/s is there because its latency at a rate that it does not "
-        "take is that of a queue."
+        "the context of Segment's (its library, locale and address). It reads the profile and the "
+        "session, its own rules run, and it answers when Elasticsearch has synced the event to its "
+        "log. No trait is computed, no message id is compared, no second region follows. One node "
+        "of each, as delivered but for Java 17 and for one field of events that is not indexed; a "
+        f"heap of {_HEAP} for Elasticsearch. 200/s is there because its latency at a rate that it "
+        "does not take is that of a queue."
     )
 
     def prepare(self, install: bool) -> dict[str, str]:
