@@ -2,7 +2,7 @@
 
 Both are what their makers put on Maven Central. That Elasticsearch has no modules but one: those
 that Unomi needs are there too, as libraries, and become modules by a description. It has no field
-of the type ``flattened`` either, which is not free software in that version: Unomi's description of
+of the type ``flattened`` either, which is not open source in that version: Unomi's description of
 events asks for it once, and is given a field that is kept and not indexed.
 """
 
