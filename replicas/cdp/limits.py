@@ -145,8 +145,9 @@ SEEN_RUNS_MAX: Final = 16
 TIMELINE_MAX: Final = 1_000
 """Events of a profile in one answer."""
 
-RECENT_EVENTS_MAX: Final = 20_000
-"""Newest events that are kept as objects, for those who follow the log: at 1 KB each, 20 MB."""
+RECENT_EVENTS_MAX: Final = 4_000
+"""Newest events that are kept as objects, for those who follow the log: what comes in 80 ms at
+50,000/s. With more, they are no longer in the cache of the processor, and cost what they save."""
 
 RECENT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of these in the log: what bounds the memory, if events are large."""

@@ -1,4 +1,4 @@
-"""The newest events in memory: the same as those in the files, whatever was appended or forgotten."""
+"""The newest events in memory: the same as those in the files, whatever comes and is forgotten."""
 
 import asyncio
 import random
