@@ -29,7 +29,7 @@ _GIVEN_UP_S: Final = 20.0
 class Sending:
     """One client process: what it has sent, and how long each request took that was accepted.
 
-    ``latencies_s`` count from when a batch was due, ``served_s`` from when a request was sent last.
+    ``latencies_s`` count from when it was due, ``served_s`` from when it was sent the last time.
     """
 
     def __init__(self, url: str, visitors: Visitors, dialect: Dialect) -> None:
@@ -61,13 +61,18 @@ class Sending:
             await asyncio.gather(*pending)
 
     async def _send(self, session: aiohttp.ClientSession, due: float, end: float) -> None:
+        """Send a batch: it is answered when each of its requests is."""
         requests = self._dialect(self._visitors.batch(BATCH), BATCH)
-        sending = (self._deliver(session, request, end) for request in requests)
-        if all(await asyncio.gather(*sending)):
+        taken_s = await asyncio.gather(*(self._deliver(session, each, end) for each in requests))
+        served_s = [each for each in taken_s if each is not None]
+        if len(served_s) == len(requests):
             self.latencies_s.append(time.monotonic() - due)
+            self.served_s.append(max(served_s))
 
-    async def _deliver(self, session: aiohttp.ClientSession, request: Request, end: float) -> bool:
-        """Send a request until it is accepted, at most until the end; say if it was."""
+    async def _deliver(
+        self, session: aiohttp.ClientSession, request: Request, end: float
+    ) -> float | None:
+        """Send a request until it is accepted; return how long that took the last time."""
         url = self._url + request.path
         while (sent := time.monotonic()) < end:
             try:
@@ -75,13 +80,12 @@ class Sending:
                     await answer.read()
                     if answer.status == 200:
                         self.accepted += request.events
-                        self.served_s.append(time.monotonic() - sent)
-                        return True
+                        return time.monotonic() - sent
             except aiohttp.ClientError:
                 pass
             self.again += 1
             await asyncio.sleep(_AGAIN_S)
-        return False
+        return None
 
 
 async def run(given: dict[str, Any]) -> dict[str, Any]:

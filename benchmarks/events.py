@@ -18,7 +18,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from benchmarks.ending import run_until_told
 from benchmarks.event_clients import BATCH
 from benchmarks.event_dialects import KEY
 from benchmarks.event_mix import TRAITS_FILE, introductions
+from benchmarks.event_senders import senders
 from benchmarks.latencies import percentile
 from benchmarks.ports import free_port
 from benchmarks.processes import (
@@ -39,11 +40,9 @@ from benchmarks.processes import (
     module_command,
     scratch_directory,
 )
-from benchmarks.workload import SEED
 from crdtstore.identity_rules import IdentityRules
 from crdtstore.model.identifiers import profile_id_for
 
-_CLIENTS: Final = 2
 _START_PATIENCE_S: Final = 60.0
 _INTRODUCING_PATIENCE_S: Final = 180.0
 _PATIENCE_S: Final = 60.0
@@ -90,7 +89,7 @@ async def _measure(case: Case, persons: int) -> Figures:
             if await eu.still_behind(_INTRODUCING_PATIENCE_S):
                 raise ChildFailed("the introductions were not folded")
             before = await eu.sum_of("last_sequence")
-            async with _clients(directory, started, eu, case, persons) as clients:
+            async with senders(directory, eu.collect, persons, case.per_s, seconds) as clients:
                 spent = [eu.processor_s(), us.processor_s()]
                 start = time.monotonic() + 0.5
                 probing = asyncio.create_task(_probe(eu, us, start + seconds))
@@ -265,29 +264,6 @@ async def _start(
             return service
         await asyncio.sleep(_LOOK_S)
     raise child.failure("did not start")
-
-
-@contextlib.asynccontextmanager
-async def _clients(
-    directory: Path,
-    started: list[Child],
-    service: _Service,
-    case: Case,
-    persons: int,
-) -> AsyncIterator[list[Child]]:
-    """Have the client processes ready for the block."""
-    clients = []
-    for number in range(_CLIENTS):
-        given = {
-            "url": service.collect, "name": f"client-{number}", "persons": persons,
-            "seed": SEED + number, "per_s": case.per_s / _CLIENTS, "seconds": case.seconds,
-        }  # fmt: skip
-        command = module_command("benchmarks.event_clients", json.dumps(given))
-        client = await Child.start(f"client-{number}", command, directory / "clients.log")
-        started.append(client)
-        clients.append(client)
-    await asyncio.gather(*(client.answer("be ready") for client in clients))
-    yield clients
 
 
 async def _probe(source: _Service, target: _Service, until: float) -> list[float]:

@@ -1,13 +1,11 @@
 """The course of a peer: persons are introduced, then it is put to its loads, one by one."""
 
 import asyncio
-import contextlib
-import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
@@ -16,18 +14,14 @@ from benchmarks.event_clients import BATCH
 from benchmarks.event_dialects import DIALECTS, Request
 from benchmarks.event_mix import introductions
 from benchmarks.event_peers.subject import EventPeer, Offer, Running
+from benchmarks.event_senders import senders
 from benchmarks.latencies import percentile
 from benchmarks.processes import (
-    Child,
     ChildFailed,
-    children,
     disk_bytes,
-    module_command,
     scratch_directory,
 )
-from benchmarks.workload import SEED
 
-_CLIENTS: Final = 2
 _INTRODUCING: Final = 64
 """Requests in flight while persons are introduced."""
 
@@ -54,7 +48,9 @@ async def _measure(
 ) -> Figures:
     before, disk = await running.stored(), disk_bytes(directory)
     spent = _processor_s(running)
-    async with _clients(directory, peer, running, persons, offer) as clients:
+    async with senders(
+        directory, running.url, persons, offer.per_s, offer.seconds, dialect=peer.dialect
+    ) as clients:
         start = time.monotonic() + 0.5
         reports = await asyncio.gather(*(client.ask("start", start=start) for client in clients))
     ended = max(report["ended"] for report in reports)
@@ -123,22 +119,3 @@ def _processor_s(running: Running) -> float:
 
 def _peak_bytes(running: Running) -> int:
     return sum(process_trees.peak_bytes(each.process.pid) for each in running.processes)
-
-
-@contextlib.asynccontextmanager
-async def _clients(
-    directory: Path, peer: EventPeer, running: Running, persons: int, offer: Offer
-) -> AsyncIterator[list[Child]]:
-    """Have the client processes ready for the block."""
-    async with children() as clients:
-        for number in range(_CLIENTS):
-            given: dict[str, Any] = {
-                "url": running.url, "name": f"client-{number}-{offer.per_s}", "persons": persons,
-                "seed": SEED + number, "per_s": offer.per_s / _CLIENTS, "seconds": offer.seconds,
-                "dialect": peer.dialect,
-            }  # fmt: skip
-            command = module_command("benchmarks.event_clients", json.dumps(given))
-            client = await Child.start(f"client-{number}", command, directory / "clients.log")
-            clients.append(client)
-        await asyncio.gather(*(client.answer("be ready") for client in clients))
-        yield clients
