@@ -173,7 +173,8 @@ def test_constants_that_are_named_exist() -> None:
 def test_numbers_of_operations_are_the_limits() -> None:
     page = " ".join(documents.read(OPERATIONS).split())
     assert f"{limits.SECRET_BYTES_MIN} to {limits.SECRET_BYTES_MAX:,} visible" in page
-    assert f"ballast file of {limits.BALLAST_BYTES:,} bytes" in page
+    assert f"from {limits.BALLAST_BYTES_MIN:,} to {limits.BALLAST_BYTES:,} bytes" in page
+    assert limits.BALLAST_DATA_DIVISOR == 16, "a sixteenth"
     assert f"up to {limits.WRITES_PER_BATCH_MAX:,} writes" in page
     assert f"{limits.SNAPSHOT_FRESH_PROFILES_MIN:,} profiles or more" in page
     assert f"pauses of up to {limits.RECONNECT_MAX_S:g} seconds" in page
