@@ -1,11 +1,12 @@
 """Measure crdtstore and its peers on this machine: ``python -m benchmarks``.
 
-Without --only it runs everything, installs the peers into .bench/ first, and writes
-benchmarks/results/latest.json and latest.svg, and the figures in README.md from them.
+Without --only it runs everything, or what --without leaves, installs the peers into .bench/ first,
+and writes benchmarks/results/latest.json and latest.svg, and the figures in README.md from them.
 """
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +32,9 @@ _PATIENCE_SMOKE_S: Final = 120.0
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmarks and show what they found."""
     options = _options(arguments)
-    subjects = [each for each in SUBJECTS if not options.only or each.name in options.only]
-    are_event_peers_wanted = not options.only or comparing.NAME in options.only
+    wanted = set(options.only or _names()) - set(options.without)
+    subjects = [each for each in SUBJECTS if each.name in wanted]
+    are_event_peers_wanted = comparing.NAME in wanted
     if options.install:
         return _install(subjects, are_event_peers_wanted)
     SCRATCH.mkdir(exist_ok=True)
@@ -50,9 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         patience_s=_PATIENCE_SMOKE_S if options.smoke else _PATIENCE_S,
         say=say,
     )
-    command = " ".join(["python -m benchmarks", *(arguments or sys.argv[1:])])
+    command = shlex.join(["python", "-m", "benchmarks", *(arguments or sys.argv[1:])])
     result = results(outcome, subjects, where, command)
-    parts = {part.name for part in PARTS if not options.only or part.name in options.only}
+    parts = {part.name for part in PARTS if part.name in wanted}
     result["parts"] = run_parts(parts, options.smoke, options.growth)
     result["event_peers"] = comparing.compare(options.smoke, say) if are_event_peers_wanted else {}
     _show(result)
@@ -72,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--only", nargs="+", metavar="NAME", help="measure these and nothing else")
+    add("--without", nargs="+", metavar="NAME", default=(), help="leave these out")
     add("--runs", type=int, metavar="N", help=f"runs of every store, in turns ({RUNS})")
     add("--smoke", action="store_true", help="seconds instead of an hour; installs nothing")
     add("--growth", action="store_true", help="growth goes on to a million profiles")
@@ -83,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = build_parser()
     options = parser.parse_args(arguments)
-    if unknown := set(options.only or ()) - set(_names()):
+    if unknown := {*(options.only or ()), *options.without} - set(_names()):
         parser.error(f"there is no {', '.join(sorted(unknown))}; names: {', '.join(_names())}")
     return options
 

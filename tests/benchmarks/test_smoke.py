@@ -125,3 +125,15 @@ def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["--only", "nothing"])
     assert "there is no nothing" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        program.main(["--without", "floors", "none"])
+    assert "there is no none" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_not_measured(tmp_path: Path) -> None:
+    others = [name for name in program._names() if name != "floors"]
+    path = tmp_path / "floors.json"
+    assert program.main(["--smoke", "--json", str(path), "--without", *others]) == 0
+    result = json.loads(path.read_text())
+    assert list(result["subjects"]) == ["floors"]
+    assert (result["parts"], result["event_peers"]) == ({}, {})
