@@ -10,9 +10,9 @@ STREAM_BATCH_WRITES_MAX: Final = 500
 STREAM_TURN_S: Final = 0.004
 """A replica applies writes for so long before it looks what else there is to do."""
 
-STREAM_ASKED_TURN_S: Final = 0.0005
-"""So long while there are requests over HTTP, each of which waits for such a turn or two. All that
-comes with a turn takes a tenth of the time of one."""
+STREAM_ASKED_TURN_S: Final = 0.002
+"""So long while there are requests over HTTP, each of which waits for such a turn or two. With turns
+of half a millisecond, what comes with each took so much that writes waited for one another."""
 
 STREAM_BATCH_BYTES: Final = 128 * limits.KIBIBYTE
 """A client gathers writes into one message up to about this size."""
