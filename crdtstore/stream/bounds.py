@@ -11,8 +11,9 @@ STREAM_TURN_S: Final = 0.004
 """A replica applies writes for so long before it looks what else there is to do."""
 
 STREAM_ASKED_TURN_S: Final = 0.002
-"""So long while there are requests over HTTP, each of which waits for such a turn or two. With turns
-of half a millisecond, what comes with each took so much that writes waited for one another."""
+"""So long while there are requests over HTTP, each of which waits for such a turn or two. With
+half a millisecond, what comes with each turn was so large a part of it that writes had to
+wait."""
 
 STREAM_BATCH_BYTES: Final = 128 * limits.KIBIBYTE
 """A client gathers writes into one message up to about this size."""
