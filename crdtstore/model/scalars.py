@@ -13,16 +13,16 @@ def place_of(value: Any) -> tuple[str, Any]:
     return type(value).__name__, value
 
 
-def check_scalar(value: object) -> None:
+def check_scalar(value: Any) -> None:
     """Check a value from elsewhere; raises InvalidValue."""
     kind = type(value)
     if kind is str:
-        if len(value) > limits.TRAIT_VALUE_BYTES_MAX or not value.isascii():  # type: ignore
-            _check_text(value)  # type: ignore[arg-type]
+        if len(value) > limits.TRAIT_VALUE_BYTES_MAX or not value.isascii():
+            _check_text(value)
     elif kind is int:
         check_amount(value)
     elif kind is float:
-        if value - value != 0:  # type: ignore[operator]
+        if value - value != 0:
             raise InvalidValue("a number in a partial is not finite")
     elif kind is not bool:
         raise InvalidValue(f"a value in a partial is a {kind.__name__}")

@@ -20,6 +20,7 @@ from replicas.cdp.events import Event
 from replicas.cdp.traits.definitions import TraitDefinitions
 from replicas.cdp.traits.folding import Folding
 from replicas.cdp.traits.reading import trait_account, trait_values
+from tests.patience import PATIENCE_S
 from tests.replicas.cdp.traits.events import NOW_MS, drawn_events
 from tests.replicas.cdp.traits.plain import TOML, check_traits
 from tests.replicas.cdp.traits.regions import Region, region, until_equal
@@ -143,6 +144,34 @@ def test_a_new_trait_is_folded_from_the_log_while_new_events_come(
             await fold_all(folding)
             assert set(folding.progress().values()) == {450}
             check_all(replica, events)
+
+    asyncio.run(main())
+    log.close()
+
+
+def test_the_past_of_a_new_trait_ends_where_all_of_it_was_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FOLD_READ_MAX", 2)
+    log = EventLog(tmp_path / "events")
+    log.append([order(number, "bob") for number in range(5)])
+    old = TraitDefinitions({"orders": DEFINITIONS.by_name["orders"]})
+
+    async def main() -> None:
+        async with Replica.open(tmp_path / "replica", name="eu") as replica:
+            await fold_all(Folding(replica, log, old))
+            log.forget_profile("bob")
+            new = [order(number) for number in range(5, 15)]
+            log.append(new)
+            folding = Folding(replica, log, DEFINITIONS)
+            with monkeypatch.context() as first:
+                first.setattr(limits, "FOLD_EVENTS_MAX", 0)  # whole pages come after its past
+                async with asyncio.timeout(PATIENCE_S):
+                    await folding.fold_once()
+            assert set(folding.progress().values()) == {5}
+            await fold_all(folding)
+            assert set(folding.progress().values()) == {15}
+            check_all(replica, new)
 
     asyncio.run(main())
     log.close()
