@@ -12,7 +12,7 @@ from crdtstore import limits
 
 
 class KeyOrder:
-    """Ids that are taken in order. ``is_empty`` when none is left."""
+    """Ids that are taken in order. Its length is how many are left."""
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
         self._unsorted = list(ids)
