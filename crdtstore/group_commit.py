@@ -40,6 +40,7 @@ class GroupCommit:
         self._exchange = exchange
         self._interval_s = interval_s
         self._waiters: list[asyncio.Future[None]] = []
+        self._late: list[asyncio.Future[None]] = []
         self._pins: list[_Pinned] = []
         self._pace = CommitPace()
         self._stopping = asyncio.Event()
@@ -48,7 +49,7 @@ class GroupCommit:
     @property
     def waiting_writers(self) -> int:
         """How many writers wait for the next commit."""
-        return len(self._waiters)
+        return len(self._waiters) + len(self._late)
 
     async def durable(self) -> None:
         """Wait until all that was written so far is durable; raises StorageError."""
@@ -101,7 +102,7 @@ class GroupCommit:
 
     async def run(self, wake_links: Callable[[], None]) -> None:
         """Commit whenever there is something to commit, until stopped and nobody waits."""
-        while not self._stopping.is_set() or self._waiters or self._pins:
+        while not self._stopping.is_set() or self._waiters or self._late or self._pins:
             await self.work.wait()
             self.work.clear()
             await self._prepare()
@@ -149,8 +150,25 @@ class GroupCommit:
             return
         else:
             self._pin(pins, digest)
-        _answer(waiters, error)
+        self._answer_in_time(waiters, commit, error)
         self._announce()
+
+    def _answer_in_time(
+        self, waiters: list[asyncio.Future[None]], commit: Commit, error: StorageError | None
+    ) -> None:
+        """Answer who waited for a commit, later if far too much is dirty: they shall write slower.
+
+        Who is late has an answer already, whatever becomes of the commits after it.
+        """
+        dirty = self._exchange.store.documents.dirty
+        is_behind = len(dirty) > limits.DIRTY_DOCUMENTS_BEFORE_WRITES and bool(commit.rested)
+        if error is None and is_behind:
+            self._late += waiters
+            self.work.set()
+            return
+        late, self._late = self._late, []
+        _answer(late, None)
+        _answer(waiters, error)
 
     async def _scrub_some(self) -> None:
         """Overwrite some of what was erased, in the worker thread, before the next commit."""
@@ -210,6 +228,8 @@ class GroupCommit:
 
     def fail(self, error: StorageError) -> None:
         """Answer everybody who waits with an error."""
+        late, self._late = self._late, []
+        _answer(late, None)
         waiters, self._waiters = self._waiters, []
         _answer(waiters, error)
         pins, self._pins = self._pins, []

@@ -391,12 +391,13 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
-MAPPED_BYTES_MAX: Final = 160 * MEBIBYTE
+MAPPED_BYTES_MAX: Final = 64 * MEBIBYTE
 """Pages of the data file in memory beyond which all are let go, to be mapped again as they are
 read: LMDB would keep all that were ever read, and a snapshot reads all."""
 
-READS_PER_LOOK: Final = 512
-"""Reads of documents after which it is looked how many: Linux maps 64 KiB for a page or two."""
+PAGES_PER_LOOK: Final = 256
+"""Pages that are read or written between two looks at how many are mapped: Linux maps 64 KiB for
+each, so that 16 MiB come in between."""
 
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""
@@ -466,10 +467,23 @@ it: an operator may have acted by then."""
 SCRUB_STEP_PAGES: Final = 4_096
 """Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
 
-HURRIED_SLICE_DOCUMENTS: Final = 2_000
+HURRIED_SLICE_DOCUMENTS: Final = 4_000
 """Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
-about 30 ms. It carries all beyond that quarter, or a peer that sends a long backlog would fill the
-memory."""
+about 60 ms of work, done in turns. LMDB keeps a page of memory for each for good: 16 MiB."""
+
+DIRTY_DOCUMENTS_MAX: Final = 65_000
+"""With more dirty documents than that, no link is read until some rest, or a peer that sends a long
+backlog would fill the memory: 220 MiB where each has twelve fields."""
+
+DIRTY_DOCUMENTS_BEFORE_WRITES: Final = 80_000
+"""With more than that, writers are answered later than their writes are durable: links alone do not
+come so far, so nobody waits for a peer's backlog."""
+
+REST_PATIENCE_S: Final = 5.0
+"""A link is not read for so long at the most: its peer is not to be taken for silent."""
+
+REST_LOOK_S: Final = 0.005
+"""It is looked this often whether documents have come to rest: a commit of many takes longer."""
 
 WAYPOINT_RECORDS: Final = 256
 """Journal records between two waypoints: how much a tail scan reads in vain at the most."""

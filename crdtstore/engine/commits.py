@@ -253,7 +253,9 @@ class Committing:
             )
             self._documents.pack_ahead(draft.resting[start : draft.packed_ahead])
             return True
-        if self._next_mark is None or len(self._ahead) >= limits.PACKED_AHEAD_MAX:
+        hurries = _is_in_a_hurry(len(self._documents.dirty))
+        ahead_max = limits.HURRIED_SLICE_DOCUMENTS if hurries else limits.PACKED_AHEAD_MAX
+        if self._next_mark is None or len(self._ahead) >= ahead_max:
             return False
         if not self._pending.sort_some():
             return True
@@ -352,11 +354,14 @@ def _slice_of(dirty: int, elapsed_ms: int) -> int:
     A checkpoint takes about as long whether commits are quick and many or slow and few. If more are
     dirty than it waits for, they come in faster than they rest.
     """
-    excess = dirty - limits.CHECKPOINT_DOCUMENTS * 5 // 4
-    if excess > 0:
-        return max(limits.CHECKPOINT_SLICE_DOCUMENTS, limits.HURRIED_SLICE_DOCUMENTS, excess)
+    if _is_in_a_hurry(dirty):
+        return limits.HURRIED_SLICE_DOCUMENTS
     paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
     return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
+
+
+def _is_in_a_hurry(dirty: int) -> bool:
+    return dirty > limits.CHECKPOINT_DOCUMENTS * 5 // 4
 
 
 def _trim(batch: Batch, trim: Waypoint) -> None:

@@ -68,6 +68,19 @@ class Link:
             self._work.set()
             self.wake.set()
             await give_way()
+            await self._let_rest()
+
+    async def _let_rest(self) -> None:
+        """Read no more for a while if more is dirty than memory is planned for: commits go first.
+
+        The peer's credit and the socket's buffers are all that comes meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limits.REST_PATIENCE_S
+        dirty = self._exchange.store.documents.dirty
+        while len(dirty) > limits.DIRTY_DOCUMENTS_MAX and loop.time() < deadline:
+            self._work.set()
+            await asyncio.sleep(limits.REST_LOOK_S)
 
     async def _write(self) -> None:
         while True:

@@ -5,15 +5,16 @@ from typing import Final, TypeAlias
 
 import lmdb
 
-from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
 from crdtstore.storage.journal_packing import unpacked_head, unpacked_record
+from crdtstore.storage.mapped_memory import MappedPages
 from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 
 Table: TypeAlias = "lmdb._Database"
 
 _UNBOUNDED: Final = 2**63
-_READS_OF_A_SCAN: Final = 32
+_PAGES_OF_A_READ: Final = 2
+_PAGES_OF_A_SCAN: Final = 16
 
 DAMAGE: Final = (
     lmdb.CorruptedError,
@@ -34,36 +35,33 @@ class LmdbReader(ABC):
     _meta: Table
     _index: Table
 
-    _reads = 0
-
-    @abstractmethod
-    def shed(self) -> None:
-        """Let go of pages of the data file that reads have mapped, if they are many."""
-
-    def _note_reads(self, number: int) -> None:
-        """Take note of reads, each of which may map pages; look now and then what they hold."""
-        self._reads += number
-        if self._reads >= limits.READS_PER_LOOK:
-            self.shed()
+    _mapped: MappedPages
 
     @abstractmethod
     def check_open(self) -> None:
         """Raise StorageFailed if the environment is closed, or was opened before a fork."""
 
+    def shed(self) -> None:
+        """Let go of pages of the data file that were mapped, if they are many."""
+        self._mapped.look()
+
+    def _begin(self, pages: int) -> None:
+        """Begin to read, which maps about so many pages and their neighbours."""
+        self.check_open()
+        self._mapped.note(pages)
+
     def document(self, key: bytes) -> bytes | None:
         """Return the document under a key, or None."""
-        self._note_reads(1)
         return self._get(self._documents, key)
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
-        self._note_reads(_READS_OF_A_SCAN)
         return self._scan(self._documents, after + b"\x00", limit, bytes_max)
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """Return the first journal records, in order, whose position is above ``after``."""
         assert limit > 0, "a scan needs a limit"
-        self.check_open()
+        self._begin(_PAGES_OF_A_SCAN)
         found: list[tuple[int, bytes]] = []
         total_bytes = 0
         try:
@@ -89,7 +87,7 @@ class LmdbReader(ABC):
     ) -> list[tuple[int, bytes]]:
         """Return the first ``header_bytes`` of the journal records above ``after``, in order."""
         assert limit > 0, "a scan needs a limit"
-        self.check_open()
+        self._begin(_PAGES_OF_A_SCAN)
         found: list[tuple[int, bytes]] = []
         try:
             with (
@@ -108,7 +106,7 @@ class LmdbReader(ABC):
 
     def journal_bounds(self) -> tuple[int, int]:
         """Return the first and the last position of the journal, (0, 0) when it is empty."""
-        self.check_open()
+        self._begin(_PAGES_OF_A_READ)
         try:
             with (
                 self._environment.begin(db=self._journal) as transaction,
@@ -145,7 +143,7 @@ class LmdbReader(ABC):
     def index(self, prefix: bytes, after: bytes, *, limit: int) -> list[bytes]:
         """Return the first index keys above ``after`` that begin with ``prefix``, in order."""
         assert limit > 0, "a scan needs a limit"
-        self.check_open()
+        self._begin(_PAGES_OF_A_SCAN)
         found: list[bytes] = []
         try:
             with (
@@ -168,7 +166,7 @@ class LmdbReader(ABC):
     ) -> list[bytes]:
         """Return the first index keys from ``lower`` on and below ``upper``; or the last ones."""
         assert limit > 0, "a scan needs a limit"
-        self.check_open()
+        self._begin(_PAGES_OF_A_SCAN)
         found: list[bytes] = []
         try:
             with (
@@ -189,7 +187,7 @@ class LmdbReader(ABC):
         return found
 
     def _get(self, table: Table, key: bytes) -> bytes | None:
-        self.check_open()
+        self._begin(_PAGES_OF_A_READ)
         try:
             with self._environment.begin(db=table) as transaction:
                 return transaction.get(key)
@@ -199,7 +197,7 @@ class LmdbReader(ABC):
     def _scan(
         self, table: Table, start: bytes, limit: int, bytes_max: int, prefix: bytes = b""
     ) -> list[tuple[bytes, bytes]]:
-        self.check_open()
+        self._begin(_PAGES_OF_A_SCAN)
         try:
             with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
                 return scanned(cursor, start, limit, bytes_max, prefix)

@@ -28,15 +28,9 @@ from crdtstore.storage.lmdb_opening import (
     open_environment,
     open_failure,
 )
-from crdtstore.storage.lmdb_reader import (
-    LmdbReader,
-    Table,
-    key_of,
-    position_of,
-    read_failure,
-)
+from crdtstore.storage.lmdb_reader import LmdbReader, Table, key_of, position_of, read_failure
 from crdtstore.storage.lmdb_view import LmdbView
-from crdtstore.storage.mapped_memory import mapped_bytes, unmap_pages
+from crdtstore.storage.mapped_memory import MappedPages
 from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
 
@@ -67,7 +61,7 @@ class LmdbStorage(LmdbReader):
         self._is_failed = False
         self._is_reserve_open = False
         self._file_bytes = 0
-        self._mapped_bytes = mapped_bytes()
+        self._mapped = MappedPages(directory.path / DATA_FILE)
         self._copies: list[LmdbCopy | LmdbView] = []
         self._has_ended_copies = False
         self._scrub: LmdbScrub | None = None
@@ -168,13 +162,6 @@ class LmdbStorage(LmdbReader):
                 error
             )
         return True
-
-    def shed(self) -> None:
-        """Let go of pages of the data file that reads have mapped, if they are many."""
-        self._reads = 0
-        if self.is_open() and mapped_bytes() - self._mapped_bytes > limits.MAPPED_BYTES_MAX:
-            unmap_pages(self._directory.path / DATA_FILE)
-            self._mapped_bytes = mapped_bytes()
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""
@@ -293,6 +280,7 @@ class LmdbStorage(LmdbReader):
             _change(transaction, self._meta, name.encode(), record)
         entries = dict(batch.index)
         for key in sorted(entries):
+            self._mapped.note(1)
             _change(transaction, self._index, key, b"" if entries[key] else None)
         if batch.trim_before:
             self._trim(transaction, batch.trim_before)
@@ -302,7 +290,9 @@ class LmdbStorage(LmdbReader):
         puts = sorted((key, value) for key, value in changes.items() if value is not None)
         with transaction.cursor(self._documents) as cursor:
             is_appended = bool(puts) and (not cursor.last() or cursor.key() < puts[0][0])
-            cursor.putmulti(puts, append=is_appended)
+            for start in range(0, len(puts), limits.PAGES_PER_LOOK):
+                self._mapped.note(limits.PAGES_PER_LOOK)
+                cursor.putmulti(puts[start : start + limits.PAGES_PER_LOOK], append=is_appended)
         for key, value in changes.items():
             if value is None:
                 transaction.delete(key, db=self._documents)

@@ -14,7 +14,7 @@ MEBIBYTE = 1 << 20
 
 @pytest.fixture
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "READS_PER_LOOK", 10**9)
+    monkeypatch.setattr(limits, "PAGES_PER_LOOK", 10**9)
     storage = LoggedStorage.open(tmp_path / "data", map_bytes_initial=256 * MEBIBYTE)
     for number in range(10):
         documents = [(b"%d%04d" % (number, each), bytes(3_000)) for each in range(2_000)]
@@ -30,7 +30,8 @@ def read_all(storage: LoggedStorage) -> int:
     return count
 
 
-def test_few_pages_are_kept(storage: LoggedStorage) -> None:
+def test_few_pages_are_kept(storage, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MAPPED_BYTES_MAX", 1 << 30)
     read_all(storage)
     before = mapped_bytes()
     storage.shed()
@@ -54,7 +55,7 @@ def test_reads_themselves_look_now_and_then(storage, monkeypatch) -> None:
     monkeypatch.setattr(limits, "MAPPED_BYTES_MAX", 0)
     storage.shed()
     least = mapped_bytes()
-    monkeypatch.setattr(limits, "READS_PER_LOOK", 64)
+    monkeypatch.setattr(limits, "PAGES_PER_LOOK", 64)
     assert read_all(storage) == 20_000
     assert mapped_bytes() < least + 20 * MEBIBYTE
 
