@@ -123,12 +123,14 @@ class GroupCommit:
         try:
             commit = self._exchange.begin_commit()
         except StorageError as failure:
+            self._answer_late()
             _answer(waiters, failure)
             _refuse(pins, failure)
             return
         # Nothing may come between: what is in memory now is what this commit makes durable.
         digest = store.digest() if pins else None
         if commit is None:
+            self._answer_late()
             _answer(waiters, None)
             self._pin(pins, digest)
             return
@@ -166,9 +168,12 @@ class GroupCommit:
             self._late += waiters
             self.work.set()
             return
+        self._answer_late()
+        _answer(waiters, error)
+
+    def _answer_late(self) -> None:
         late, self._late = self._late, []
         _answer(late, None)
-        _answer(waiters, error)
 
     async def _scrub_some(self) -> None:
         """Overwrite some of what was erased, in the worker thread, before the next commit."""
@@ -228,8 +233,7 @@ class GroupCommit:
 
     def fail(self, error: StorageError) -> None:
         """Answer everybody who waits with an error."""
-        late, self._late = self._late, []
-        _answer(late, None)
+        self._answer_late()
         waiters, self._waiters = self._waiters, []
         _answer(waiters, error)
         pins, self._pins = self._pins, []
