@@ -22,8 +22,8 @@ from crdtstore.storage.contract import Storage
 HIDDEN: Final = "damaged/"
 """Beginning of the names of records that hold what came for damaged documents."""
 
-_DOCUMENT_OVERHEAD_BYTES: Final = 700
 _LEAVING_PER_ADMITTED: Final = 8
+_PACKED_CELL_BYTES: Final = 46
 _NOT_PACKED: Final = (-1, 0, b"", 0)
 
 
@@ -67,7 +67,11 @@ class Documents:
         document = self._young.get(profile_id)
         if document is not None:
             return document
-        document = self._old.pop(profile_id, None) or self.dirty.get(profile_id)
+        document = self._old.pop(profile_id, None)
+        if document is not None:
+            self._old_bytes = max(self._old_bytes - unpacked_bytes(document), 0)
+        else:
+            document = self.dirty.get(profile_id)
         if document is None:
             record = self._storage.document(profile_id.encode())
             document = Document() if record is None else from_record(profile_id, record)
@@ -178,9 +182,7 @@ class Documents:
 
     def _admit(self, profile_id: str, document: Document) -> None:
         self._young[profile_id] = document
-        self._young_bytes += (
-            document.size_bytes * limits.CACHED_BYTES_PER_PACKED_BYTE + _DOCUMENT_OVERHEAD_BYTES
-        )
+        self._young_bytes += unpacked_bytes(document)
         if self._young_bytes > self._generation_bytes_max:
             self._leaving = self._old
             self._old, self._old_bytes = self._young, self._young_bytes
@@ -219,6 +221,17 @@ class Documents:
                     record, digest = to_record(profile_id, document)
                 rested.append((profile_id, record, document, digest))
         return rested
+
+
+def unpacked_bytes(document: Document) -> int:
+    """Return about how much memory a document takes, with its place in the cache.
+
+    Cells cost alike whatever is in them, but for long values.
+    """
+    cells = len(document.cells)
+    values_bytes = max(document.size_bytes - cells * _PACKED_CELL_BYTES, 0)
+    cells_bytes = cells * limits.CACHED_BYTES_PER_CELL
+    return limits.CACHED_BYTES_PER_DOCUMENT + cells_bytes + values_bytes
 
 
 def is_living(document: Document) -> bool:

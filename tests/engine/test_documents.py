@@ -1,11 +1,18 @@
 """The cache: what leaves it goes a few documents at a time, and is read again from storage."""
 
 import itertools
+import tracemalloc
 
+import pytest
+
+from crdtstore.engine.documents import unpacked_bytes
+from crdtstore.model.document import from_record
 from crdtstore.settings import Settings
 from tests.engine.stores import open_store
 
 COUNT = 2_000
+ROUNDED = 1.1
+"""What memory is taken for a piece is rounded up to 16 bytes."""
 
 
 def test_a_full_generation_leaves_slowly_and_nothing_is_lost():
@@ -23,3 +30,29 @@ def test_a_full_generation_leaves_slowly_and_nothing_is_lost():
     assert max(falls) <= 8
     assert 0 in leaving[leaving.index(max(leaving)) :]
     assert store.documents.cached_bytes <= 400_000 + 2_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"one": "a value"},
+        {f"field{number}": f"a value {number}" for number in range(12)},
+        {f"field{number}": number << 20 for number in range(50)},
+        {"long": "x" * 1_000, "longer": "y" * 2_000},
+        {f"field{number}": ["a", {"b": "list"}] for number in range(6)},
+    ],
+    ids=["one", "twelve", "numbers", "long", "lists"],
+)
+def test_the_memory_of_documents_is_known_well_enough(fields):
+    store = open_store()
+    for number in range(1_000):
+        store.write(f"p{number:04d}", fields, source="crm")
+    store.commit(checkpoint=True)
+    records = store.storage.documents(b"", limit=1_000, bytes_max=1 << 30)
+    from_record("p0000", records[0][1])  # its keys are remembered
+    tracemalloc.start()
+    cached = {key.decode(): from_record(key.decode(), record) for key, record in records}
+    taken_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    known_bytes = sum(map(unpacked_bytes, cached.values()))
+    assert known_bytes == pytest.approx(taken_bytes * ROUNDED, rel=0.15)
