@@ -38,6 +38,7 @@ _Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
 _META_PAGES: Final = 2
 _SPARE_PAGES: Final = 256
+_DOCUMENTS_AT_ONCE: Final = 128
 
 
 class LmdbStorage(LmdbReader):
@@ -154,7 +155,8 @@ class LmdbStorage(LmdbReader):
         if self._map_bytes >= self._map_bytes_max:
             return was_pinned
         try:
-            self._environment.set_mapsize(min(2 * self._map_bytes, self._map_bytes_max))
+            with self._mapped.moving():
+                self._environment.set_mapsize(min(2 * self._map_bytes, self._map_bytes_max))
             self._map_bytes = self._environment.info()["map_size"]
         except lmdb.Error as error:
             self._is_failed = True
@@ -216,8 +218,9 @@ class LmdbStorage(LmdbReader):
         self._end_copies()
         self._end_scrub()
         try:
-            self._environment.close()
-            self._environment = open_environment(self._directory, self._map_bytes)
+            with self._mapped.moving():
+                self._environment.close()
+                self._environment = open_environment(self._directory, self._map_bytes)
             self._take_tables()
         except (lmdb.Error, OSError) as error:
             self._is_failed = True
@@ -245,7 +248,8 @@ class LmdbStorage(LmdbReader):
         self._is_closed = True
         self._end_copies()
         self._end_scrub()
-        self._environment.close()
+        with self._mapped.moving():
+            self._environment.close()
         if not self._is_failed:
             with suppress(OSError, StorageError):
                 if self._directory.disk_free_bytes() >= limits.SHORT_DISK_BYTES:
@@ -290,9 +294,9 @@ class LmdbStorage(LmdbReader):
         puts = sorted((key, value) for key, value in changes.items() if value is not None)
         with transaction.cursor(self._documents) as cursor:
             is_appended = bool(puts) and (not cursor.last() or cursor.key() < puts[0][0])
-            for start in range(0, len(puts), limits.PAGES_PER_LOOK):
-                self._mapped.note(limits.PAGES_PER_LOOK)
-                cursor.putmulti(puts[start : start + limits.PAGES_PER_LOOK], append=is_appended)
+            for start in range(0, len(puts), _DOCUMENTS_AT_ONCE):
+                self._mapped.note(2 * _DOCUMENTS_AT_ONCE)  # a leaf, and what leads there
+                cursor.putmulti(puts[start : start + _DOCUMENTS_AT_ONCE], append=is_appended)
         for key, value in changes.items():
             if value is None:
                 transaction.delete(key, db=self._documents)

@@ -4,6 +4,9 @@ import ctypes
 import mmap
 import os
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,19 +15,22 @@ from crdtstore import limits
 _STATM: Final = "/proc/self/statm"
 _STATM_BYTES: Final = 256
 _MAPS: Final = Path("/proc/self/maps")
+_LIBC: Final = ctypes.CDLL(None)
 
 
 class MappedPages:
     """The pages of a file that LMDB has mapped: all are let go when they are many.
 
     They stay in the system's cache, and are mapped again as they are read, by whoever reads them
-    just then. The owner's thread looks, or the one that commits: the map must not move meanwhile.
+    just then. Any thread may look.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._touched = 0
         self._least_bytes = mapped_bytes()
+        self._lock = threading.Lock()
+        self._places: list[tuple[int, int]] = []
 
     def note(self, pages: int) -> None:
         """Take note that so many pages are about to be touched; look now and then."""
@@ -36,8 +42,23 @@ class MappedPages:
         """Let go of all pages if more came than are allowed, since it was done last."""
         self._touched = 0
         if mapped_bytes() - self._least_bytes > limits.MAPPED_BYTES_MAX:
-            unmap_pages(self._path)
+            with self._lock:
+                self._places = self._places or places_of(self._path)
+                for start, length in self._places:
+                    _LIBC.madvise(
+                        ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED
+                    )
             self._least_bytes = mapped_bytes()
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Let nobody look while the file is mapped elsewhere, or no longer, in the block.
+
+        What lies at the old place then is somebody else's memory.
+        """
+        with self._lock:
+            self._places = []
+            yield
 
 
 def mapped_bytes() -> int:
@@ -52,15 +73,13 @@ def mapped_bytes() -> int:
         os.close(statm)
 
 
-def unmap_pages(path: Path) -> None:
-    """Let go of all pages of a file that is mapped for reading: each is mapped again when read."""
+def places_of(path: Path) -> list[tuple[int, int]]:
+    """Return where a file is mapped for reading in this process: (address, bytes)."""
     try:
         inode = path.stat().st_ino
         maps = _MAPS.read_bytes()
     except OSError:
-        return
-    libc = ctypes.CDLL(None)
-    for found in re.finditer(rb"^(\w+)-(\w+) r--s \w+ \S+ %d " % inode, maps, re.MULTILINE):
-        start, end = (int(bound, 16) for bound in found.groups())
-        length = ctypes.c_size_t(end - start)
-        libc.madvise(ctypes.c_void_p(start), length, mmap.MADV_DONTNEED)
+        return []
+    lines = re.finditer(rb"^(\w+)-(\w+) r--s \w+ \S+ %d " % inode, maps, re.MULTILINE)
+    bounds = [(int(line[1], 16), int(line[2], 16)) for line in lines]
+    return [(start, end - start) for start, end in bounds]
