@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crdtstore import Replica, Settings, limits
+from crdtstore import Replica, Settings, Write, limits
 from crdtstore.errors import StorageFull
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.memory_storage import MemoryStorage
@@ -87,5 +87,43 @@ def test_an_erasure_outlives_the_failure_of_a_commit_that_was_under_way(refuses_
                 await erasing
             kept = {"ann": {"x": 1}} if refuses_all else {}
             assert state(open_store(copy_storage(memory))) == kept
+
+    asyncio.run(run())
+
+
+def test_writers_are_answered_later_while_far_too_much_is_dirty(monkeypatch):
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
+    monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_BEFORE_WRITES", 100)
+    storage = MemoryStorage()
+
+    async def run() -> None:
+        async with Replica.open(storage, name="eu") as replica:
+            dirty = replica._store.documents.dirty
+            for start in range(0, 2_000, 400):
+                writes = [Write(f"p{start + n}", "crm", {"x": n}) for n in range(400)]
+                assert len(await replica.write_many(writes)) == 400
+                assert len(dirty) <= 100
+                assert replica._commits.waiting_writers == 0
+
+    asyncio.run(run())
+
+
+def test_who_is_answered_later_is_told_of_no_failure_that_came_after_it(monkeypatch):
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
+    monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_BEFORE_WRITES", 100)
+    storage = MemoryStorage()
+
+    async def run() -> None:
+        async with Replica.open(storage, name="eu") as replica:
+            many = [Write(f"p{number}", "crm", {"x": number}) for number in range(400)]
+            writing = asyncio.create_task(replica.write_many(many))
+            while not replica._commits._late:
+                await asyncio.sleep(0)
+            storage.fail_next_commit(StorageFull("full"))
+            assert len(await writing) == 400
+            durable = open_store(copy_storage(storage))
+            assert len(state(durable)) == 400
 
     asyncio.run(run())

@@ -16,7 +16,7 @@ from crdtstore import Replica, Write, limits
 from crdtstore.server import application
 from crdtstore.sync.frame import space_tag
 from crdtstore.sync.messages import Hello, Refuse, Want, decode, encode
-from tests.patience import until
+from tests.patience import PATIENCE_S, until
 
 SECRET = "a-link-secret-of-decent-length"
 TAG = space_tag("default")
@@ -270,3 +270,34 @@ def test_a_replica_that_was_away_catches_up_and_none_is_lost(tmp_path: Path) -> 
                 assert len(seen) == 502
 
     asyncio.run(scenario())
+
+
+def test_no_more_is_read_while_too_many_documents_are_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer's backlog waits at the peer while what came of it is brought to rest."""
+    monkeypatch.setattr(limits, "MESSAGE_FRAMES_BYTES", 1_000)
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 20)
+    monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_MAX", 60)
+    count, of_a_message = 900, 40
+
+    async def run() -> None:
+        async with served(tmp_path, "a") as (a, url):
+            for start in range(0, count, 10):
+                writes = [Write(f"p{start + n:03d}", "crm", {"x": n}) for n in range(10)]
+                assert all(not isinstance(r, Exception) for r in await a.write_many(writes))
+            async with served(tmp_path, "b", peers=(url,)) as (b, _):
+                dirty, most = b._store.documents.dirty, 0
+
+                def has_all() -> bool:
+                    nonlocal most
+                    most = max(most, len(dirty))
+                    return a.digest() == b.digest()
+
+                async with asyncio.timeout(PATIENCE_S):
+                    while not has_all():
+                        await asyncio.sleep(0)
+                assert 40 < most <= 60 + of_a_message
+
+    asyncio.run(run())

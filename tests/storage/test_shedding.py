@@ -1,5 +1,6 @@
 """Pages that reads have mapped are let go when they are many, and everything is read as before."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,25 @@ def test_a_closed_storage_has_nothing_to_let_go(tmp_path: Path) -> None:
     storage = LoggedStorage.open(tmp_path / "data")
     storage.close()
     storage.shed()
+
+
+def test_a_commit_lets_go_of_the_pages_that_it_maps(storage, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "PAGES_PER_LOOK", 256)
+    monkeypatch.setattr(limits, "MAPPED_BYTES_MAX", 8 * MEBIBYTE)
+    storage.shed()
+    least = most = mapped_bytes()
+    has_ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not has_ended.wait(0.0005):
+            most = max(most, mapped_bytes())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    spread = [(b"%d%04d" % (number % 10, number // 2), bytes(3_001)) for number in range(4_000)]
+    storage.commit(Batch(documents=spread))
+    has_ended.set()
+    watching.join()
+    assert most < least + 32 * MEBIBYTE
+    assert read_all(storage) == 20_000
