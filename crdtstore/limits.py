@@ -432,9 +432,9 @@ CACHE_BYTES_DEFAULT: Final = 256 * MEBIBYTE
 CACHED_BYTES_PER_DOCUMENT: Final = 500
 """Measured: what a document takes unpacked beside its cells, with its place in the cache."""
 
-CACHED_BYTES_PER_CELL: Final = 235
-"""Measured: what a cell takes unpacked: a tuple, timestamp, origin, a short value, and its place;
-3.3 KB for a document of twelve fields, which is 560 bytes packed."""
+CACHED_BYTES_PER_CELL: Final = 195
+"""Measured: what a cell takes unpacked beyond its packed bytes: a tuple, a timestamp, an origin and
+a place; 3.4 KB in all for a document of twelve fields, which is 560 bytes packed."""
 
 CHECKPOINT_JOURNAL_BYTES: Final = 32 * MEBIBYTE
 """A checkpoint starts when the journal has grown by this: it bounds the time of a recovery."""
@@ -471,13 +471,13 @@ it: an operator may have acted by then."""
 SCRUB_STEP_PAGES: Final = 4_096
 """Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
 
-HURRIED_SLICE_DOCUMENTS: Final = 4_000
+HURRIED_SLICE_DOCUMENTS: Final = 8_000
 """Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
-about 60 ms of work, done in turns. LMDB keeps a page of memory for each for good: 16 MiB."""
+about 120 ms of work, done in turns. LMDB keeps a page of memory for each for good: 32 MiB."""
 
-DIRTY_DOCUMENTS_MAX: Final = 65_000
+DIRTY_DOCUMENTS_MAX: Final = 70_000
 """With more dirty documents than that, no link is read until some rest, or a peer that sends a long
-backlog would fill the memory: 220 MiB where each has twelve fields."""
+backlog would fill the memory: 230 MiB where each has twelve fields."""
 
 DIRTY_DOCUMENTS_BEFORE_WRITES: Final = 80_000
 """With more than that, writers are answered later than their writes are durable: links alone do not

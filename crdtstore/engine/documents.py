@@ -23,7 +23,6 @@ HIDDEN: Final = "damaged/"
 """Beginning of the names of records that hold what came for damaged documents."""
 
 _LEAVING_PER_ADMITTED: Final = 8
-_PACKED_CELL_BYTES: Final = 46
 _NOT_PACKED: Final = (-1, 0, b"", 0)
 
 
@@ -69,7 +68,7 @@ class Documents:
             return document
         document = self._old.pop(profile_id, None)
         if document is not None:
-            self._old_bytes = max(self._old_bytes - unpacked_bytes(document), 0)
+            self._old_bytes -= document.weighed_bytes
         else:
             document = self.dirty.get(profile_id)
         if document is None:
@@ -128,6 +127,10 @@ class Documents:
         """Take note that a document was given cells which its stored record lacks."""
         if profile_id not in self.damaged:
             self.dirty[profile_id] = document
+            if document.weighed_bytes:  # it has just come into the young generation
+                weighs_bytes = unpacked_bytes(document)
+                self._young_bytes += weighs_bytes - document.weighed_bytes
+                document.weighed_bytes = weighs_bytes
             if document.epoch & 1 or not document.stored_living:
                 self._turning.add(profile_id)
             self.fresh.note(profile_id, cells)
@@ -182,7 +185,8 @@ class Documents:
 
     def _admit(self, profile_id: str, document: Document) -> None:
         self._young[profile_id] = document
-        self._young_bytes += unpacked_bytes(document)
+        document.weighed_bytes = unpacked_bytes(document)
+        self._young_bytes += document.weighed_bytes
         if self._young_bytes > self._generation_bytes_max:
             self._leaving = self._old
             self._old, self._old_bytes = self._young, self._young_bytes
@@ -224,14 +228,9 @@ class Documents:
 
 
 def unpacked_bytes(document: Document) -> int:
-    """Return about how much memory a document takes, with its place in the cache.
-
-    Cells cost alike whatever is in them, but for long values.
-    """
-    cells = len(document.cells)
-    values_bytes = max(document.size_bytes - cells * _PACKED_CELL_BYTES, 0)
-    cells_bytes = cells * limits.CACHED_BYTES_PER_CELL
-    return limits.CACHED_BYTES_PER_DOCUMENT + cells_bytes + values_bytes
+    """Return about how much memory a document takes, with its place in the cache."""
+    cells_bytes = len(document.cells) * limits.CACHED_BYTES_PER_CELL
+    return limits.CACHED_BYTES_PER_DOCUMENT + cells_bytes + document.size_bytes
 
 
 def is_living(document: Document) -> bool:

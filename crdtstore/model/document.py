@@ -68,12 +68,14 @@ class Document:
     storage holds, 0 if none, and ``stored_living`` is 1 if that record is of a living profile.
     ``stored_identifiers`` are those that the index at rest has of it. ``texts`` are the states of
     its collaborative fields, by letter and field, as far as they are in memory, and
-    ``stored_texts`` the names of those that storage has rows of.
+    ``stored_texts`` the names of those that storage has rows of. ``weighed_bytes`` is what a cache
+    counts it for.
     """
 
     __slots__ = (
         "cells", "epoch", "size_bytes", "stamp",
         "stored_digest", "stored_identifiers", "stored_living", "stored_texts", "texts",
+        "weighed_bytes",
     )  # fmt: skip
 
     def __init__(self, epoch: int = 0, cells: Cells | None = None) -> None:
@@ -86,6 +88,7 @@ class Document:
         self.stored_identifiers: frozenset[str] = NONE
         self.texts: dict[str, Text] = {}
         self.stored_texts: frozenset[str] = NONE
+        self.weighed_bytes = 0
 
     @property
     def is_erased(self) -> bool:
@@ -345,6 +348,7 @@ def from_record(profile_id: str, record: bytes) -> Document:
     document.stored_identifiers = identifiers_in(cells) if may_identify(canonical) else NONE
     document.texts = {}
     document.stored_texts = texts_in(cells) if has_texts(record) else NONE
+    document.weighed_bytes = 0
     return document
 
 

@@ -310,6 +310,7 @@ class LmdbStorage(LmdbReader):
             for _ in range(limits.TRIM_RECORDS_MAX):
                 if position_of(cursor.key()) >= bound:
                     break
+                self._mapped.note(1)
                 cursor.delete()
             bound = min(bound, position_of(cursor.key()))
         with transaction.cursor(self._waypoints) as cursor:

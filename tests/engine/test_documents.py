@@ -56,3 +56,14 @@ def test_the_memory_of_documents_is_known_well_enough(fields):
     tracemalloc.stop()
     known_bytes = sum(map(unpacked_bytes, cached.values()))
     assert known_bytes == pytest.approx(taken_bytes * ROUNDED, rel=0.15)
+
+
+def test_documents_that_grow_in_the_cache_are_weighed_again():
+    store = open_store(settings=Settings(cache_bytes=400_000))
+    fields = {f"field{number}": f"a value {number}" for number in range(12)}
+    documents = store.documents
+    for number in range(COUNT):
+        store.write(f"p{number:04d}", fields, source="crm")
+        held = [*documents._young.values(), *documents._old.values()]
+        assert documents.cached_bytes == sum(map(unpacked_bytes, held))
+        assert documents.cached_bytes <= 400_000 + 10_000
