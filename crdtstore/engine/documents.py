@@ -184,13 +184,13 @@ class Documents:
         self._old.pop(profile_id, None)
 
     def _admit(self, profile_id: str, document: Document) -> None:
-        self._young[profile_id] = document
-        document.weighed_bytes = unpacked_bytes(document)
-        self._young_bytes += document.weighed_bytes
         if self._young_bytes > self._generation_bytes_max:
             self._leaving = self._old
             self._old, self._old_bytes = self._young, self._young_bytes
             self._young, self._young_bytes = {}, 0
+        document.weighed_bytes = unpacked_bytes(document)
+        self._young[profile_id] = document
+        self._young_bytes += document.weighed_bytes
         for _ in range(min(_LEAVING_PER_ADMITTED, len(self._leaving))):
             self._leaving.popitem()
 
