@@ -204,7 +204,7 @@ class Committing:
         self._rest(commit, taken)
         if goes_on and self._next_mark is not None:
             size = _slice_of(len(self._documents.dirty), elapsed_ms)
-            size = limits.BATCH_DOCUMENTS_MAX // 2 if whole else size
+            size = limits.HURRIED_SLICE_DOCUMENTS if whole else size
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
             if not (self._pending.sort_some() or whole):
                 size = 0
