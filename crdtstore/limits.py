@@ -471,9 +471,13 @@ it: an operator may have acted by then."""
 SCRUB_STEP_PAGES: Final = 4_096
 """Pages of the data file that are scrubbed between two commits: at most about 30 ms."""
 
-HURRIED_SLICE_DOCUMENTS: Final = 8_000
-"""Documents that one commit carries to rest when a quarter more are dirty than start a checkpoint:
-about 120 ms of work, done in turns. LMDB keeps a page of memory for each for good: 32 MiB."""
+HURRIED_SLICE_DOCUMENTS: Final = 2_000
+"""Documents that one commit carries to rest at the least when a quarter more are dirty than start a
+checkpoint: about 30 ms of work. It carries all beyond that quarter, as far as it may."""
+
+HURRIED_SLICE_DOCUMENTS_MAX: Final = 8_000
+"""Documents that it carries at the most, and any commit of a whole checkpoint: LMDB keeps a page of
+memory for each for good, 32 MiB."""
 
 DIRTY_DOCUMENTS_MAX: Final = 70_000
 """With more dirty documents than that, no link is read until some rest, or a peer that sends a long

@@ -94,6 +94,7 @@ def test_an_erasure_outlives_the_failure_of_a_commit_that_was_under_way(refuses_
 def test_writers_are_answered_later_while_far_too_much_is_dirty(monkeypatch):
     monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
     monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS_MAX", 30)
     monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_BEFORE_WRITES", 100)
     storage = MemoryStorage()
 
@@ -112,6 +113,7 @@ def test_writers_are_answered_later_while_far_too_much_is_dirty(monkeypatch):
 def test_who_is_answered_later_is_told_of_no_failure_that_came_after_it(monkeypatch):
     monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
     monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS_MAX", 30)
     monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_BEFORE_WRITES", 100)
     storage = MemoryStorage()
 

@@ -204,7 +204,7 @@ class Committing:
         self._rest(commit, taken)
         if goes_on and self._next_mark is not None:
             size = _slice_of(len(self._documents.dirty), elapsed_ms)
-            size = limits.HURRIED_SLICE_DOCUMENTS if whole else size
+            size = limits.HURRIED_SLICE_DOCUMENTS_MAX if whole else size
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
             if not (self._pending.sort_some() or whole):
                 size = 0
@@ -253,8 +253,7 @@ class Committing:
             )
             self._documents.pack_ahead(draft.resting[start : draft.packed_ahead])
             return True
-        hurries = _is_in_a_hurry(len(self._documents.dirty))
-        ahead_max = limits.HURRIED_SLICE_DOCUMENTS if hurries else limits.PACKED_AHEAD_MAX
+        ahead_max = max(limits.PACKED_AHEAD_MAX, _hurried_slice_of(len(self._documents.dirty)))
         if self._next_mark is None or len(self._ahead) >= ahead_max:
             return False
         if not self._pending.sort_some():
@@ -354,14 +353,19 @@ def _slice_of(dirty: int, elapsed_ms: int) -> int:
     A checkpoint takes about as long whether commits are quick and many or slow and few. If more are
     dirty than it waits for, they come in faster than they rest.
     """
-    if _is_in_a_hurry(dirty):
-        return limits.HURRIED_SLICE_DOCUMENTS
+    hurried = _hurried_slice_of(dirty)
+    if hurried:
+        return hurried
     paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
     return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
 
 
-def _is_in_a_hurry(dirty: int) -> bool:
-    return dirty > limits.CHECKPOINT_DOCUMENTS * 5 // 4
+def _hurried_slice_of(dirty: int) -> int:
+    """Return how many that is when a quarter more are dirty than start a checkpoint, 0 before."""
+    excess = dirty - limits.CHECKPOINT_DOCUMENTS * 5 // 4
+    if excess <= 0:
+        return 0
+    return min(max(excess, limits.HURRIED_SLICE_DOCUMENTS), limits.HURRIED_SLICE_DOCUMENTS_MAX)
 
 
 def _trim(batch: Batch, trim: Waypoint) -> None:

@@ -216,3 +216,18 @@ def test_a_journal_that_grew_is_checkpointed_though_nothing_is_dirty(monkeypatch
     assert not store.documents.dirty
     store.commit()
     assert store.commits.mark.position > position
+
+
+def test_a_hurried_commit_carries_no_more_than_memory_is_planned_for(monkeypatch):
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 10)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS_MAX", 60)
+    store = open_store()
+    rested = []
+    fill(store, 300)
+    while store.documents.dirty:
+        store.commits.prepare()
+        commit = store.begin_commit()
+        persist(store, commit)
+        rested.append(len(commit.rested))
+    assert rested[:5] == [60, 60, 60, 60, 10]

@@ -279,6 +279,7 @@ def test_no_more_is_read_while_too_many_documents_are_dirty(
     monkeypatch.setattr(limits, "MESSAGE_FRAMES_BYTES", 1_000)
     monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
     monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 20)
+    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS_MAX", 30)
     monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_MAX", 60)
     count, of_a_message = 900, 40
 
