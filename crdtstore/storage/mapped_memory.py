@@ -5,6 +5,7 @@ import mmap
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from crdtstore import limits
 _STATM: Final = "/proc/self/statm"
 _STATM_BYTES: Final = 256
 _MAPS: Final = Path("/proc/self/maps")
+_LEFT_REMEMBERED: Final = 8
 _LIBC: Final = ctypes.CDLL(None)
 
 
@@ -28,7 +30,7 @@ class MappedPages:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._touched = 0
-        self._least_bytes = mapped_bytes()
+        self._left_bytes = deque([mapped_bytes()], maxlen=_LEFT_REMEMBERED)
         self._lock = threading.Lock()
         self._places: list[tuple[int, int]] = []
 
@@ -39,16 +41,19 @@ class MappedPages:
             self.look()
 
     def look(self) -> None:
-        """Let go of all pages if more came than are allowed, since it was done last."""
+        """Let go of all pages if more are mapped than are allowed beside what is left then.
+
+        Others map pages of it before this thread can see what is left: the least counts.
+        """
         self._touched = 0
-        if mapped_bytes() - self._least_bytes > limits.MAPPED_BYTES_MAX:
+        if mapped_bytes() - min(self._left_bytes) > limits.MAPPED_BYTES_MAX:
             with self._lock:
                 self._places = self._places or places_of(self._path)
                 for start, length in self._places:
                     _LIBC.madvise(
                         ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED
                     )
-            self._least_bytes = mapped_bytes()
+            self._left_bytes.append(mapped_bytes())
 
     @contextmanager
     def moving(self) -> Iterator[None]:
