@@ -391,7 +391,7 @@ READERS_MAX: Final = 126
 DOCUMENT_KEY_BYTES_MAX: Final = 511
 """Bytes of a key in storage: LMDB takes no longer ones."""
 
-MAPPED_BYTES_MAX: Final = 64 * MEBIBYTE
+MAPPED_BYTES_MAX: Final = 48 * MEBIBYTE
 """Pages of the data file in memory beyond which all are let go, to be mapped again as they are
 read: LMDB would keep all that were ever read, and a snapshot reads all."""
 
@@ -475,11 +475,11 @@ HURRIED_SLICE_DOCUMENTS: Final = 2_000
 """Documents that one commit carries to rest at the least when a quarter more are dirty than start a
 checkpoint: about 30 ms of work. It carries all beyond that quarter, as far as it may."""
 
-HURRIED_SLICE_DOCUMENTS_MAX: Final = 8_000
+HURRIED_SLICE_DOCUMENTS_MAX: Final = 6_000
 """Documents that it carries at the most, and any commit of a whole checkpoint: LMDB keeps a page of
-memory for each for good, 32 MiB."""
+memory for each for good, 24 MiB."""
 
-DIRTY_DOCUMENTS_MAX: Final = 70_000
+DIRTY_DOCUMENTS_MAX: Final = 67_000
 """With more dirty documents than that, no link is read until some rest, or a peer that sends a long
 backlog would fill the memory: 230 MiB where each has twelve fields."""
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from crdtstore import limits
+from crdtstore.storage import mapped_memory
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.logged_storage import LoggedStorage
-from crdtstore.storage.mapped_memory import mapped_bytes
+from crdtstore.storage.mapped_memory import MappedPages, mapped_bytes
 
 MEBIBYTE = 1 << 20
 
@@ -102,3 +103,18 @@ def test_a_commit_lets_go_of_the_pages_that_it_maps(storage, monkeypatch) -> Non
     watching.join()
     assert most < least + 32 * MEBIBYTE
     assert read_all(storage) == 20_000
+
+
+def test_what_others_map_meanwhile_is_no_part_of_what_is_left(tmp_path: Path, monkeypatch) -> None:
+    """The thread that let go may wait long before it can look what is left."""
+    looks = iter([20, 90, 85, 100, 30, 60])
+    monkeypatch.setattr(limits, "MAPPED_BYTES_MAX", 48)
+    monkeypatch.setattr(mapped_memory, "mapped_bytes", lambda: next(looks))
+    asked = []
+    monkeypatch.setattr(mapped_memory, "places_of", lambda path: asked.append(path) or [])
+    pages = MappedPages(tmp_path / "data.mdb")
+    pages.look()
+    pages.look()
+    assert len(asked) == 2, "100 is far beyond 20, though 85 was seen in between"
+    pages.look()
+    assert len(asked) == 2
