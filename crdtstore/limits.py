@@ -396,8 +396,8 @@ MAPPED_BYTES_MAX: Final = 48 * MEBIBYTE
 read: LMDB would keep all that were ever read, and a snapshot reads all."""
 
 PAGES_PER_LOOK: Final = 256
-"""Pages that are read or written between two looks at how many are mapped: Linux maps 64 KiB for
-each, so that 16 MiB come in between."""
+"""Pages that are read or written between two looks at how many are mapped: Linux maps 64 KiB and
+more for each, so that some 20 MiB come in between."""
 
 FILE_EXTENSION_BYTES: Final = 16 * MEBIBYTE
 """The LMDB file is made longer by this, as a hole: one extra fsync per this much growth."""

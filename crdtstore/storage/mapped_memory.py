@@ -43,17 +43,22 @@ class MappedPages:
     def look(self) -> None:
         """Let go of all pages if more are mapped than are allowed beside what is left then.
 
-        Others map pages of it before this thread can see what is left: the least counts.
+        Others map pages of it before this thread can see what is left: the least counts. Nobody
+        waits where another thread is just doing the same.
         """
         self._touched = 0
-        if mapped_bytes() - min(self._left_bytes) > limits.MAPPED_BYTES_MAX:
-            with self._lock:
-                self._places = self._places or places_of(self._path)
-                for start, length in self._places:
-                    _LIBC.madvise(
-                        ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED
-                    )
+        is_much = mapped_bytes() - min(self._left_bytes) > limits.MAPPED_BYTES_MAX
+        if is_much and self._lock.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
             self._left_bytes.append(mapped_bytes())
+
+    def _let_go(self) -> None:
+        self._places = self._places or places_of(self._path)
+        for start, length in self._places:
+            _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
 
     @contextmanager
     def moving(self) -> Iterator[None]:

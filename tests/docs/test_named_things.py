@@ -183,7 +183,9 @@ def test_numbers_of_operations_are_the_limits() -> None:
     assert f"within {limits.BODY_TIMEOUT_S:g} seconds" in page
     assert f"at most {limits.BODY_BYTES_MAX:,} bytes" in page
     assert f"a space takes {limits.ORIGINS_MAX:,}" in page
-    assert f"up to {limits.CHECKPOINT_DOCUMENTS:,} dirty documents" in page
+    assert f"dirty documents, {limits.CHECKPOINT_DOCUMENTS:,} as a rule" in page
+    assert f"up to {limits.DIRTY_DOCUMENTS_BEFORE_WRITES:,} dirty documents" in page
+    assert f"backlog waits while {limits.DIRTY_DOCUMENTS_MAX:,} are dirty" in page
     assert f"by name, up to {limits.KNOWN_REPLICAS_MAX}." in page
     assert f"every {limits.WAYPOINT_RECORDS} records and at least" in page
     assert limits.FEED_NOTE_MS == limits.ACKNOWLEDGED_RETENTION_MS_DEFAULT == 3_600_000
