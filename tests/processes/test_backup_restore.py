@@ -107,6 +107,7 @@ def test_a_kill_during_a_backup_leaves_a_sound_store_and_no_backup(
         if process.poll() is not None:  # it was done before we looked
             assert process.returncode == 0, process.communicate()
             break
+        time.sleep(0.001)
     time.sleep(delay_s / 10)
     process.kill()
     process.communicate()
