@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SECONDS ?= 60
+# Tests that wait for processes leave a third of two cores to a third worker.
 WORKERS ?= 3
 
 .PHONY: run cdp cdp-chaos crm crm-backfill crm-chaos test lint bench sim laws faults fuzz
