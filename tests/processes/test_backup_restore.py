@@ -105,7 +105,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copied(large: Path, directory: Path) -> str:
-    """Move a copy of a store there; return its digest."""
+    """Put a copy of a store there; return its digest."""
     shutil.copytree(large, directory)
     with Store.open(directory, name="eu") as store:
         return store.digest().digest
