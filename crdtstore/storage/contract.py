@@ -12,7 +12,7 @@ One commit changes all of them together or none. Commits come one at a time; a c
 worker thread while the owner's thread reads. All other calls belong to the owner's thread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,13 @@ class CopyInterrupted(StorageError):
 
 class ScrubInterrupted(StorageError):
     """A scrub ended before it was whole: the map had to grow, or the storage was closed."""
+
+
+class PackedRecord(bytes):
+    """A document in the form in which a storage keeps it, as ``Storage.packed`` gave it.
+
+    Only a batch of that storage may have it, in place of the record; it reads as the record.
+    """
 
 
 @dataclass(slots=True)
@@ -73,9 +80,10 @@ class Batch:
 class StorageSize:
     """How full a storage is, in bytes.
 
-    ``used_bytes`` is what live records take now (it shrinks when they go), ``documents_bytes`` the
-    part that documents take, ``map_bytes`` what the map can hold before it grows, ``map_bytes_max``
-    where it stops growing, ``disk_free_bytes`` what the file system would still give us.
+    ``used_bytes`` is what live records take now (it shrinks when they go), ``documents_bytes``
+    about how long all documents are to those who read them, ``map_bytes`` what the map can hold
+    before it grows, ``map_bytes_max`` where it stops growing, ``disk_free_bytes`` what the file
+    system would still give us.
     """
 
     used_bytes: int
@@ -219,6 +227,20 @@ class Storage(StorageReader, Protocol):
         Raises MapFull (grow, then commit it again), StorageFull (the disk is full: nothing was
         kept, and the same batch may be tried later), or StorageFailed: the disk reported a failure,
         and every later commit is refused, because what a failed fsync left behind is unknown.
+        """
+        ...
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Take note of bytes that most documents have in them, in their order: for ``packed``.
+
+        They are kept for good. Nothing may be in them that is ever to be deleted.
+        """
+        ...
+
+    def packed(self, record: bytes) -> bytes:
+        """Return a document as it may be put into a batch in place of its record: shorter, mostly.
+
+        That takes ten times as long as to put the record there, which the commit is spared.
         """
         ...
 

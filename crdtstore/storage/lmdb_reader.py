@@ -1,16 +1,28 @@
 """Reading from an LMDB environment: short transactions, so that freed pages can be used again."""
 
 from abc import ABC, abstractmethod
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import lmdb
 
 from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
+from crdtstore.storage.document_packing import DocumentPacking
 from crdtstore.storage.journal_packing import unpacked_head, unpacked_record
 from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 
 Table: TypeAlias = "lmdb._Database"
+
+
+class Tables(NamedTuple):
+    """The tables of an environment, in the order in which they are opened."""
+
+    documents: Table
+    journal: Table
+    waypoints: Table
+    meta: Table
+    indexes: Table
+
 
 _UNBOUNDED: Final = 2**63
 _READS_OF_A_SCAN: Final = 32
@@ -28,11 +40,8 @@ class LmdbReader(ABC):
     """The reading half of a Storage on LMDB; who inherits it opens and closes the environment."""
 
     _environment: lmdb.Environment
-    _documents: Table
-    _journal: Table
-    _waypoints: Table
-    _meta: Table
-    _index: Table
+    _tables: Tables
+    _packing: DocumentPacking
 
     _reads = 0
 
@@ -53,12 +62,19 @@ class LmdbReader(ABC):
     def document(self, key: bytes) -> bytes | None:
         """Return the document under a key, or None."""
         self._note_reads(1)
-        return self._get(self._documents, key)
+        kept = self._get(self._tables.documents, key)
+        return None if kept is None else self._packing.unpacked(kept)
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
         self._note_reads(_READS_OF_A_SCAN)
-        return self._scan(self._documents, after + b"\x00", limit, bytes_max)
+        self.check_open()
+        table = self._tables.documents
+        try:
+            with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
+                return scanned_documents(cursor, after, limit, bytes_max, self._packing)
+        except lmdb.Error as error:
+            raise read_failure(error) from error
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """Return the first journal records, in order, whose position is above ``after``."""
@@ -68,7 +84,7 @@ class LmdbReader(ABC):
         total_bytes = 0
         try:
             with (
-                self._environment.begin(db=self._journal) as transaction,
+                self._environment.begin(db=self._tables.journal) as transaction,
                 transaction.cursor() as cursor,
             ):
                 is_there = cursor.set_range(key_of(after + 1))
@@ -93,7 +109,7 @@ class LmdbReader(ABC):
         found: list[tuple[int, bytes]] = []
         try:
             with (
-                self._environment.begin(db=self._journal, buffers=True) as transaction,
+                self._environment.begin(db=self._tables.journal, buffers=True) as transaction,
                 transaction.cursor() as cursor,
             ):
                 is_there = cursor.set_range(key_of(after + 1))
@@ -111,7 +127,7 @@ class LmdbReader(ABC):
         self.check_open()
         try:
             with (
-                self._environment.begin(db=self._journal) as transaction,
+                self._environment.begin(db=self._tables.journal) as transaction,
                 transaction.cursor() as cursor,
             ):
                 if not cursor.first():
@@ -124,7 +140,7 @@ class LmdbReader(ABC):
 
     def waypoints(self) -> list[tuple[int, bytes]]:
         """Return all waypoints in position order."""
-        found = self._scan(self._waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
+        found = self._scan(self._tables.waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
         return [
             (position_of(key), unsealed(waypoint_place(position_of(key)), record))
             for key, record in found
@@ -132,13 +148,13 @@ class LmdbReader(ABC):
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
-        record = self._get(self._meta, name.encode())
+        record = self._get(self._tables.meta, name.encode())
         return None if record is None else unsealed(meta_place(name), record)
 
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         start = prefix.encode()
-        found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
+        found = self._scan(self._tables.meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
         records = {key.decode(): record for key, record in found}
         return {name: unsealed(meta_place(name), record) for name, record in records.items()}
 
@@ -149,7 +165,7 @@ class LmdbReader(ABC):
         found: list[bytes] = []
         try:
             with (
-                self._environment.begin(db=self._index) as transaction,
+                self._environment.begin(db=self._tables.indexes) as transaction,
                 transaction.cursor() as cursor,
             ):
                 is_there = cursor.set_range(max(prefix, after + b"\x00" if after else prefix))
@@ -172,7 +188,7 @@ class LmdbReader(ABC):
         found: list[bytes] = []
         try:
             with (
-                self._environment.begin(db=self._index) as transaction,
+                self._environment.begin(db=self._tables.indexes) as transaction,
                 transaction.cursor() as cursor,
             ):
                 if is_down:
@@ -221,6 +237,26 @@ def scanned(
         if (total_bytes > bytes_max and found) or not key.startswith(prefix):
             break
         found.append((key, value))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def scanned_documents(
+    cursor: "lmdb.Cursor[bytes]", after: bytes, limit: int, bytes_max: int, packing: DocumentPacking
+) -> list[tuple[bytes, bytes]]:
+    """Return the first documents whose key is above ``after``, within the bounds."""
+    assert limit > 0, "a scan needs a limit"
+    found: list[tuple[bytes, bytes]] = []
+    total_bytes = 0
+    if not cursor.set_range(after + b"\x00"):
+        return found
+    for key, kept in cursor.iternext():
+        record = packing.unpacked(kept)
+        total_bytes += len(record)
+        if total_bytes > bytes_max and found:
+            break
+        found.append((key, record))
         if len(found) >= limit:
             break
     return found

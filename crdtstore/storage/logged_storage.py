@@ -11,7 +11,7 @@ of them to LMDB, in its own transaction, whose named record "log" says which was
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +130,14 @@ class LoggedStorage(LoggedReader):
         self._sequence += 1
         self._pending = Pending()
         self._log.rewind()
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Take note of bytes that most documents have in them."""
+        self._lmdb.learn(parts)
+
+    def packed(self, record: bytes) -> bytes:
+        """Return a document as it may be put into a batch in place of its record."""
+        return self._lmdb.packed(record)
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running."""

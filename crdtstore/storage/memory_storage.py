@@ -5,7 +5,7 @@ exception gives exactly what a disk would hold.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgpack
@@ -180,6 +180,13 @@ class MemoryStorage(MemoryReader):
 
     def shed(self) -> None:
         """Do nothing: reads hold nothing."""
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Do nothing: documents are kept as they are."""
+
+    def packed(self, record: bytes) -> bytes:
+        """Return the record itself."""
+        return record
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""
