@@ -7,7 +7,7 @@ dropped.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from crdtstore import limits
@@ -200,15 +200,13 @@ class Documents:
             self._leaving.popitem()
 
     def learn(self) -> None:
-        """Tell the storage what dirty documents share, so that it can pack them well."""
+        """Tell the storage what documents at hand share, so that it can pack dirty ones well."""
         step = len(self.dirty) // limits.STRUCTURE_DOCUMENTS + 1
-        sample = [
-            document
-            for profile_id, document in islice(self.dirty.items(), 0, None, step)
-            if document.cells and not profile_id.startswith(OWN_IDS)
-        ]
-        if len(sample) >= limits.STRUCTURE_DOCUMENTS_MIN:
-            self._storage.learn(structure_of(sample))
+        at_hand = chain(islice(self.dirty.items(), 0, None, step), self._young.items())
+        sample = dict(islice(at_hand, limits.STRUCTURE_DOCUMENTS))
+        others = [each for each in sample if not each.startswith(OWN_IDS)]
+        if len(others) >= limits.STRUCTURE_DOCUMENTS_MIN:
+            self._storage.learn(structure_of(sample[each] for each in others))
 
     def pack_ahead(self, profile_ids: Iterable[str], *, is_calm: bool) -> None:
         """Pack documents that the next commit will bring to rest, unless they change until then."""

@@ -23,10 +23,10 @@ _NUMBER_MARK: Final = b"\xcf"
 
 
 def structure_of(documents: Iterable[Document]) -> list[bytes]:
-    """Return what is shared by most of up to so many documents, in the order of documents."""
+    """Return what many of some documents share, in the order in which documents have it."""
     keys: Counter[str] = Counter()
     origins: Counter[int] = Counter()
-    for document in islice(documents, limits.STRUCTURE_DOCUMENTS):
+    for document in documents:
         keys.update({_shared_part(key) for key in islice(document.cells, limits.STRUCTURE_CELLS)})
         origins.update(
             {

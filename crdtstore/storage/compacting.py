@@ -11,7 +11,7 @@ All of it is one transaction: the tables hold the same before and after.
 from typing import Final
 
 from crdtstore import limits
-from crdtstore.storage.document_packing import DocumentPacking
+from crdtstore.storage.document_packing import DocumentPacking, is_plain
 from crdtstore.storage.lmdb_reader import Table, Tables
 from crdtstore.storage.lmdb_writing import PLAIN_FROM, Writer, put_meta
 
@@ -69,8 +69,7 @@ def _pack_documents(
                 upto = key
                 break
             budget_bytes -= len(kept)
-            record = packing.unpacked(kept)
-            if record is kept and len(packed := packing.packed(record)) < len(kept):
+            if is_plain(kept) and len(packed := packing.packed(packing.unpacked(kept))) < len(kept):
                 found.append((key, packed))
             is_there = cursor.next()
     for key, _ in found:

@@ -130,6 +130,11 @@ class DocumentPacking:
         return head + body
 
 
+def is_plain(kept: bytes) -> bool:
+    """Say whether what is kept of a document is its record as it is."""
+    return not kept or kept[0] < 16 or kept[0] >> 4 == _PLAIN
+
+
 def plain_form(record: bytes) -> PackedRecord:
     """Return the form of a record that is not deflated."""
     is_taken = bool(record) and record[0] >= 16
