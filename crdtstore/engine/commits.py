@@ -15,7 +15,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.causes import CAUSES
-from crdtstore.engine.documents import HIDDEN, Documents
+from crdtstore.engine.documents import HIDDEN, Documents, learn_structure
 from crdtstore.engine.draft import Draft
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
@@ -199,7 +199,7 @@ class Committing:
         """
         self._is_calm = is_calm
         if is_calm:
-            self._documents.learn()
+            learn_structure(self._documents)
         self.owes_checkpoint = False
         self._started_ms = now_ms
         self._next_mark = Mark(

@@ -199,15 +199,6 @@ class Documents:
         for _ in range(min(_LEAVING_PER_ADMITTED, len(self._leaving))):
             self._leaving.popitem()
 
-    def learn(self) -> None:
-        """Tell the storage what documents at hand share, so that it can pack dirty ones well."""
-        step = len(self.dirty) // limits.STRUCTURE_DOCUMENTS + 1
-        at_hand = chain(islice(self.dirty.items(), 0, None, step), self._young.items())
-        sample = dict(islice(at_hand, limits.STRUCTURE_DOCUMENTS))
-        others = [each for each in sample if not each.startswith(OWN_IDS)]
-        if len(others) >= limits.STRUCTURE_DOCUMENTS_MIN:
-            self._storage.learn(structure_of(sample[each] for each in others))
-
     def pack_ahead(self, profile_ids: Iterable[str], *, is_calm: bool) -> None:
         """Pack documents that the next commit will bring to rest, unless they change until then."""
         for profile_id in profile_ids:
@@ -220,7 +211,9 @@ class Documents:
         """Pack a document; when it is not calm, the storage is not asked to make it short."""
         record, digest = to_record(profile_id, document)
         identifiers = identifiers_in(document.cells) if may_identify(record) else NONE
-        return Packed(self._storage.packed(record) if is_calm else record, digest, identifiers)
+        return Packed(
+            self._storage.packing.packed(record) if is_calm else record, digest, identifiers
+        )
 
     def forget_packed(self) -> None:
         """Drop what was packed ahead and is not needed."""
@@ -247,6 +240,17 @@ class Documents:
             else:
                 rested.append((profile_id, document, self._pack(profile_id, document, is_calm)))
         return rested
+
+
+def learn_structure(documents: Documents) -> None:
+    """Tell the storage what documents at hand share, so that it can pack dirty ones well."""
+    dirty = documents.dirty
+    step = len(dirty) // limits.STRUCTURE_DOCUMENTS + 1
+    at_hand = chain(islice(dirty.items(), 0, None, step), documents._young.items())
+    sample = dict(islice(at_hand, limits.STRUCTURE_DOCUMENTS))
+    others = [each for each in sample if not each.startswith(OWN_IDS)]
+    if len(others) >= limits.STRUCTURE_DOCUMENTS_MIN:
+        documents._storage.packing.learn(structure_of(sample[each] for each in others))
 
 
 def is_living(document: Document) -> bool:

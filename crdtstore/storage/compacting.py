@@ -13,14 +13,15 @@ from typing import Final
 from crdtstore import limits
 from crdtstore.storage.document_packing import DocumentPacking, is_plain
 from crdtstore.storage.lmdb_reader import Table, Tables
-from crdtstore.storage.lmdb_writing import PLAIN_FROM, Writer, put_meta
+from crdtstore.storage.lmdb_writing import PLAIN_FROM, Writer, put_dictionaries, put_meta
 
 ALL_PACKED: Final = b"\xff"
 """The key from which on documents rest plain when none does: no key is above it."""
 
 _PAGE_HEADER_BYTES: Final = 16
 _NODE_BYTES: Final = 10
-_OVERFLOW_BYTES_MIN: Final = 1_000
+_COUNTED_BYTES: Final = 1_000
+"""So much of a record counts: a large one has pages of its own."""
 
 
 def compacted_pages_max(transaction: Writer, tables: Tables) -> int:
@@ -44,6 +45,7 @@ def compact(
     is_to_pack = packing.has_dictionary and plain_from < ALL_PACKED
     if is_to_pack:
         upto = _pack_documents(transaction, tables.documents, packing, plain_from)
+        put_dictionaries(transaction, tables.meta, packing)
         put_meta(transaction, tables.meta, PLAIN_FROM, upto)
     was_compacted = [
         _has_gaps(transaction, table) and _write_anew(transaction, table)
@@ -91,7 +93,7 @@ def _has_gaps(transaction: Writer, table: Table) -> bool:
     room_bytes = stat["leaf_pages"] * (stat["psize"] - _PAGE_HEADER_BYTES)
     with transaction.cursor(table) as cursor:
         taken_bytes = sum(
-            len(key) + min(len(value), _OVERFLOW_BYTES_MIN) + _NODE_BYTES for key, value in cursor
+            len(key) + min(len(value), _COUNTED_BYTES) + _NODE_BYTES for key, value in cursor
         )
     return taken_bytes * 100 < room_bytes * limits.COMPACTED_FULL_PERCENT
 

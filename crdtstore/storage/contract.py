@@ -33,10 +33,29 @@ class ScrubInterrupted(StorageError):
 
 
 class PackedRecord(bytes):
-    """A document in the form in which a storage keeps it, as ``Storage.packed`` gave it.
+    """A document in the form in which a storage keeps it, as its ``packing`` gave it.
 
     Only a batch of that storage may have it, in place of the record; it reads as the record.
     """
+
+
+class Packing(Protocol):
+    """What makes documents shorter for a storage, ahead of a commit; in the owner's thread."""
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Take note of bytes that most documents have in them, in their order.
+
+        They are kept for good, so nothing may be in them that is ever to be deleted. No commit may
+        be running.
+        """
+        ...
+
+    def packed(self, record: bytes) -> bytes:
+        """Return a document as it may be put into a batch in place of its record.
+
+        That takes ten times as long as to write the record.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -216,10 +235,12 @@ class Storage(StorageReader, Protocol):
     """Where a store rests.
 
     ``fingerprint`` is a text that stays the same as long as this is the same file: a copied or
-    restored one has another.
+    restored one has another. ``packing`` makes documents shorter.
     """
 
     fingerprint: str
+    packing: Packing
+    packing: Packing
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, whole; it is on the disk when this returns.
@@ -227,20 +248,6 @@ class Storage(StorageReader, Protocol):
         Raises MapFull (grow, then commit it again), StorageFull (the disk is full: nothing was
         kept, and the same batch may be tried later), or StorageFailed: the disk reported a failure,
         and every later commit is refused, because what a failed fsync left behind is unknown.
-        """
-        ...
-
-    def learn(self, parts: Sequence[bytes]) -> None:
-        """Take note of bytes that most documents have in them, in their order: for ``packed``.
-
-        They are kept for good. Nothing may be in them that is ever to be deleted.
-        """
-        ...
-
-    def packed(self, record: bytes) -> bytes:
-        """Return a document as it may be put into a batch in place of its record: shorter, mostly.
-
-        That takes ten times as long as to put the record there, which the commit is spared.
         """
         ...
 

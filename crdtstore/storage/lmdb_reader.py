@@ -41,7 +41,7 @@ class LmdbReader(ABC):
 
     _environment: lmdb.Environment
     _tables: Tables
-    _packing: DocumentPacking
+    packing: DocumentPacking
 
     _reads = 0
 
@@ -63,7 +63,7 @@ class LmdbReader(ABC):
         """Return the document under a key, or None."""
         self._note_reads(1)
         kept = self._get(self._tables.documents, key)
-        return None if kept is None else self._packing.unpacked(kept)
+        return None if kept is None else self.packing.unpacked(kept)
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
@@ -72,7 +72,7 @@ class LmdbReader(ABC):
         table = self._tables.documents
         try:
             with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
-                return scanned_documents(cursor, after, limit, bytes_max, self._packing)
+                return scanned_documents(cursor, after, limit, bytes_max, self.packing)
         except lmdb.Error as error:
             raise read_failure(error) from error
 

@@ -9,7 +9,6 @@ opened once per process.
 
 import errno
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -21,7 +20,6 @@ from crdtstore.storage.compacting import compact, compacted_pages_max
 from crdtstore.storage.contract import (
     Batch,
     MapFull,
-    PackedRecord,
     StorageSize,
     map_reserve_bytes,
 )
@@ -69,7 +67,7 @@ class LmdbStorage(LmdbReader):
         first: Batch | None = None,
     ) -> None:
         self._directory = directory
-        self._packing = DocumentPacking()
+        self.packing = DocumentPacking()
         self._map_bytes_max = max(map_bytes_max // MAP_STEP_BYTES, 1) * MAP_STEP_BYTES
         self._is_closed = False
         self._is_failed = False
@@ -146,7 +144,7 @@ class LmdbStorage(LmdbReader):
             with self._environment.begin(write=True) as transaction:
                 try:
                     plain_from = write_batch(
-                        transaction, self._tables, batch, self._packing, self._plain_from
+                        transaction, self._tables, batch, self.packing, self._plain_from
                     )
                     self._check_reserve(transaction, is_relief)
                 except BaseException:
@@ -158,15 +156,7 @@ class LmdbStorage(LmdbReader):
             raise self._commit_failure(error, batch) from error
         self._plain_from = plain_from
         if batch.documents:
-            self._packing.unwritten.clear()
-
-    def learn(self, parts: Sequence[bytes]) -> None:
-        """Take note of bytes that most documents have in them."""
-        self._packing.learn(parts)
-
-    def packed(self, record: bytes) -> PackedRecord:
-        """Return a document as it may be put into a batch in place of its record."""
-        return self._packing.packed(record)
+            self.packing.unwritten.clear()
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running.
@@ -206,7 +196,7 @@ class LmdbStorage(LmdbReader):
                 documents_bytes = (
                     self._pages_of(transaction, self._tables.documents) * self._page_bytes
                 )
-                documents_bytes = int(documents_bytes * self._packing.expansion)
+                documents_bytes = int(documents_bytes * self.packing.expansion)
             free_bytes = self._directory.disk_free_bytes()
         except lmdb.Error as error:
             raise read_failure(error) from error
@@ -240,7 +230,7 @@ class LmdbStorage(LmdbReader):
         """Return a view of all documents that are committed now."""
         self.check_open()
         self._copies = [copy for copy in self._copies if not copy.has_ended]
-        view = LmdbView(self._environment, self._tables, self._packing)
+        view = LmdbView(self._environment, self._tables, self.packing)
         self._copies.append(view)
         return view
 
@@ -297,7 +287,7 @@ class LmdbStorage(LmdbReader):
         try:
             with self._environment.begin(write=True) as transaction:
                 self._extend_by(compacted_pages_max(transaction, self._tables))
-                compact(transaction, self._tables, self._packing, self._plain_from)
+                compact(transaction, self._tables, self.packing, self._plain_from)
         except lmdb.MapFullError:
             return
         except lmdb.Error:
@@ -327,7 +317,7 @@ class LmdbStorage(LmdbReader):
                 for name, _ in scanned(cursor, beginning.encode(), _ALL, _ALL, beginning.encode())
             ]
         for number in sorted(numbers_in(names)):
-            self._packing.take(number, self._readable(*names_of(number)))
+            self.packing.take(number, self._readable(*names_of(number)))
 
     def _readable(self, *names: str) -> bytes | None:
         """Return the first of some named records that is there and not damaged."""

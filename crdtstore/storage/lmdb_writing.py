@@ -41,9 +41,7 @@ def write_batch(
         if lowest is not None and lowest < plain_from:
             plain_from = lowest
             put_meta(transaction, tables.meta, PLAIN_FROM, plain_from)
-        for number in packing.unwritten:
-            for name in names_of(number):
-                put_meta(transaction, tables.meta, name, packing.dictionary(number))
+        put_dictionaries(transaction, tables.meta, packing)
     for position, value in batch.waypoints:
         waypoint = sealed(waypoint_place(position), value)
         transaction.put(key_of(position), waypoint, db=tables.waypoints)
@@ -66,6 +64,13 @@ def put_meta(transaction: Writer, table: Table, name: str, value: bytes | None) 
         transaction.delete(name.encode(), db=table)
     else:
         transaction.put(name.encode(), sealed(meta_place(name), value), db=table)
+
+
+def put_dictionaries(transaction: Writer, table: Table, packing: DocumentPacking) -> None:
+    """Write the dictionaries that no transaction has written yet."""
+    for number in packing.unwritten:
+        for name in names_of(number):
+            put_meta(transaction, table, name, packing.dictionary(number))
 
 
 def _write_documents(

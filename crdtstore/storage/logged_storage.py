@@ -11,7 +11,7 @@ of them to LMDB, in its own transaction, whose named record "log" says which was
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.errors import StorageError, StorageFailed, StorageFull
 from crdtstore.storage.commit_log import CommitLog
-from crdtstore.storage.contract import Batch, MapFull, StorageSize
+from crdtstore.storage.contract import Batch, MapFull, Packing, StorageSize
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.lmdb_view import LmdbView
@@ -53,6 +53,7 @@ class LoggedStorage(LoggedReader):
             self._sequence += 1
         self._witness = Witness(witness_directory, storage.fingerprint, self._sequence)
         self.fingerprint = f"{storage.fingerprint}:{self._witness.token}"
+        self.packing: Packing = storage.packing
 
     @classmethod
     def open(
@@ -130,14 +131,6 @@ class LoggedStorage(LoggedReader):
         self._sequence += 1
         self._pending = Pending()
         self._log.rewind()
-
-    def learn(self, parts: Sequence[bytes]) -> None:
-        """Take note of bytes that most documents have in them."""
-        self._lmdb.learn(parts)
-
-    def packed(self, record: bytes) -> bytes:
-        """Return a document as it may be put into a batch in place of its record."""
-        return self._lmdb.packed(record)
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running."""

@@ -16,6 +16,7 @@ from crdtstore.storage.contract import (
     Batch,
     CopyInterrupted,
     MapFull,
+    Packing,
     StorageSize,
     map_reserve_bytes,
 )
@@ -88,6 +89,17 @@ class MemoryView:
         self._documents = None
 
 
+class MemoryPacking:
+    """A Packing for tables in memory, where documents are kept as they are."""
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Do nothing."""
+
+    def packed(self, record: bytes) -> bytes:
+        """Return the record itself."""
+        return record
+
+
 class MachineMemory:
     """What one simulated machine remembers of its files: the witness, by the same rule.
 
@@ -133,6 +145,7 @@ class MemoryStorage(MemoryReader):
         super().__init__(_tables or MemoryTables())
         self.disk_bytes_max = disk_bytes_max
         self.fingerprint = self._file_name = fingerprint
+        self.packing: Packing = MemoryPacking()
         self._machine = machine
         if machine is not None:
             self.fingerprint += ":" + machine.token(fingerprint, self._tables.commit_number)
@@ -180,13 +193,6 @@ class MemoryStorage(MemoryReader):
 
     def shed(self) -> None:
         """Do nothing: reads hold nothing."""
-
-    def learn(self, parts: Sequence[bytes]) -> None:
-        """Do nothing: documents are kept as they are."""
-
-    def packed(self, record: bytes) -> bytes:
-        """Return the record itself."""
-        return record
 
     def size(self) -> StorageSize:
         """Return how full the storage is."""

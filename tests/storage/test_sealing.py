@@ -52,7 +52,7 @@ def test_a_storage_on_disk_finds_damaged_records(tmp_path):
         transaction.put(
             b"a", transaction.get(b"b", db=with_damage._tables.meta), db=with_damage._tables.meta
         )
-        transaction.put((3).to_bytes(8, "big"), b"w", db=with_damage._waypoints)
+        transaction.put((3).to_bytes(8, "big"), b"w", db=with_damage._tables.waypoints)
     assert with_damage.meta("b") == b"2"
     for read in (
         lambda: with_damage.meta("a"), lambda: with_damage.metas(""), with_damage.waypoints,
