@@ -240,7 +240,6 @@ class Storage(StorageReader, Protocol):
 
     fingerprint: str
     packing: Packing
-    packing: Packing
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, whole; it is on the disk when this returns.
