@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from crdtstore import limits
-from crdtstore.model.cells import NEWEST_KINDS, SEPARATOR, SET
+from crdtstore.model.cells import NEWEST_KINDS, SEPARATOR, SET, SLOT_PARTS, Cell
 from crdtstore.model.document import Document
 from crdtstore.model.values import pack
 
@@ -20,38 +20,42 @@ _NEWEST_MARK: Final = b"\x93\xcf"
 
 _MAXIMA_MARK: Final = b"\x92\xcf"
 _NUMBER_MARK: Final = b"\xcf"
+_LONG_TEXT: Final = 0xD9
+_LETTERS_END: Final = 0x7F
+_ORIGIN_DIGITS: Final = 16
 
 
 def structure_of(documents: Iterable[Document]) -> list[bytes]:
-    """Return what many of some documents share, in the order in which documents have it."""
-    keys: Counter[str] = Counter()
-    origins: Counter[int] = Counter()
+    """Return what many of some documents share, names in the order in which documents have them."""
+    names: Counter[bytes] = Counter()
+    origins: Counter[bytes] = Counter()
     for document in documents:
-        keys.update({_shared_part(key) for key in islice(document.cells, limits.STRUCTURE_CELLS)})
-        origins.update(
-            {
-                cell[1]
-                for key, cell in islice(document.cells.items(), limits.STRUCTURE_CELLS)
-                if key[0] in NEWEST_KINDS
-            }
-        )
+        found = [
+            _parts_of(*item) for item in islice(document.cells.items(), limits.STRUCTURE_CELLS)
+        ]
+        names.update({name for name, _ in found})
+        origins.update({origin for _, origin in found if origin})
     common = limits.STRUCTURE_SHARED_DOCUMENTS
-    by_origin = [origin for origin, count in origins.most_common() if count >= common]
-    shared = sorted(key for key, count in keys.items() if count >= common)
-    parts = [_NUMBER_MARK + origin.to_bytes(8, "big") for origin in reversed(by_origin)]
-    return parts + [_packed_part(key) for key in shared]
+    shared = [origin for origin, count in reversed(origins.most_common()) if count >= common]
+    return shared + sorted((name for name, count in names.items() if count >= common), key=_order)
 
 
-def _shared_part(key: str) -> str:
-    """Return a key without the element that it may name."""
+def _parts_of(key: str, cell: Cell) -> tuple[bytes, bytes]:
+    """Return how a cell begins, as it is packed, and its origin, as far as both are not its own."""
     letter = key[0]
-    if letter != SET:
-        return key
-    return SEPARATOR.join(key.split(SEPARATOR, 3)[:3]) + SEPARATOR
+    mark = _NEWEST_MARK if letter in NEWEST_KINDS else _MAXIMA_MARK
+    if SLOT_PARTS[letter] == 1:
+        origin = _NUMBER_MARK + cell[1].to_bytes(8, "big") if letter in NEWEST_KINDS else b""
+        return pack(key) + mark, origin
+    field, source, digits = key.split(SEPARATOR, 3)[:3]
+    name = f"{field}{SEPARATOR}{source}{SEPARATOR}"
+    if letter == SET:
+        return name.encode(), (digits + SEPARATOR).encode()
+    return pack(name + digits)[:-_ORIGIN_DIGITS], digits.encode() + mark
 
 
-def _packed_part(key: str) -> bytes:
-    """Return how a key is packed, and what follows it; of a key with an element its beginning."""
-    if key[0] == SET:
-        return key.encode()
-    return pack(key) + (_NEWEST_MARK if key[0] in NEWEST_KINDS else _MAXIMA_MARK)
+def _order(name: bytes) -> bytes:
+    """Return by what names are put in the order of documents: without the length before them."""
+    if name[0] == _LONG_TEXT:
+        return name[2:]
+    return name[1:] if name[0] > _LETTERS_END else name

@@ -12,7 +12,8 @@ transaction of the first document that needs it, and stays for good. What a dict
 owner's to decide; see ``crdtstore.model.structure``.
 
 Damage is not judged here. Of a record that cannot be inflated its head is returned alone, which
-whoever checks it finds too short, and which still tells what the document was.
+whoever checks it finds too short, and which still tells what the document was. One whose number has
+no dictionary is inflated with any other: to whoever checks it, another document.
 """
 
 import zlib
@@ -33,7 +34,7 @@ _PLAIN: Final = 15
 _LEVEL: Final = 4
 _WINDOW: Final = -12
 _MEMORY: Final = 4
-_COVERED_PERCENT: Final = 75
+_COVERED_PERCENT: Final = 50
 
 
 class DocumentPacking:
@@ -115,19 +116,25 @@ class DocumentPacking:
         if number == _PLAIN:
             return kept[1:]
         head = bytes((kept[0] & 15,)) + kept[1:_HEAD_BYTES]
-        dictionary = self._dictionaries.get(number)
-        if dictionary is None:
-            return head
-        inflating = zlib.decompressobj(_WINDOW, dictionary)
-        try:
-            body = inflating.decompress(kept[_HEAD_BYTES:], limits.DEFLATED_DOCUMENT_BYTES_MAX)
-        except zlib.error:
-            return head
-        if not inflating.eof or inflating.unused_data:
-            return head
+        body = _inflated(kept, self._dictionaries.get(number))
+        if body is None:  # perhaps the number alone is damaged
+            bodies = (_inflated(kept, each) for each in self._dictionaries.values())
+            return head + next((each for each in bodies if each is not None), b"")
         self._plain_bytes += _HEAD_BYTES + len(body)
         self._kept_bytes += len(kept)
         return head + body
+
+
+def _inflated(kept: bytes, dictionary: bytes | None) -> bytes | None:
+    """Return the body of a packed record, None if it cannot be inflated with a dictionary."""
+    if dictionary is None:
+        return None
+    inflating = zlib.decompressobj(_WINDOW, dictionary)
+    try:
+        body = inflating.decompress(kept[_HEAD_BYTES:], limits.DEFLATED_DOCUMENT_BYTES_MAX)
+    except zlib.error:
+        return None
+    return body if inflating.eof and not inflating.unused_data else None
 
 
 def is_plain(kept: bytes) -> bool:

@@ -242,7 +242,7 @@ def run_backup(data: bytes) -> None:
     is_typed = (
         all(type(text) is str for text in (*texts, manifest.digest, *manifest.vector))
         and all(type(n) is int for n in (manifest.profiles, *manifest.vector.values()))
-        and manifest.format == 1
+        and manifest.format in (1, 2)
     )
     if not is_typed:
         raise Broken(f"a manifest is accepted that is none: {manifest}")
