@@ -29,6 +29,9 @@ DICTIONARY: Final = "dictionary/"
 SPARE_DICTIONARY: Final = "spare-dictionary/"
 """Beginning of the names of their second copies."""
 
+FIRST_BYTES_END: Final = b"\x10"
+"""Records that begin below that are kept as they are, when they are plain."""
+
 _HEAD_BYTES: Final = 29
 _PLAIN: Final = 15
 _LEVEL: Final = 4
@@ -106,7 +109,7 @@ class DocumentPacking:
             if len(body) + _HEAD_BYTES < size:
                 first = bytes((self._current << 4 | record[0],))
                 return PackedRecord(first + record[1:_HEAD_BYTES] + body)
-        return plain_form(record)
+        return PackedRecord(plain_form(record))
 
     def unpacked(self, kept: bytes) -> bytes:
         """Return the record of a document from what is kept, its head alone if that is damaged."""
@@ -142,10 +145,9 @@ def is_plain(kept: bytes) -> bool:
     return not kept or kept[0] < 16 or kept[0] >> 4 == _PLAIN
 
 
-def plain_form(record: bytes) -> PackedRecord:
+def plain_form(record: bytes) -> bytes:
     """Return the form of a record that is not deflated."""
-    is_taken = bool(record) and record[0] >= 16
-    return PackedRecord(bytes((_PLAIN << 4,)) + record if is_taken else record)
+    return bytes((_PLAIN << 4,)) + record if record and record[0] >= 16 else record
 
 
 def numbers_in(names: Sequence[str]) -> set[int]:

@@ -6,7 +6,12 @@ import lmdb
 
 from crdtstore import limits
 from crdtstore.storage.contract import Batch, PackedRecord
-from crdtstore.storage.document_packing import DocumentPacking, names_of, plain_form
+from crdtstore.storage.document_packing import (
+    FIRST_BYTES_END,
+    DocumentPacking,
+    names_of,
+    plain_form,
+)
 from crdtstore.storage.journal_packing import packed_record
 from crdtstore.storage.lmdb_reader import Table, Tables, key_of, position_of
 from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
@@ -80,18 +85,14 @@ def _write_documents(
 
     Return the lowest key of those that nobody tried to pack, None if there are none.
     """
-    puts = []
+    puts = sorted((key, value) for key, value in changes.items() if value is not None)
     lowest: bytes | None = None
-    for key in sorted(changes):
-        value = changes[key]
-        if value is None:
-            continue
-        if isinstance(value, PackedRecord):
-            puts.append((key, value))
-            continue
-        if lowest is None and len(value) >= limits.DEFLATED_DOCUMENT_BYTES_MIN:
-            lowest = key
-        puts.append((key, plain_form(value)))
+    for place, (key, value) in enumerate(puts):
+        if type(value) is not PackedRecord:
+            if lowest is None and len(value) >= limits.DEFLATED_DOCUMENT_BYTES_MIN:
+                lowest = key
+            if value[:1] >= FIRST_BYTES_END:
+                puts[place] = key, plain_form(value)
     with transaction.cursor(table) as cursor:
         is_appended = bool(puts) and (not cursor.last() or cursor.key() < puts[0][0])
         cursor.putmulti(puts, append=is_appended)
