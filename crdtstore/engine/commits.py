@@ -112,7 +112,7 @@ class Committing:
         self._ahead: list[str] = []
         self._next_mark: Mark | None = None
         self._next_causes = b""
-        self._is_calm = self._has_learned = False
+        self._is_calm = False
         self._started_ms = 0
         self._begun_ms = 0
 
@@ -199,7 +199,7 @@ class Committing:
         """
         self._is_calm = is_calm
         if is_calm:
-            self._learn()
+            learn_structure(self._documents)
         self.owes_checkpoint = False
         self._started_ms = now_ms
         self._next_mark = Mark(
@@ -211,16 +211,12 @@ class Committing:
         self._next_causes = self._drafting.causes.pack()
         self._pending, self._ahead = KeyOrder(self._documents.dirty), []
 
-    def _learn(self) -> None:
-        learn_structure(self._documents)
-        self._has_learned = True
-
     def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool, now_ms: int) -> None:
         commit.digest, commit.profiles = self.digest, self.profiles
         elapsed_ms, self._begun_ms = now_ms - self._begun_ms, now_ms
         taken = set(commit.draft.resting)
-        if not self._has_learned and len(taken) >= limits.STRUCTURE_DOCUMENTS_MIN:
-            self._learn()  # what a snapshot brings rests plain, and is packed at the close
+        if taken and not self._documents.has_learned:
+            learn_structure(self._documents)  # for the close, which packs what a snapshot brings
         self._rest(commit, taken, is_calm=False)
         if goes_on and self._next_mark is not None:
             size = _slice_of(len(self._documents.dirty), elapsed_ms)

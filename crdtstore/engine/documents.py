@@ -45,7 +45,7 @@ class Documents:
     may have beyond the index at rest, ``indexes`` those that the schema declares. ``damaged`` are
     those whose stored record cannot be read: what peers send of them is joined here, out of sight
     of readers, until a peer sends the whole document. A checkpoint keeps it apart from the
-    documents, under HIDDEN.
+    documents, under HIDDEN. ``has_learned`` says that the storage was told what documents share.
     """
 
     def __init__(self, storage: Storage, bytes_max: int, traces: Traces, indexes: Indexes) -> None:
@@ -62,6 +62,7 @@ class Documents:
         self.indexes = indexes
         self._fresh_keys = indexes.fresh
         self.damaged: dict[str, Document] = {}
+        self.has_learned = False
         self._turning: set[str] = set()
         self._packed: dict[str, tuple[int, int, Packed]] = {}
 
@@ -251,6 +252,7 @@ def learn_structure(documents: Documents) -> None:
     others = [each for each in sample if not each.startswith(OWN_IDS)]
     if len(others) >= limits.STRUCTURE_DOCUMENTS_MIN:
         documents._storage.packing.learn(structure_of(sample[each] for each in others))
+        documents.has_learned = True
 
 
 def is_living(document: Document) -> bool:

@@ -96,8 +96,8 @@ def _write_documents(
     with transaction.cursor(table) as cursor:
         is_appended = bool(puts) and (not cursor.last() or cursor.key() < puts[0][0])
         cursor.putmulti(puts, append=is_appended)
-    for key, value in changes.items():
-        if value is None:
+    for key, change in changes.items():
+        if change is None:
             transaction.delete(key, db=table)
     return lowest
 
