@@ -29,10 +29,10 @@ def structure_of(documents: Iterable[Document]) -> list[bytes]:
     """Return what many of some documents share, names in the order in which documents have them."""
     names: Counter[bytes] = Counter()
     origins: Counter[bytes] = Counter()
+    cells_left = limits.STRUCTURE_CELLS
     for document in documents:
-        found = [
-            _parts_of(*item) for item in islice(document.cells.items(), limits.STRUCTURE_CELLS)
-        ]
+        found = [_parts_of(*item) for item in islice(document.cells.items(), cells_left)]
+        cells_left -= len(found)
         names.update({name for name, _ in found})
         origins.update({origin for _, origin in found if origin})
     common = limits.STRUCTURE_SHARED_DOCUMENTS

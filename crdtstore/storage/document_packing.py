@@ -121,7 +121,7 @@ class DocumentPacking:
         head = bytes((kept[0] & 15,)) + kept[1:_HEAD_BYTES]
         body = _inflated(kept, self._dictionaries.get(number))
         if body is None:  # perhaps the number alone is damaged
-            bodies = (_inflated(kept, each) for each in self._dictionaries.values())
+            bodies = (_inflated(kept, each) for each in tuple(self._dictionaries.values()))
             return head + next((each for each in bodies if each is not None), b"")
         self._plain_bytes += _HEAD_BYTES + len(body)
         self._kept_bytes += len(kept)

@@ -49,6 +49,7 @@ from crdtstore.storage.scrubbing import LmdbScrub
 _META_PAGES: Final = 2
 _SPARE_PAGES: Final = 256
 _ALL: Final = 2**63
+_SAMPLE_DOCUMENTS: Final = 100
 
 
 class LmdbStorage(LmdbReader):
@@ -318,6 +319,8 @@ class LmdbStorage(LmdbReader):
             ]
         for number in sorted(numbers_in(names)):
             self.packing.take(number, self._readable(*names_of(number)))
+        if names:
+            self.documents(b"", limit=_SAMPLE_DOCUMENTS, bytes_max=_ALL)  # for their expansion
 
     def _readable(self, *names: str) -> bytes | None:
         """Return the first of some named records that is there and not damaged."""

@@ -83,7 +83,6 @@ def test_a_checkpoint_packs_and_all_reads_are_as_of_a_store_in_memory(tmp_path: 
     assert again.verify().is_sound
     assert again.read("p0007")["email"] == "Quast7@example.com"
     size = sum(len(record) for _, record in wanted)
-    list(again.storage.documents(b"", limit=999, bytes_max=10**9))
     assert again.storage.size().documents_bytes > size * 0.9, "peers are told what they would get"
     one = again.storage.documents(b"", limit=999, bytes_max=size // 2)
     assert COUNT // 3 < len(one) <= COUNT // 2 + 1, "bounds are of what is read"

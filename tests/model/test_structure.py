@@ -67,3 +67,11 @@ def test_of_no_documents_or_of_few_nothing_is_shared():
     assert structure_of([]) == []
     assert structure_of([document(1)]) == []
     assert structure_of(Document(3) for _ in range(60)) == []
+
+
+def test_large_documents_are_looked_at_within_bounds(monkeypatch):
+    monkeypatch.setattr(limits, "STRUCTURE_CELLS", 7 * 20)
+    wide = [Document(0, {f"rf{n:04d}\x1fcrm": (STAMP, HERE, 1) for n in range(20)})] * 60
+    assert structure_of(wide) == []
+    monkeypatch.setattr(limits, "STRUCTURE_CELLS", 8 * 20)
+    assert len(structure_of(wide)) == 21
