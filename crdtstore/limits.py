@@ -413,8 +413,8 @@ FULL_DISK_BYTES: Final = 1 * MEBIBYTE
 DEFLATED_RECORD_BYTES_MIN: Final = 512
 """Shorter journal records are kept as they are: there is little in them that repeats."""
 
-WELL_DEFLATED_RECORD_BYTES_MIN: Final = 16 * KIBIBYTE
-"""Longer journal records, of hundreds of edits, are deflated at a higher level: a twentieth less
+WELL_DEFLATED_RECORD_BYTES_MIN: Final = 4 * KIBIBYTE
+"""Longer journal records, of dozens of edits, are deflated at a higher level: a twentieth less
 for a quarter of a microsecond an edit, in the commit's thread."""
 
 DEFLATED_DOCUMENT_BYTES_MIN: Final = 100
