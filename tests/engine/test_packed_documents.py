@@ -311,7 +311,7 @@ def test_no_file_holds_who_was_erased_and_no_dictionary_ever_did(tmp_path: Path)
     parts = [rested[at : at + 12] for at in range(17, len(rested) - 12)]
     own_parts = [part for part in parts if not any(part in each for each in others.values())]
     assert len(own_parts) > 30
-    data = (directory / "data.mdb").read_bytes()
+    data = (directory / "data.mdb").read_bytes().rstrip(b"\0")
     assert b"Heligoland" in with_inflated(data)
     dictionaries = dictionaries_in(data)
     assert list(dictionaries) == [1]
@@ -323,7 +323,7 @@ def test_no_file_holds_who_was_erased_and_no_dictionary_ever_did(tmp_path: Path)
         store.commit()
         assert store.erasures.read(erasure.id).is_complete
         for path in directory.iterdir():
-            content = path.read_bytes()
+            content = path.read_bytes().rstrip(b"\0")
             assert b"Heligoland" not in with_inflated(content)
             assert not any(part in content for part in own_parts)
         assert b"Quast 8" in with_inflated((directory / "data.mdb").read_bytes())
