@@ -40,18 +40,15 @@ def pages_of(transaction: Writer, table: Table) -> int:
 
 def compact(
     transaction: Writer, tables: Tables, packing: DocumentPacking, plain_from: bytes
-) -> bool:
-    """Compact the tables as far as it is worth it; return whether anything was written."""
-    is_to_pack = packing.has_dictionary and plain_from < ALL_PACKED
-    if is_to_pack:
+) -> None:
+    """Compact the tables as far as it is worth it."""
+    if packing.has_dictionary and plain_from < ALL_PACKED:
         upto = _pack_documents(transaction, tables.documents, packing, plain_from)
         put_dictionaries(transaction, tables.meta, packing)
         put_meta(transaction, tables.meta, PLAIN_FROM, upto)
-    was_compacted = [
-        _has_gaps(transaction, table) and _write_anew(transaction, table)
-        for table in (tables.documents, tables.meta, tables.indexes)
-    ]
-    return is_to_pack or any(was_compacted)
+    for table in (tables.documents, tables.meta, tables.indexes):
+        if _has_gaps(transaction, table):
+            _write_anew(transaction, table)
 
 
 def _pack_documents(
@@ -98,11 +95,10 @@ def _has_gaps(transaction: Writer, table: Table) -> bool:
     return taken_bytes * 100 < room_bytes * limits.COMPACTED_FULL_PERCENT
 
 
-def _write_anew(transaction: Writer, table: Table) -> bool:
+def _write_anew(transaction: Writer, table: Table) -> None:
     """Write a table anew, in key order."""
     with transaction.cursor(table) as cursor:
         records = list(cursor)
     transaction.drop(table, delete=False)
     with transaction.cursor(table) as cursor:
         cursor.putmulti(records, append=True)
-    return True

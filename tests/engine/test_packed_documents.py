@@ -1,5 +1,6 @@
 """Documents rest packed in a data directory, and nobody who reads, checks or copies it can tell."""
 
+import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -152,8 +153,6 @@ def test_an_older_backup_is_restored(older: Path, tmp_path: Path) -> None:
 
 def refitted(content: bytes) -> bytes:
     """Return a backup with the checksum that belongs to its bytes."""
-    import hashlib
-
     end = content.rindex(b"crdtstore backup end ")
     return content[: end + 42] + hashlib.sha256(content[:end]).hexdigest().encode() + b"\n"
 
