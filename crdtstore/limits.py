@@ -414,8 +414,8 @@ DEFLATED_RECORD_BYTES_MIN: Final = 512
 """Shorter journal records are kept as they are: there is little in them that repeats."""
 
 WELL_DEFLATED_RECORD_BYTES_MIN: Final = 4 * KIBIBYTE
-"""Longer journal records, of dozens of edits, are deflated at a higher level: a twentieth less
-for a quarter of a microsecond an edit, in the commit's thread."""
+"""Longer journal records, of dozens of edits, are deflated at a higher level: a fourteenth less
+for four tenths of a microsecond an edit, in the commit's thread."""
 
 DEFLATED_DOCUMENT_BYTES_MIN: Final = 100
 """Bytes of a record of a document below which it rests as it is: an erased one has fewer, so that

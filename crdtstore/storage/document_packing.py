@@ -34,7 +34,7 @@ FIRST_BYTES_END: Final = b"\x10"
 
 _HEAD_BYTES: Final = 29
 _PLAIN: Final = 15
-_LEVEL: Final = 4
+_LEVEL: Final = 6
 _WINDOW: Final = -12
 _MEMORY: Final = 4
 _COVERED_PERCENT: Final = 50
