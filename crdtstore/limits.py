@@ -414,6 +414,50 @@ FULL_DISK_BYTES: Final = 1 * MEBIBYTE
 DEFLATED_RECORD_BYTES_MIN: Final = 512
 """Shorter journal records are kept as they are: there is little in them that repeats."""
 
+WELL_DEFLATED_RECORD_BYTES_MIN: Final = 4 * KIBIBYTE
+"""Longer journal records, of dozens of edits, are deflated at a higher level: a fourteenth less
+for four tenths of a microsecond an edit, in the commit's thread."""
+
+DEFLATED_DOCUMENT_BYTES_MIN: Final = 100
+"""Bytes of a record of a document below which it rests as it is: an erased one has fewer, so that
+what cannot be inflated was of a living profile."""
+
+DEFLATED_DOCUMENT_BYTES_MAX: Final = 256 * KIBIBYTE
+"""Longer documents rest as they are: to deflate one would hold other work up for milliseconds. What
+is inflated ends there too, whatever a damaged record says."""
+
+DICTIONARIES_MAX: Final = 14
+"""Dictionaries of one data directory, for good: half a byte names one. A new one comes when fields,
+sources or origins have become others."""
+
+DICTIONARY_BYTES_MAX: Final = 3 * KIBIBYTE
+"""Bytes of a dictionary: it shares a window of 4 KiB with the document."""
+
+STRUCTURE_DOCUMENTS: Final = 256
+"""Documents that are looked at for what they share, at the start of a checkpoint: a millisecond or
+two."""
+
+STRUCTURE_DOCUMENTS_MIN: Final = 32
+"""Fewer documents do not tell what others will be like."""
+
+STRUCTURE_CELLS: Final = 8_192
+"""Cells that are looked at of all of them: six milliseconds, where documents are large."""
+
+STRUCTURE_SHARED_DOCUMENTS: Final = 8
+"""Documents of those that must have a name before it is kept for good: it is nobody's own then."""
+
+COMPACTED_PAGES_MIN: Final = 64
+"""Pages below which a table is left as it is when its file is closed: there is little to gain."""
+
+COMPACTED_PAGES_MAX: Final = 4_096
+"""Pages of a table that is written anew when its file is closed: 16 MiB, in a tenth of a second."""
+
+COMPACTED_BYTES_MAX: Final = 16 * MEBIBYTE
+"""Bytes of documents that are packed when their file is closed: a third of a second."""
+
+COMPACTED_FULL_PERCENT: Final = 85
+"""A table whose pages are fuller than that on average is left as it is."""
+
 TRIM_RECORDS_MAX: Final = 2_000
 """Journal records that one commit drops: bounds the time that writers wait for it."""
 
@@ -448,7 +492,7 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 """Documents that one commit carries to rest at the least: about 2 ms."""
 
-PACKED_AHEAD_AT_ONCE: Final = 64
+PACKED_AHEAD_AT_ONCE: Final = 32
 """Documents that are packed for the next commit in one go: two thirds of a millisecond."""
 
 PACKED_AHEAD_MAX: Final = 320

@@ -15,7 +15,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.causes import CAUSES
-from crdtstore.engine.documents import HIDDEN, Documents
+from crdtstore.engine.documents import HIDDEN, Documents, learn_structure
 from crdtstore.engine.draft import Draft
 from crdtstore.engine.drafting import Drafting
 from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
@@ -28,7 +28,6 @@ from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
 from crdtstore.model.cells import texts_in
 from crdtstore.model.document import Document
-from crdtstore.model.identity import NONE, identifiers_in, may_identify
 from crdtstore.model.texts import Text
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import covers, vector_of
@@ -113,6 +112,7 @@ class Committing:
         self._ahead: list[str] = []
         self._next_mark: Mark | None = None
         self._next_causes = b""
+        self._is_calm = False
         self._started_ms = 0
         self._begun_ms = 0
 
@@ -146,7 +146,7 @@ class Committing:
         batch.meta.update((HIDDEN + profile_id, None) for profile_id in draft.healed)
         commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
         if starts:
-            self._start_checkpoint(batch, now_ms)
+            self._start_checkpoint(batch, now_ms, is_calm=whole or not self._is_hurried)
         self._rest_documents(commit, whole, goes_on or starts, now_ms)
         if waypoint is not None:
             batch.waypoints.append((waypoint.position, waypoint.pack()))
@@ -173,19 +173,33 @@ class Committing:
             return False
         if whole and (dirty > 0 or self._ledger.position > self.mark.position):
             return True
-        journal_bytes = self._ledger.bytes_total - self.mark.bytes_total
         return (
             self.owes_checkpoint
-            or dirty >= limits.CHECKPOINT_DOCUMENTS
-            or journal_bytes > limits.CHECKPOINT_JOURNAL_BYTES
+            or self._is_hurried
             or (dirty > 0 and now_ms - self._started_ms >= limits.CHECKPOINT_INTERVAL_MS)
+        )
+
+    @property
+    def _is_hurried(self) -> bool:
+        """Whether so much was written that a checkpoint cannot wait for its time."""
+        journal_bytes = self._ledger.bytes_total - self.mark.bytes_total
+        return (
+            len(self._documents.dirty) >= limits.CHECKPOINT_DOCUMENTS
+            or journal_bytes > limits.CHECKPOINT_JOURNAL_BYTES
         )
 
     def _is_floor_above_mark(self) -> bool:
         return not covers(vector_of(self.mark.heads), self._ledger.floor)
 
-    def _start_checkpoint(self, batch: Batch, now_ms: int) -> None:
-        """Start a checkpoint with this commit, whose own records it includes."""
+    def _start_checkpoint(self, batch: Batch, now_ms: int, *, is_calm: bool) -> None:
+        """Start a checkpoint with this commit, whose own records it includes.
+
+        One that is calm has its documents packed. That is bounded: it has fewer documents than one
+        that is hurried, and comes when its time has come.
+        """
+        self._is_calm = is_calm
+        if is_calm:
+            learn_structure(self._documents)
         self.owes_checkpoint = False
         self._started_ms = now_ms
         self._next_mark = Mark(
@@ -201,7 +215,9 @@ class Committing:
         commit.digest, commit.profiles = self.digest, self.profiles
         elapsed_ms, self._begun_ms = now_ms - self._begun_ms, now_ms
         taken = set(commit.draft.resting)
-        self._rest(commit, taken)
+        if taken and not self._documents.has_learned:
+            learn_structure(self._documents)  # for the close, which packs what a snapshot brings
+        self._rest(commit, taken, is_calm=False)
         if goes_on and self._next_mark is not None:
             size = _slice_of(len(self._documents.dirty), elapsed_ms)
             size = limits.HURRIED_SLICE_DOCUMENTS_MAX if whole else size
@@ -210,7 +226,7 @@ class Committing:
                 size = 0
             while size > 0 and self._owes and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
                 part = self._next_ids(min(size, limits.CHECKPOINT_SLICE_DOCUMENTS))
-                self._rest(commit, set(part) - taken)
+                self._rest(commit, set(part) - taken, is_calm=self._is_calm)
                 size -= len(part)
             if not self._owes:
                 self._documents.forget_packed()
@@ -251,7 +267,7 @@ class Committing:
                 draft.packed_ahead,
                 draft.packed_ahead + limits.PACKED_AHEAD_AT_ONCE,
             )
-            self._documents.pack_ahead(draft.resting[start : draft.packed_ahead])
+            self._documents.pack_ahead(draft.resting[start : draft.packed_ahead], is_calm=False)
             return True
         ahead_max = max(limits.PACKED_AHEAD_MAX, _hurried_slice_of(len(self._documents.dirty)))
         if self._next_mark is None or len(self._ahead) >= ahead_max:
@@ -259,14 +275,14 @@ class Committing:
         if not self._pending.sort_some():
             return True
         part = self._pending.take(limits.PACKED_AHEAD_AT_ONCE)
-        self._documents.pack_ahead(part)
+        self._documents.pack_ahead(part, is_calm=self._is_calm)
         self._ahead += part
         return bool(part)
 
-    def _rest(self, commit: Commit, profile_ids: Iterable[str]) -> None:
+    def _rest(self, commit: Commit, profile_ids: Iterable[str], *, is_calm: bool) -> None:
         """Put documents, and what they change in the index, into a commit."""
-        for profile_id, record, document, digest in self._documents.rest(sorted(profile_ids)):
-            identifiers = identifiers_in(document.cells) if may_identify(record) else NONE
+        rested = self._documents.rest(sorted(profile_ids), is_calm=is_calm)
+        for profile_id, document, (record, digest, identifiers) in rested:
             commit.batch.documents.append((profile_id.encode(), record))
             commit.batch.index += changes_between(
                 self.traces, profile_id, document.stored_identifiers, identifiers

@@ -7,7 +7,8 @@ dropped.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from itertools import chain, islice
+from typing import Final, NamedTuple
 
 from crdtstore import limits
 from crdtstore.engine.identifiers import FreshIdentifiers
@@ -17,13 +18,23 @@ from crdtstore.errors import StorageCorrupt
 from crdtstore.model.cells import Cells
 from crdtstore.model.document import Document, from_record, stored_traces, to_record
 from crdtstore.model.erasure import Traces
+from crdtstore.model.identity import NONE, identifiers_in, may_identify
+from crdtstore.model.structure import structure_of
+from crdtstore.names import OWN_IDS
 from crdtstore.storage.contract import Storage
 
 HIDDEN: Final = "damaged/"
 """Beginning of the names of records that hold what came for damaged documents."""
 
 _LEAVING_PER_ADMITTED: Final = 8
-_NOT_PACKED: Final = (-1, 0, b"", 0)
+
+
+class Packed(NamedTuple):
+    """A document as a batch has it, its digest, and its identifiers."""
+
+    record: bytes
+    digest: int
+    identifiers: frozenset[str]
 
 
 class Documents:
@@ -33,7 +44,7 @@ class Documents:
     may have beyond the index at rest, ``indexes`` those that the schema declares. ``damaged`` are
     those whose stored record cannot be read: what peers send of them is joined here, out of sight
     of readers, until a peer sends the whole document. A checkpoint keeps it apart from the
-    documents, under HIDDEN.
+    documents, under HIDDEN. ``has_learned`` says that the storage was told what documents share.
     """
 
     def __init__(self, storage: Storage, bytes_max: int, traces: Traces, indexes: Indexes) -> None:
@@ -50,8 +61,9 @@ class Documents:
         self.indexes = indexes
         self._fresh_keys = indexes.fresh
         self.damaged: dict[str, Document] = {}
+        self.has_learned = False
         self._turning: set[str] = set()
-        self._packed: dict[str, tuple[int, int, bytes, int]] = {}
+        self._packed: dict[str, tuple[int, int, Packed]] = {}
 
     @property
     def cached_bytes(self) -> int:
@@ -194,20 +206,30 @@ class Documents:
         for _ in range(min(_LEAVING_PER_ADMITTED, len(self._leaving))):
             self._leaving.popitem()
 
-    def pack_ahead(self, profile_ids: Iterable[str]) -> None:
+    def pack_ahead(self, profile_ids: Iterable[str], *, is_calm: bool) -> None:
         """Pack documents that the next commit will bring to rest, unless they change until then."""
         for profile_id in profile_ids:
             document = self.dirty.get(profile_id)
             if document is not None and not document.is_absent:
-                packed = to_record(profile_id, document)
-                self._packed[profile_id] = (document.epoch, document.stamp, *packed)
+                packed = self._pack(profile_id, document, is_calm)
+                self._packed[profile_id] = document.epoch, document.stamp, packed
+
+    def _pack(self, profile_id: str, document: Document, is_calm: bool) -> Packed:
+        """Pack a document; when it is not calm, the storage is not asked to make it short."""
+        record, digest = to_record(profile_id, document)
+        identifiers = identifiers_in(document.cells) if may_identify(record) else NONE
+        return Packed(
+            self._storage.packing.packed(record) if is_calm else record, digest, identifiers
+        )
 
     def forget_packed(self) -> None:
         """Drop what was packed ahead and is not needed."""
         self._packed = {}
 
-    def rest(self, profile_ids: Iterable[str]) -> list[tuple[str, bytes, Document, int]]:
-        """Return (id, record, document, digest) of dirty documents, as storage shall keep them.
+    def rest(
+        self, profile_ids: Iterable[str], *, is_calm: bool
+    ) -> list[tuple[str, Document, Packed]]:
+        """Return dirty documents as storage shall keep them.
 
         One that is not dirty rests already. It is left out: the cache may drop it while its commit
         is under way, and what is then written to its successor would be taken for at rest.
@@ -215,15 +237,15 @@ class Documents:
         rested = []
         for profile_id in profile_ids:
             document = self.dirty.get(profile_id)
-            epoch, stamp, record, digest = self._packed.pop(profile_id, _NOT_PACKED)
+            ahead = self._packed.pop(profile_id, None)
             if document is None:
                 continue
             if document.is_absent:
                 self.settle(profile_id)
+            elif ahead is not None and ahead[:2] == (document.epoch, document.stamp):
+                rested.append((profile_id, document, ahead[2]))
             else:
-                if (epoch, stamp) != (document.epoch, document.stamp):
-                    record, digest = to_record(profile_id, document)
-                rested.append((profile_id, record, document, digest))
+                rested.append((profile_id, document, self._pack(profile_id, document, is_calm)))
         return rested
 
 
@@ -231,6 +253,18 @@ def unpacked_bytes(document: Document) -> int:
     """Return about how much memory a document takes, with its place in the cache."""
     cells_bytes = len(document.cells) * limits.CACHED_BYTES_PER_CELL
     return limits.CACHED_BYTES_PER_DOCUMENT + cells_bytes + document.size_bytes
+
+
+def learn_structure(documents: Documents) -> None:
+    """Tell the storage what documents at hand share, so that it can pack dirty ones well."""
+    dirty = documents.dirty
+    step = len(dirty) // limits.STRUCTURE_DOCUMENTS + 1
+    at_hand = chain(islice(dirty.items(), 0, None, step), documents._young.items())
+    sample = dict(islice(at_hand, limits.STRUCTURE_DOCUMENTS))
+    others = [each for each in sample if not each.startswith(OWN_IDS)]
+    if len(others) >= limits.STRUCTURE_DOCUMENTS_MIN:
+        documents._storage.packing.learn(structure_of(sample[each] for each in others))
+        documents.has_learned = True
 
 
 def is_living(document: Document) -> bool:

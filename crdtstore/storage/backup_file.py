@@ -1,6 +1,6 @@
-"""The form of a backup, format 1: one file, two lines to read, the data, and a last line.
+"""The form of a backup, format 2: one file, two lines to read, the data, and a last line.
 
-    crdtstore backup 1
+    crdtstore backup 2
     {"digest": ..., "form": "lmdb-little-endian", "name": "eu", ...}      the manifest, JSON
     the data, as the storage copied it
     crdtstore backup end <bytes of data, 20 digits> <SHA-256 of all before this line, hex>
@@ -31,8 +31,11 @@ from crdtstore.errors import (
     TargetExists,
 )
 
-BACKUP_FORMAT: Final = 1
-"""Version of the form that this crdtstore writes, and the newest that it reads."""
+BACKUP_FORMAT: Final = 2
+"""Version of the form that this crdtstore writes, and the newest that it reads.
+
+Its data are those of a data directory of that format; in format 1 all documents are plain.
+"""
 
 _FIRST_LINE: Final = re.compile(rb"crdtstore backup ([0-9]{1,9})\n")
 _LAST_LINE: Final = re.compile(rb"crdtstore backup end ([0-9]{20}) ([0-9a-f]{64})\n")
@@ -174,9 +177,10 @@ def _check(path: Path, file: BinaryIO) -> CheckedBackup:
     match = _FIRST_LINE.fullmatch(first)
     if match is None:
         raise BackupInvalid(f"{path} is no backup of crdtstore: it begins with {first[:24]!r}")
-    if int(match[1]) > BACKUP_FORMAT:
+    number = int(match[1])
+    if number > BACKUP_FORMAT:
         raise FormatTooNew(
-            f"{path} has backup format {int(match[1])}, and this crdtstore reads up to "
+            f"{path} has backup format {number}, and this crdtstore reads up to "
             f"{BACKUP_FORMAT}: use the newer crdtstore that wrote it"
         )
     described = file.readline(limits.BACKUP_MANIFEST_BYTES_MAX)
@@ -196,10 +200,10 @@ def _check(path: Path, file: BinaryIO) -> CheckedBackup:
         remaining -= len(chunk)
     if int(end[1]) != data_bytes or checksum.hexdigest() != end[2].decode():
         raise BackupInvalid(f"{path} is damaged: it does not have the bytes that were written")
-    return CheckedBackup(path, _manifest_of(path, described), data_offset, data_bytes)
+    return CheckedBackup(path, _manifest_of(path, described, number), data_offset, data_bytes)
 
 
-def _manifest_of(path: Path, described: bytes) -> Manifest:
+def _manifest_of(path: Path, described: bytes, number: int) -> Manifest:
     try:
         manifest = Manifest(**json.loads(described))
     except (ValueError, TypeError, RecursionError) as error:
@@ -209,7 +213,7 @@ def _manifest_of(path: Path, described: bytes) -> Manifest:
     if type(manifest.vector) is dict:
         numbers += manifest.vector.values()
     if (
-        manifest.format != BACKUP_FORMAT
+        manifest.format != number
         or type(manifest.vector) is not dict
         or not all(type(text) is str for text in (*texts, manifest.digest))
         or not all(type(number) is int for number in numbers)

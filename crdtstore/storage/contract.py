@@ -12,7 +12,7 @@ One commit changes all of them together or none. Commits come one at a time; a c
 worker thread while the owner's thread reads. All other calls belong to the owner's thread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,32 @@ class CopyInterrupted(StorageError):
 
 class ScrubInterrupted(StorageError):
     """A scrub ended before it was whole: the map had to grow, or the storage was closed."""
+
+
+class PackedRecord(bytes):
+    """A document in the form in which a storage keeps it, as its ``packing`` gave it.
+
+    Only a batch of that storage may have it, in place of the record; it reads as the record.
+    """
+
+
+class Packing(Protocol):
+    """What makes documents shorter for a storage, ahead of a commit; in the owner's thread."""
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Take note of bytes that most documents have in them, in their order.
+
+        They are kept for good, so nothing may be in them that is ever to be deleted. No commit may
+        be running.
+        """
+        ...
+
+    def packed(self, record: bytes) -> bytes:
+        """Return a document as it may be put into a batch in place of its record.
+
+        That takes ten times as long as to write the record.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -73,9 +99,10 @@ class Batch:
 class StorageSize:
     """How full a storage is, in bytes.
 
-    ``used_bytes`` is what live records take now (it shrinks when they go), ``documents_bytes`` the
-    part that documents take, ``map_bytes`` what the map can hold before it grows, ``map_bytes_max``
-    where it stops growing, ``disk_free_bytes`` what the file system would still give us.
+    ``used_bytes`` is what live records take now (it shrinks when they go), ``documents_bytes``
+    about how long all documents are to those who read them, ``map_bytes`` what the map can hold
+    before it grows, ``map_bytes_max`` where it stops growing, ``disk_free_bytes`` what the file
+    system would still give us.
     """
 
     used_bytes: int
@@ -208,10 +235,11 @@ class Storage(StorageReader, Protocol):
     """Where a store rests.
 
     ``fingerprint`` is a text that stays the same as long as this is the same file: a copied or
-    restored one has another.
+    restored one has another. ``packing`` makes documents shorter.
     """
 
     fingerprint: str
+    packing: Packing
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, whole; it is on the disk when this returns.

@@ -1,8 +1,8 @@
 """The data directory: who may open it, what format it has, whether its file can be trusted.
 
     LOCK         held (flock) while a store is open; names the process that holds it
-    FORMAT       "crdtstore 1", put there last, when the directory is complete
-    FORMAT.new   the same text while the directory is being made
+    FORMAT       "crdtstore 2", put there last, when the directory is complete
+    FORMAT.new   the same text while the directory is being made, or taken on from an older format
     FORMAT.restoring   the same text while a backup is being restored into it
     data.mdb     the LMDB file, lock.mdb its reader table
     commits.log  small commits that the LMDB file does not have yet
@@ -31,8 +31,11 @@ from crdtstore.errors import (
 )
 from crdtstore.storage.lmdb_file import inspect_lmdb_file
 
-FORMAT_VERSION: Final = 1
-"""Version of the layout of a data directory that this crdtstore reads and writes."""
+FORMAT_VERSION: Final = 2
+"""Version of the layout of a data directory that this crdtstore writes, and the newest it reads.
+
+In version 1 all documents are plain, which version 2 may have too: it is taken on as it is.
+"""
 
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "LOCK"
@@ -65,6 +68,7 @@ class DataDirectory:
         self.path = Path(path)
         self._format_new = _FORMAT_RESTORING_FILE if restoring else _FORMAT_NEW_FILE
         self.data_bytes = 0
+        self._is_of_older_format = False
         self._pid = os.getpid()
         self._lock_descriptor = -1
         try:
@@ -79,9 +83,15 @@ class DataDirectory:
             raise _unusable(self.path, error) from error
 
     def complete(self) -> None:
-        """Mark a new directory as complete: from now on a missing file is damage."""
+        """Mark a new directory as complete: from now on a missing file is damage.
+
+        One of an older format is marked with ours: from now on what reads that one only refuses it.
+        """
         new = self.path / self._format_new
         try:
+            if self._is_of_older_format:
+                self._write_format()
+                self._is_of_older_format = False
             if new.exists():
                 new.rename(self.path / FORMAT_FILE)
                 sync_directory(self.path)
@@ -200,7 +210,7 @@ class DataDirectory:
         if FORMAT_FILE not in names:
             self._begin()
             return
-        _check_format(self.path / FORMAT_FILE)
+        self._is_of_older_format = _read_format(self.path / FORMAT_FILE) < FORMAT_VERSION
         if DATA_FILE not in names:
             raise StorageCorrupt(
                 f"{self.path} has lost its {DATA_FILE}; restore it, or start in an empty directory"
@@ -227,6 +237,10 @@ class DataDirectory:
         """Start a new directory, after clearing what an interrupted start left behind."""
         for name in (DATA_FILE, _READERS_FILE, BALLAST_FILE):
             (self.path / name).unlink(missing_ok=True)
+        self._write_format()
+
+    def _write_format(self) -> None:
+        """Write the format into a file that does not have its name yet."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(self.path / self._format_new, flags, 0o600)
         try:
@@ -263,7 +277,8 @@ def _reserve(ballast: Path, size_bytes: int, had_bytes: int) -> int:
     return had_bytes
 
 
-def _check_format(path: Path) -> None:
+def _read_format(path: Path) -> int:
+    """Return the format of a directory; raises FormatTooNew or StorageCorrupt."""
     with path.open("rb") as file:
         text = file.read(64)
     match = _FORMAT_TEXT.fullmatch(text)
@@ -277,6 +292,7 @@ def _check_format(path: Path) -> None:
         )
     if version < 1:
         raise StorageCorrupt(f"{path} is unreadable: there is no format {version}")
+    return version
 
 
 def _in_use(path: Path, holder: str) -> str:

@@ -1,16 +1,28 @@
 """Reading from an LMDB environment: short transactions, so that freed pages can be used again."""
 
 from abc import ABC, abstractmethod
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import lmdb
 
 from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed
+from crdtstore.storage.document_packing import DocumentPacking
 from crdtstore.storage.journal_packing import unpacked_head, unpacked_record
 from crdtstore.storage.mapped_memory import MappedPages
 from crdtstore.storage.sealing import meta_place, unsealed, waypoint_place
 
 Table: TypeAlias = "lmdb._Database"
+
+
+class Tables(NamedTuple):
+    """The tables of an environment, in the order in which they are opened."""
+
+    documents: Table
+    journal: Table
+    waypoints: Table
+    meta: Table
+    indexes: Table
+
 
 _UNBOUNDED: Final = 2**63
 _PAGES_OF_A_READ: Final = 2
@@ -29,11 +41,8 @@ class LmdbReader(ABC):
     """The reading half of a Storage on LMDB; who inherits it opens and closes the environment."""
 
     _environment: lmdb.Environment
-    _documents: Table
-    _journal: Table
-    _waypoints: Table
-    _meta: Table
-    _index: Table
+    _tables: Tables
+    packing: DocumentPacking
 
     _mapped: MappedPages
 
@@ -52,11 +61,18 @@ class LmdbReader(ABC):
 
     def document(self, key: bytes) -> bytes | None:
         """Return the document under a key, or None."""
-        return self._get(self._documents, key)
+        kept = self._get(self._tables.documents, key)
+        return None if kept is None else self.packing.unpacked(kept)
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
-        return self._scan(self._documents, after + b"\x00", limit, bytes_max)
+        self._begin(_PAGES_OF_A_SCAN)
+        table = self._tables.documents
+        try:
+            with self._environment.begin(db=table) as transaction, transaction.cursor() as cursor:
+                return scanned_documents(cursor, after, limit, bytes_max, self.packing)
+        except lmdb.Error as error:
+            raise read_failure(error) from error
 
     def journal(self, after: int, *, limit: int, bytes_max: int) -> list[tuple[int, bytes]]:
         """Return the first journal records, in order, whose position is above ``after``."""
@@ -66,7 +82,7 @@ class LmdbReader(ABC):
         total_bytes = 0
         try:
             with (
-                self._environment.begin(db=self._journal) as transaction,
+                self._environment.begin(db=self._tables.journal) as transaction,
                 transaction.cursor() as cursor,
             ):
                 is_there = cursor.set_range(key_of(after + 1))
@@ -91,7 +107,7 @@ class LmdbReader(ABC):
         found: list[tuple[int, bytes]] = []
         try:
             with (
-                self._environment.begin(db=self._journal, buffers=True) as transaction,
+                self._environment.begin(db=self._tables.journal, buffers=True) as transaction,
                 transaction.cursor() as cursor,
             ):
                 is_there = cursor.set_range(key_of(after + 1))
@@ -109,7 +125,7 @@ class LmdbReader(ABC):
         self._begin(_PAGES_OF_A_READ)
         try:
             with (
-                self._environment.begin(db=self._journal) as transaction,
+                self._environment.begin(db=self._tables.journal) as transaction,
                 transaction.cursor() as cursor,
             ):
                 if not cursor.first():
@@ -122,7 +138,7 @@ class LmdbReader(ABC):
 
     def waypoints(self) -> list[tuple[int, bytes]]:
         """Return all waypoints in position order."""
-        found = self._scan(self._waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
+        found = self._scan(self._tables.waypoints, key_of(0), _UNBOUNDED, _UNBOUNDED)
         return [
             (position_of(key), unsealed(waypoint_place(position_of(key)), record))
             for key, record in found
@@ -130,13 +146,13 @@ class LmdbReader(ABC):
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
-        record = self._get(self._meta, name.encode())
+        record = self._get(self._tables.meta, name.encode())
         return None if record is None else unsealed(meta_place(name), record)
 
     def metas(self, prefix: str) -> dict[str, bytes]:
         """Return all named records whose name starts with ``prefix``, in order of their bytes."""
         start = prefix.encode()
-        found = self._scan(self._meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
+        found = self._scan(self._tables.meta, start or b"\x00", _UNBOUNDED, _UNBOUNDED, start)
         records = {key.decode(): record for key, record in found}
         return {name: unsealed(meta_place(name), record) for name, record in records.items()}
 
@@ -147,7 +163,7 @@ class LmdbReader(ABC):
         found: list[bytes] = []
         try:
             with (
-                self._environment.begin(db=self._index) as transaction,
+                self._environment.begin(db=self._tables.indexes) as transaction,
                 transaction.cursor() as cursor,
             ):
                 is_there = cursor.set_range(max(prefix, after + b"\x00" if after else prefix))
@@ -170,7 +186,7 @@ class LmdbReader(ABC):
         found: list[bytes] = []
         try:
             with (
-                self._environment.begin(db=self._index) as transaction,
+                self._environment.begin(db=self._tables.indexes) as transaction,
                 transaction.cursor() as cursor,
             ):
                 if is_down:
@@ -219,6 +235,26 @@ def scanned(
         if (total_bytes > bytes_max and found) or not key.startswith(prefix):
             break
         found.append((key, value))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def scanned_documents(
+    cursor: "lmdb.Cursor[bytes]", after: bytes, limit: int, bytes_max: int, packing: DocumentPacking
+) -> list[tuple[bytes, bytes]]:
+    """Return the first documents whose key is above ``after``, within the bounds."""
+    assert limit > 0, "a scan needs a limit"
+    found: list[tuple[bytes, bytes]] = []
+    total_bytes = 0
+    if not cursor.set_range(after + b"\x00"):
+        return found
+    for key, kept in cursor.iternext():
+        record = packing.unpacked(kept)
+        total_bytes += len(record)
+        if total_bytes > bytes_max and found:
+            break
+        found.append((key, record))
         if len(found) >= limit:
             break
     return found

@@ -10,16 +10,28 @@ opened once per process.
 import errno
 import os
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final
 
 import lmdb
 
 from crdtstore import limits
-from crdtstore.errors import StorageError, StorageFailed, StorageFull
-from crdtstore.storage.contract import Batch, MapFull, StorageSize, map_reserve_bytes
+from crdtstore.errors import StorageCorrupt, StorageError, StorageFailed, StorageFull
+from crdtstore.storage.compacting import compact, compacted_pages_max
+from crdtstore.storage.contract import (
+    Batch,
+    MapFull,
+    StorageSize,
+    map_reserve_bytes,
+)
 from crdtstore.storage.directory import DATA_FILE, DataDirectory, ballast_bytes
+from crdtstore.storage.document_packing import (
+    DICTIONARY,
+    SPARE_DICTIONARY,
+    DocumentPacking,
+    names_of,
+    numbers_in,
+)
 from crdtstore.storage.hollowing import hollow_out
-from crdtstore.storage.journal_packing import packed_record
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_opening import (
     MAP_STEP_BYTES,
@@ -28,17 +40,16 @@ from crdtstore.storage.lmdb_opening import (
     open_environment,
     open_failure,
 )
-from crdtstore.storage.lmdb_reader import LmdbReader, Table, key_of, position_of, read_failure
+from crdtstore.storage.lmdb_reader import LmdbReader, Table, Tables, read_failure, scanned
 from crdtstore.storage.lmdb_view import LmdbView
+from crdtstore.storage.lmdb_writing import PLAIN_FROM, check_batch, write_batch
 from crdtstore.storage.mapped_memory import MappedPages
 from crdtstore.storage.scrubbing import LmdbScrub
-from crdtstore.storage.sealing import meta_place, sealed, waypoint_place
-
-_Writer: TypeAlias = "lmdb.Transaction[bytes]"
 
 _META_PAGES: Final = 2
 _SPARE_PAGES: Final = 256
-_DOCUMENTS_AT_ONCE: Final = 128
+_ALL: Final = 2**63
+_SAMPLE_DOCUMENTS: Final = 100
 
 
 class LmdbStorage(LmdbReader):
@@ -57,6 +68,7 @@ class LmdbStorage(LmdbReader):
         first: Batch | None = None,
     ) -> None:
         self._directory = directory
+        self.packing = DocumentPacking()
         self._map_bytes_max = max(map_bytes_max // MAP_STEP_BYTES, 1) * MAP_STEP_BYTES
         self._is_closed = False
         self._is_failed = False
@@ -70,6 +82,8 @@ class LmdbStorage(LmdbReader):
         self._environment = open_environment(directory, map_bytes)
         try:
             self._take_tables()
+            self._load_dictionaries()
+            self._plain_from = self._readable(PLAIN_FROM) or b""
             if first is not None:
                 self.commit(first)
             directory.complete()
@@ -83,10 +97,8 @@ class LmdbStorage(LmdbReader):
 
     def _take_tables(self) -> None:
         with self._environment.begin(write=True) as transaction:
-            self._tables = [
-                self._environment.open_db(name, txn=transaction) for name in TABLE_NAMES
-            ]
-        self._documents, self._journal, self._waypoints, self._meta, self._index = self._tables
+            tables = [self._environment.open_db(name, txn=transaction) for name in TABLE_NAMES]
+        self._tables = Tables(*tables)
         self._environment.reader_check()
         self._map_bytes = self._environment.info()["map_size"]
         self._page_bytes = self._environment.stat()["psize"]
@@ -127,12 +139,15 @@ class LmdbStorage(LmdbReader):
         is_relief = batch.is_relief() if is_relief is None else is_relief
         if self._is_failed:
             raise StorageFailed("an earlier commit failed; open the storage again to go on")
-        _check_batch(batch)
+        check_batch(batch)
         try:
             self._extend_file(batch)
             with self._environment.begin(write=True) as transaction:
                 try:
-                    self._write(transaction, batch)
+                    plain_from = write_batch(
+                        transaction, self._tables, batch, self.packing, self._plain_from,
+                        self._mapped,
+                    )  # fmt: skip
                     self._check_reserve(transaction, is_relief)
                 except BaseException:
                     self._end_copies()  # or the abort would wait until they are whole
@@ -141,6 +156,9 @@ class LmdbStorage(LmdbReader):
             raise self._map_full() from error
         except (lmdb.Error, OSError) as error:
             raise self._commit_failure(error, batch) from error
+        self._plain_from = plain_from
+        if batch.documents:
+            self.packing.unwritten.clear()
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running.
@@ -171,7 +189,10 @@ class LmdbStorage(LmdbReader):
         try:
             with self._environment.begin() as transaction:
                 used_bytes = self._used_bytes(transaction)
-                documents_bytes = self._pages_of(transaction, self._documents) * self._page_bytes
+                documents_bytes = (
+                    self._pages_of(transaction, self._tables.documents) * self._page_bytes
+                )
+                documents_bytes = int(documents_bytes * self.packing.expansion)
             free_bytes = self._directory.disk_free_bytes()
         except lmdb.Error as error:
             raise read_failure(error) from error
@@ -205,7 +226,7 @@ class LmdbStorage(LmdbReader):
         """Return a view of all documents that are committed now."""
         self.check_open()
         self._copies = [copy for copy in self._copies if not copy.has_ended]
-        view = LmdbView(self._environment, self._documents, self._meta)
+        view = LmdbView(self._environment, self._tables, self.packing)
         self._copies.append(view)
         return view
 
@@ -248,13 +269,30 @@ class LmdbStorage(LmdbReader):
         self._is_closed = True
         self._end_copies()
         self._end_scrub()
+        with suppress(OSError, StorageError):
+            has_room = self._directory.disk_free_bytes() >= limits.SHORT_DISK_BYTES
+            if has_room and not self._is_failed:
+                self._compact()
+            self._close_environment()
+            if has_room and not self._is_failed:
+                hollow_out(self._directory.path / DATA_FILE)
+        self._close_environment()
+        self._directory.close()
+
+    def _close_environment(self) -> None:
         with self._mapped.moving():
             self._environment.close()
-        if not self._is_failed:
-            with suppress(OSError, StorageError):
-                if self._directory.disk_free_bytes() >= limits.SHORT_DISK_BYTES:
-                    hollow_out(self._directory.path / DATA_FILE)
-        self._directory.close()
+
+    def _compact(self) -> None:
+        """Give the tables the room that they need, if they take much more."""
+        try:
+            with self._environment.begin(write=True) as transaction:
+                self._extend_by(compacted_pages_max(transaction, self._tables))
+                compact(transaction, self._tables, self.packing, self._plain_from)
+        except lmdb.MapFullError:
+            return
+        except lmdb.Error:
+            self._is_failed = True
 
     def is_open(self) -> bool:
         """Say whether the storage can be used, by this process."""
@@ -270,56 +308,27 @@ class LmdbStorage(LmdbReader):
         if self._is_closed:
             raise StorageFailed("the storage was closed")
 
-    def _write(self, transaction: _Writer, batch: Batch) -> None:
-        with transaction.cursor(self._journal) as cursor:
-            records = [(key_of(place), packed_record(record)) for place, record in batch.journal]
-            _, added = cursor.putmulti(records, append=True)
-            assert added == len(records), "journal positions do not follow the last one"
-        self._write_documents(transaction, dict(batch.documents))
-        for position, value in batch.waypoints:
-            waypoint = sealed(waypoint_place(position), value)
-            transaction.put(key_of(position), waypoint, db=self._waypoints)
-        for name, named in batch.meta.items():
-            record = None if named is None else sealed(meta_place(name), named)
-            _change(transaction, self._meta, name.encode(), record)
-        entries = dict(batch.index)
-        for key in sorted(entries):
-            self._mapped.note(1)
-            _change(transaction, self._index, key, b"" if entries[key] else None)
-        if batch.trim_before:
-            self._trim(transaction, batch.trim_before)
+    def _load_dictionaries(self) -> None:
+        """Take in the dictionaries of documents; of a damaged one its second copy."""
+        table = self._tables.meta
+        with self._environment.begin() as transaction, transaction.cursor(table) as cursor:
+            names = [
+                name.decode()
+                for beginning in (DICTIONARY, SPARE_DICTIONARY)
+                for name, _ in scanned(cursor, beginning.encode(), _ALL, _ALL, beginning.encode())
+            ]
+        for number in sorted(numbers_in(names)):
+            self.packing.take(number, self._readable(*names_of(number)))
+        if names:
+            self.documents(b"", limit=_SAMPLE_DOCUMENTS, bytes_max=_ALL)  # for their expansion
 
-    def _write_documents(self, transaction: _Writer, changes: dict[bytes, bytes | None]) -> None:
-        """Write documents in key order: appended, where all lie above those that are there."""
-        puts = sorted((key, value) for key, value in changes.items() if value is not None)
-        with transaction.cursor(self._documents) as cursor:
-            is_appended = bool(puts) and (not cursor.last() or cursor.key() < puts[0][0])
-            for start in range(0, len(puts), _DOCUMENTS_AT_ONCE):
-                self._mapped.note(2 * _DOCUMENTS_AT_ONCE)  # a leaf, and what leads there
-                cursor.putmulti(puts[start : start + _DOCUMENTS_AT_ONCE], append=is_appended)
-        for key, value in changes.items():
-            if value is None:
-                transaction.delete(key, db=self._documents)
-
-    def _trim(self, transaction: _Writer, trim_before: int) -> None:
-        with transaction.cursor(self._journal) as cursor:
-            if not cursor.last():
-                return
-            bound = min(trim_before, position_of(cursor.key()))
-            cursor.first()
-            for _ in range(limits.TRIM_RECORDS_MAX):
-                if position_of(cursor.key()) >= bound:
-                    break
-                self._mapped.note(1)
-                cursor.delete()
-            bound = min(bound, position_of(cursor.key()))
-        with transaction.cursor(self._waypoints) as cursor:
-            is_there = cursor.first()
-            for _ in range(limits.TRIM_RECORDS_MAX):
-                if not is_there or position_of(cursor.key()) >= bound:
-                    break
-                cursor.delete()
-                is_there = bool(cursor.key())
+    def _readable(self, *names: str) -> bytes | None:
+        """Return the first of some named records that is there and not damaged."""
+        for name in names:
+            with suppress(StorageCorrupt):
+                if (record := self.meta(name)) is not None:
+                    return record
+        return None
 
     def has_room(self, size_bytes: int) -> bool:
         """Say whether batches of so many bytes in all will surely fit into map and disk."""
@@ -332,7 +341,7 @@ class LmdbStorage(LmdbReader):
         except OSError:
             return False  # the commit to LMDB meets it again, and says what it is
 
-    def _check_reserve(self, transaction: _Writer, is_relief: bool) -> None:
+    def _check_reserve(self, transaction: "lmdb.Transaction[bytes]", is_relief: bool) -> None:
         """Raise MapFull, and so abort, when an ordinary batch would use up the reserve."""
         self._last_used_bytes = self._used_bytes(transaction)
         if not is_relief and self._last_used_bytes > self._room_bytes():
@@ -354,7 +363,11 @@ class LmdbStorage(LmdbReader):
         """Keep the file longer than the pages that any next commit can name."""
         records = len(batch.journal) + len(batch.documents) + len(batch.waypoints)
         records += len(batch.meta) + len(batch.index)
-        pages = batch.size_bytes() // self._page_bytes + 4 * records + _SPARE_PAGES
+        self._extend_by(batch.size_bytes() // self._page_bytes + 4 * records)
+
+    def _extend_by(self, pages: int) -> None:
+        """Keep the file longer than so many more pages."""
+        pages += _SPARE_PAGES
         needed_bytes = (self._environment.info()["last_pgno"] + 1 + pages) * self._page_bytes
         if needed_bytes > self._file_bytes:
             extended_bytes = needed_bytes + limits.FILE_EXTENSION_BYTES
@@ -379,17 +392,3 @@ class LmdbStorage(LmdbReader):
             return StorageFull(f"the disk of {self._directory.path} is full")
         self._is_failed = True
         return StorageFailed(f"a commit to {self._directory.path} failed: {error}")
-
-
-def _change(transaction: _Writer, table: Table, key: bytes, value: bytes | None) -> None:
-    if value is None:
-        transaction.delete(key, db=table)
-    else:
-        transaction.put(key, value, db=table)
-
-
-def _check_batch(batch: Batch) -> None:
-    assert len(batch.documents) <= limits.BATCH_DOCUMENTS_MAX, "a batch has too many documents"
-    for key, _ in (*batch.documents, *batch.index):
-        assert 0 < len(key) <= limits.DOCUMENT_KEY_BYTES_MAX, f"a key has {len(key)} bytes"
-    assert all(batch.meta), "a meta record needs a name"

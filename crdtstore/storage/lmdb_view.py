@@ -11,18 +11,21 @@ from contextlib import contextmanager
 import lmdb
 
 from crdtstore.storage.contract import CopyInterrupted
-from crdtstore.storage.lmdb_reader import Table, read_failure, scanned
+from crdtstore.storage.document_packing import DocumentPacking
+from crdtstore.storage.lmdb_reader import Tables, read_failure, scanned_documents
 from crdtstore.storage.sealing import meta_place, unsealed
 
 
 class LmdbView:
     """A StorageView of an LMDB environment; ``has_ended`` when it no longer reads the map."""
 
-    def __init__(self, environment: lmdb.Environment, documents: Table, meta: Table) -> None:
+    def __init__(
+        self, environment: lmdb.Environment, tables: Tables, packing: DocumentPacking
+    ) -> None:
         self.has_ended = False
         self._lock = threading.Lock()
-        self._documents = documents
-        self._meta = meta
+        self._tables = tables
+        self._packing = packing
         try:
             self._transaction = environment.begin()
         except lmdb.Error as error:
@@ -30,13 +33,13 @@ class LmdbView:
 
     def documents(self, after: bytes, *, limit: int, bytes_max: int) -> list[tuple[bytes, bytes]]:
         """Return the first documents in key order whose key is above ``after``."""
-        with self._reading(), self._transaction.cursor(self._documents) as cursor:
-            return scanned(cursor, after + b"\x00", limit, bytes_max)
+        with self._reading(), self._transaction.cursor(self._tables.documents) as cursor:
+            return scanned_documents(cursor, after, limit, bytes_max, self._packing)
 
     def meta(self, name: str) -> bytes | None:
         """Return the named record, or None."""
         with self._reading():
-            record = self._transaction.get(name.encode(), db=self._meta)
+            record = self._transaction.get(name.encode(), db=self._tables.meta)
         return None if record is None else unsealed(meta_place(name), record)
 
     @contextmanager

@@ -22,7 +22,7 @@ import msgpack
 from crdtstore import limits
 from crdtstore.errors import StorageError, StorageFailed, StorageFull
 from crdtstore.storage.commit_log import CommitLog
-from crdtstore.storage.contract import Batch, MapFull, StorageSize
+from crdtstore.storage.contract import Batch, MapFull, Packing, StorageSize
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.lmdb_view import LmdbView
@@ -53,6 +53,7 @@ class LoggedStorage(LoggedReader):
             self._sequence += 1
         self._witness = Witness(witness_directory, storage.fingerprint, self._sequence)
         self.fingerprint = f"{storage.fingerprint}:{self._witness.token}"
+        self.packing: Packing = storage.packing
 
     @classmethod
     def open(

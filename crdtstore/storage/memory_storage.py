@@ -5,7 +5,7 @@ exception gives exactly what a disk would hold.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgpack
@@ -16,6 +16,7 @@ from crdtstore.storage.contract import (
     Batch,
     CopyInterrupted,
     MapFull,
+    Packing,
     StorageSize,
     map_reserve_bytes,
 )
@@ -88,6 +89,17 @@ class MemoryView:
         self._documents = None
 
 
+class MemoryPacking:
+    """A Packing for tables in memory, where documents are kept as they are."""
+
+    def learn(self, parts: Sequence[bytes]) -> None:
+        """Do nothing."""
+
+    def packed(self, record: bytes) -> bytes:
+        """Return the record itself."""
+        return record
+
+
 class MachineMemory:
     """What one simulated machine remembers of its files: the witness, by the same rule.
 
@@ -133,6 +145,7 @@ class MemoryStorage(MemoryReader):
         super().__init__(_tables or MemoryTables())
         self.disk_bytes_max = disk_bytes_max
         self.fingerprint = self._file_name = fingerprint
+        self.packing: Packing = MemoryPacking()
         self._machine = machine
         if machine is not None:
             self.fingerprint += ":" + machine.token(fingerprint, self._tables.commit_number)

@@ -24,7 +24,7 @@ def test_backup_and_restore_of_a_stopped_replica(data: Path, tmp_path: Path, cap
     assert "eu.backup" in capsys.readouterr().out
     assert main(["restore", path, new, "--json"]) == 0
     manifest = json.loads(capsys.readouterr().out)
-    assert (manifest["name"], manifest["profiles"], manifest["format"]) == ("eu", 1, 1)
+    assert (manifest["name"], manifest["profiles"], manifest["format"]) == ("eu", 1, 2)
     with Store.open(new, name="eu") as store:
         assert store.digest().digest == manifest["digest"]
 
@@ -35,7 +35,7 @@ def test_refusals_are_one_line(data: Path, tmp_path: Path, capsys: Any) -> None:
     content = Path(path).read_bytes()
     (tmp_path / "cut.backup").write_bytes(content[:-10])
     (tmp_path / "other.backup").write_bytes(b"PK\x03\x04")
-    (tmp_path / "newer.backup").write_bytes(content.replace(b"backup 1\n", b"backup 9\n", 1))
+    (tmp_path / "newer.backup").write_bytes(content.replace(b"backup 2\n", b"backup 9\n", 1))
     capsys.readouterr()
     new = str(tmp_path / "new")
     for words, text in (

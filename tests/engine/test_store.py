@@ -272,7 +272,7 @@ def test_a_directory_serves_one_store_at_a_time(tmp_path):
 
 def test_a_directory_of_a_newer_format_is_left_alone(tmp_path):
     open_store(tmp_path).close()
-    (tmp_path / "FORMAT").write_bytes(b"crdtstore 2\n")
+    (tmp_path / "FORMAT").write_bytes(b"crdtstore 3\n")
     with pytest.raises(FormatTooNew):
         open_store(tmp_path)
 

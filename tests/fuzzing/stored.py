@@ -16,9 +16,11 @@ from crdtstore.errors import (
     FrameCorrupt,
     StorageCorrupt,
 )
+from crdtstore.model.document import Document, checked_canonical, stored_traces, to_record
 from crdtstore.model.operations import add, increment
 from crdtstore.settings import Settings
 from crdtstore.storage.backup_file import Manifest, check_backup, data_chunks, write_backup
+from crdtstore.storage.document_packing import DocumentPacking
 from crdtstore.storage.lmdb_file import inspect_lmdb_file
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.store import Store
@@ -180,6 +182,42 @@ def edits() -> list[bytes]:
     ]
 
 
+# --- packed documents -----------------------------------------------------------------------------
+
+_FIELDS = ("email", "family_name", "title")
+
+
+@cache
+def _packing() -> tuple[DocumentPacking, bytes]:
+    """Return a storage's packing with two dictionaries, and the record of a document."""
+    cells = {f"r{name}\x1fcrm": (STAMP, AP, name * 9) for name in _FIELDS}
+    packing = DocumentPacking()
+    for names in (("other",), _FIELDS):
+        packing.learn([f"r{name}\x1fcrm".encode() + b"\x93\xcf" for name in names])
+    return packing, to_record("ann", Document(0, cells))[0]
+
+
+def run_packed_document(data: bytes) -> None:
+    """What is kept of a document is bounded when it is read, and the document or found damaged."""
+    packing, record = _packing()
+    found = packing.unpacked(data)
+    if len(found) > max(len(data), limits.DEFLATED_DOCUMENT_BYTES_MAX + len(data)):
+        raise Broken(f"{len(data)} bytes became {len(found)}")
+    try:
+        canonical = checked_canonical("ann", found)
+    except StorageCorrupt:
+        stored_traces("ann", found)
+        return
+    if canonical != checked_canonical("ann", record):
+        raise Broken("damage made another document")
+
+
+def packed_documents() -> list[bytes]:
+    """A document as it is kept: packed, plain, and behind a byte of its own."""
+    packing, record = _packing()
+    return [packing.packed(record), record, b"\xf0" + record]
+
+
 # --- LMDB files -----------------------------------------------------------------------------------
 
 
@@ -242,7 +280,7 @@ def run_backup(data: bytes) -> None:
     is_typed = (
         all(type(text) is str for text in (*texts, manifest.digest, *manifest.vector))
         and all(type(n) is int for n in (manifest.profiles, *manifest.vector.values()))
-        and manifest.format == 1
+        and manifest.format in (1, 2)
     )
     if not is_typed:
         raise Broken(f"a manifest is accepted that is none: {manifest}")
@@ -275,5 +313,6 @@ def mutated_backup(data: bytes, chance: random.Random) -> bytes:
 
 
 RECORDS = Target("records", run_records, edits, input_bytes_max=EDITS_MAX * EDIT_BYTES)
+PACKED_DOCUMENT = Target("packed-document", run_packed_document, packed_documents)
 LMDB_FILE = Target("lmdb-file", run_lmdb_file, lmdb_files, input_bytes_max=65_536)
 BACKUP = Target("backup", run_backup, backups, mutated_backup, input_bytes_max=65_536)

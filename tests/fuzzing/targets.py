@@ -11,7 +11,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         wire.PACKED, wire.FRAME, wire.BODY, wire.DOCUMENTS, wire.MESSAGE, links.LINK,
-        stored.RECORDS, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
+        stored.RECORDS, stored.PACKED_DOCUMENT, logs.LOG, stored.LMDB_FILE, stored.BACKUP,
         texts.REQUEST_BODY, texts.WORDS_TARGET, texts.SCHEMA_TEXT, texts.LINKAGE,
         texts.CONFIGURATION, texts.FIELDS, updates.UPDATE, editors.YJS_MESSAGE, editors.DELTA,
         filters.FILTER, http.HTTP, http.CALLER,

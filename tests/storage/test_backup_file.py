@@ -29,7 +29,7 @@ from crdtstore.storage.backup_file import (
 )
 
 MANIFEST = Manifest(
-    format=1,
+    format=2,
     form="memory",
     space="default",
     name="eu é",
@@ -61,7 +61,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_the_form_is_as_documented(tmp_path: Path) -> None:
     content = written(tmp_path / "a.backup").read_bytes()
     first, manifest, rest = content.split(b"\n", 2)
-    assert first == b"crdtstore backup 1"
+    assert first == b"crdtstore backup 2"
     assert manifest.startswith(b'{"digest": "abab')
     assert rest.startswith(DATA)
     body = content[: -len(rest) + len(DATA)]
@@ -101,8 +101,8 @@ def test_other_files_are_told_from_damaged_ones(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(BackupInvalid, match=words):
             check_backup(path)
-    path.write_bytes(b"crdtstore backup 2\nwhatever comes then")
-    with pytest.raises(FormatTooNew, match="format 2"):
+    path.write_bytes(b"crdtstore backup 3\nwhatever comes then")
+    with pytest.raises(FormatTooNew, match="format 3"):
         check_backup(path)
     with pytest.raises(StorageFailed, match="cannot be read"):
         check_backup(tmp_path / "absent")
@@ -114,14 +114,14 @@ def test_a_manifest_of_another_shape_is_refused(tmp_path: Path) -> None:
     told = asdict(MANIFEST)
     wrong = [
         *(told | {name: value} for name in told for value in (None, [], 1.5)),
-        told | {"format": 2},
+        told | {"format": 1},
         told | {"vector": {"eu/1": "many"}},
     ]
     for manifest in (
-        b"{}\n", b"[]\n", b"null\n", b"{\n", b'{"format": 1}\n', b"\xff\n",
+        b"{}\n", b"[]\n", b"null\n", b"{\n", b'{"format": 2}\n', b"\xff\n",
         b"[" * 100_000 + b"\n", *(json.dumps(each).encode() + b"\n" for each in wrong),
     ):  # fmt: skip
-        body = b"crdtstore backup 1\n" + manifest
+        body = b"crdtstore backup 2\n" + manifest
         last = b"crdtstore backup end %020d %b\n" % (0, hashlib.sha256(body).hexdigest().encode())
         path = tmp_path / "a.backup"
         path.write_bytes(body + last)

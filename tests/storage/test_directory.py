@@ -39,7 +39,7 @@ def test_new_directory_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     for entry in path.iterdir():
         assert stat.S_IMODE(entry.stat().st_mode) == 0o600, entry
-    assert (path / "FORMAT").read_text() == "crdtstore 1\n"
+    assert (path / "FORMAT").read_text() == "crdtstore 2\n"
     assert {entry.name for entry in path.iterdir()} == {
         "FORMAT",
         "LOCK",
@@ -83,9 +83,9 @@ def test_open_in_another_process(tmp_path: Path) -> None:
 
 def test_newer_format(tmp_path: Path) -> None:
     path = make(tmp_path / "data")
-    (path / "FORMAT").write_text("crdtstore 2\n")
+    (path / "FORMAT").write_text("crdtstore 3\n")
     (path / "data.mdb").write_bytes(b"a format of the future")
-    with pytest.raises(FormatTooNew, match=r"format 2.*up to 1"):
+    with pytest.raises(FormatTooNew, match=r"format 3.*up to 2"):
         LmdbStorage.open(path)
     assert (path / "data.mdb").read_bytes() == b"a format of the future"
 

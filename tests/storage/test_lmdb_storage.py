@@ -112,7 +112,8 @@ def test_lmdb_alone_leaves_a_sound_file_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reason for making the file longer: without it, the same history looks cut short."""
-    monkeypatch.setattr(LmdbStorage, "_extend_file", lambda *_: None)
+    monkeypatch.setattr(LmdbStorage, "_extend_by", lambda *_: None)
+    monkeypatch.setattr(LmdbStorage, "_compact", lambda *_: None)
     churn(tmp_path / "data")
     with pytest.raises(StorageCorrupt, match="cut short"):
         inspect_lmdb_file(tmp_path / "data" / "data.mdb")

@@ -49,8 +49,10 @@ def test_a_storage_on_disk_finds_damaged_records(tmp_path):
     with_damage = LmdbStorage.open(tmp_path / "data")
     with_damage.commit(Batch(meta={"a": b"1", "b": b"2"}, waypoints=[(3, b"w")]))
     with with_damage._environment.begin(write=True) as transaction:
-        transaction.put(b"a", transaction.get(b"b", db=with_damage._meta), db=with_damage._meta)
-        transaction.put((3).to_bytes(8, "big"), b"w", db=with_damage._waypoints)
+        transaction.put(
+            b"a", transaction.get(b"b", db=with_damage._tables.meta), db=with_damage._tables.meta
+        )
+        transaction.put((3).to_bytes(8, "big"), b"w", db=with_damage._tables.waypoints)
     assert with_damage.meta("b") == b"2"
     for read in (
         lambda: with_damage.meta("a"), lambda: with_damage.metas(""), with_damage.waypoints,
