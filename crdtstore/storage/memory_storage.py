@@ -170,6 +170,20 @@ class MemoryStorage(MemoryReader):
         if self._machine is not None:
             self._machine.note(self._file_name, tables.commit_number)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Never: every commit is as quick."""
+        return False
+
+    def seal(self, batch: Batch) -> None:
+        """Do nothing: what is committed is where it belongs."""
+
+    def settle(self, batch: Batch) -> None:
+        """Apply a batch of documents whole, or raise and apply nothing of it."""
+        assert not batch.journal, "a commit has these"
+        assert not batch.waypoints, "a commit has these"
+        self.commit(batch)
+
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum."""
         self._open_tables()
