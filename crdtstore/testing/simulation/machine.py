@@ -69,6 +69,11 @@ class Machine:
         assert self.exchange is None, f"{self.name} is running"
         self.storage, self._vector = storage, vector
 
+    @property
+    def has_work(self) -> bool:
+        """Whether something is written and not durable yet, or on its way to rest."""
+        return bool(self.commit or self.settlement or self.filling)
+
     def begin(self) -> bool:
         """Begin a commit, if there is anything to commit and none is under way."""
         assert self.exchange is not None
@@ -170,9 +175,11 @@ class Machine:
         self.keeps_what_fails = True
 
     def stop(self, *, persists: bool) -> None:
-        """Stop at once; the commit under way reaches the disk if ``persists``, unanswered."""
+        """Stop at once; what is under way reaches the disk if ``persists``, unanswered."""
         self._vector = dict(self.disk_vector)
         self.keeps_what_fails = False
+        if persists and self.settlement is not None:
+            self.settle()
         if persists and self.commit is not None and not self.is_persisted:
             self.persist()
         is_kept = self.is_persisted and self._failure is None
