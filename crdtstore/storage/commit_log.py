@@ -6,8 +6,8 @@
 The file has its full length from the start, so that a sync need not write the length of the file.
 It has two halves. One is written from its start; what it holds is brought to LMDB while the other
 is written, and then it is free again. Nothing is overwritten for that: sequences ascend by one, so
-the first record that does not follow the one before it is an old one, or one whose writing was cut
-off; where the records of one half end, those of the other may go on.
+what follows the last commit that LMDB has is new, and all else is old, or was cut off while it was
+written.
 """
 
 import errno
@@ -155,24 +155,20 @@ class CommitLog:
 
     def _read(self, last_sequence: int) -> list[bytes]:
         content = os.pread(self._descriptor, limits.COMMIT_LOG_BYTES, 0)
+        records = _whole_records(content)
         payloads: list[bytes] = []
-        sequence, place = last_sequence + 1, 0
-        while True:
-            places = (place, 0, self._half_bytes)
-            found = (_payload_at(content, each, sequence) for each in places)
-            payload, place = next(
-                ((each, at) for each, at in zip(found, places, strict=True) if each is not None),
-                (None, place),
-            )
-            if payload is None:
-                break
-            payloads.append(payload)
-            place += _whole_sectors(_HEADER.size + len(payload))
+        sequence = last_sequence + 1
+        while sequence in records:
+            payloads.append(records[sequence])
             sequence += 1
-        if not payloads and self._is_of_later_file(content, last_sequence):
+        later = min((each for each in records if each > sequence), default=0)
+        if later and not payloads and self._is_of_later_file(content, last_sequence):
             os.ftruncate(self._descriptor, 0)
-        else:
-            self._check_rest(content, sequence)
+        elif later:
+            raise StorageCorrupt(
+                f"{self.path} is damaged: commit {sequence} cannot be read, but commit {later} "
+                "can; restore this replica from a backup, or start it from an empty directory"
+            )
         return payloads
 
     def _is_of_later_file(self, content: bytes, last_sequence: int) -> bool:
@@ -184,18 +180,6 @@ class CommitLog:
         is_unused = not any(content[self._half_bytes : self._half_bytes + _HEADER.size])
         is_sound = first > 0 and (second > 0 or is_unused)
         return is_sound and max(first, second) > last_sequence + 1
-
-    def _check_rest(self, content: bytes, sequence: int) -> None:
-        """Raise StorageCorrupt if there is a whole record behind a missing one."""
-        for start in range(0, len(content), _SECTOR_BYTES):
-            if content[start : start + 4] != _MAGIC:
-                continue
-            later = _sequence_at(content, start)
-            if later > sequence and _payload_at(content, start, later) is not None:
-                raise StorageCorrupt(
-                    f"{self.path} is damaged: commit {sequence} cannot be read, but commit {later} "
-                    "can; restore this replica from a backup, or start it from an empty directory"
-                )
 
     def _reserve(self) -> None:
         """Give the file its full length, where the file system can take room ahead."""
@@ -227,6 +211,18 @@ def _checksum(sequence: int, payload: bytes) -> bytes:
 
 def _sequence_at(content: bytes, start: int) -> int:
     return int.from_bytes(content[start + 8 : start + 16], "big")
+
+
+def _whole_records(content: bytes) -> dict[int, bytes]:
+    """Return the payloads of all whole records, new ones and old ones, by their sequence."""
+    records: dict[int, bytes] = {}
+    for start in range(0, len(content), _SECTOR_BYTES):
+        if content[start : start + len(_MAGIC)] == _MAGIC:
+            sequence = _sequence_at(content, start)
+            payload = _payload_at(content, start, sequence)
+            if payload is not None:
+                records[sequence] = payload
+    return records
 
 
 def _sequence_of_first(content: bytes, start: int) -> int:
