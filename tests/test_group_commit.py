@@ -1,14 +1,16 @@
 """Group commit: nobody is answered before what they wrote is durable."""
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from crdtstore import Replica, Settings, limits
 from crdtstore.errors import StorageFull
-from crdtstore.storage.contract import Batch
+from crdtstore.storage.contract import Batch, MapFull
 from crdtstore.storage.memory_storage import MemoryStorage
 from crdtstore.testing.simulation import copy_storage
 from tests.engine.stores import open_store, state
@@ -89,3 +91,107 @@ def test_an_erasure_outlives_the_failure_of_a_commit_that_was_under_way(refuses_
             assert state(open_store(copy_storage(memory))) == kept
 
     asyncio.run(run())
+
+
+class Gated:
+    """A storage that settles only when it is let, and tells what it was asked to do meanwhile."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+        self.fills_up = 0
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def commit(self, batch: Batch) -> None:
+        self.calls.append("commit")
+        self._storage.commit(batch)
+
+    def settle(self, batch: Batch) -> None:
+        self.calls.append("settle begins")
+        self.has_begun.set()
+        assert self.may_end.wait(PATIENCE_S)
+        if self.fills_up:
+            self.fills_up -= 1
+            raise MapFull("full")
+        self._storage.settle(batch)
+        self.calls.append("settle ends")
+
+    def grow(self) -> bool:
+        self.calls.append("grow")
+        return True
+
+    def pinned_copy(self) -> Any:
+        self.calls.append("copy")
+        return self._storage.pinned_copy()
+
+
+@contextlib.asynccontextmanager
+async def settling(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Replica, Gated]]:
+    """Open a replica whose first checkpoint is on its way to rest, and waits at the gate."""
+    monkeypatch.setattr(limits, "CHECKPOINT_INTERVAL_MS", 1)
+    storage = Gated(MemoryStorage())
+    async with Replica.open(storage, name="eu") as replica:
+        while not storage.has_begun.is_set():
+            await replica.write("ann", {"x": len(storage.calls)}, source="crm")
+        storage.calls.clear()
+        yield replica, storage
+        storage.may_end.set()
+
+
+def test_a_write_is_durable_while_documents_are_on_their_way_to_rest(monkeypatch):
+    async def run() -> None:
+        async with settling(monkeypatch) as (replica, storage):
+            for number in range(3):
+                await replica.write("bob", {"x": number}, source="crm")
+            assert storage.calls == ["commit"] * 3
+            copy = copy_storage(storage._storage)
+            assert state(open_store(copy))["bob"] == {"x": 2}
+            storage.may_end.set()
+            while "settle ends" not in storage.calls:
+                await replica.write("bob", {"x": 3}, source="crm")
+
+    asyncio.run(run())
+
+
+def test_the_map_grows_between_commits_when_settling_finds_it_full(monkeypatch):
+    async def run() -> None:
+        async with settling(monkeypatch) as (replica, storage):
+            storage.fills_up = 2
+            storage.may_end.set()
+            while "settle ends" not in storage.calls:
+                await replica.write("bob", {"x": 1}, source="crm")
+                await asyncio.sleep(0)
+            assert storage.calls.count("grow") == 2
+            assert await replica.write("bob", {"x": 2}, source="crm")
+
+    asyncio.run(run())
+
+
+def test_a_copy_and_an_erasure_wait_for_what_is_on_its_way_to_rest(monkeypatch, tmp_path):
+    async def run() -> None:
+        async with settling(monkeypatch) as (replica, storage):
+            for waiting in (replica.erase("bob"), replica.backups.write(tmp_path / "copy")):
+                task = asyncio.create_task(waiting)
+                await asyncio.sleep(0.05)
+                assert not task.done()
+                assert "copy" not in storage.calls
+                task.cancel()
+            storage.may_end.set()
+
+    asyncio.run(run())
+
+
+def test_closing_ends_what_is_on_its_way_to_rest(monkeypatch):
+    async def run() -> Gated:
+        async with settling(monkeypatch) as (replica, storage):
+            await replica.write("bob", {"x": 1}, source="crm")
+            asyncio.get_running_loop().call_later(0.05, storage.may_end.set)
+            await replica.close()
+        return storage
+
+    storage = asyncio.run(run())
+    assert storage.calls.count("settle ends") >= 1

@@ -1,4 +1,4 @@
-"""Documents are brought to LMDB beside commits: what is committed and read meanwhile, and crashes."""
+"""Documents are settled beside commits: what is committed and read meanwhile, and crashes."""
 
 import os
 import random
