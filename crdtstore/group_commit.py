@@ -108,10 +108,11 @@ class GroupCommit:
         while not self._stopping.is_set() or self._waiters or self._pins or self._settling:
             await self.work.wait()
             self.work.clear()
+            if self._settling is not None and (self._settling[1].done() or self._is_alone):
+                await self._finish_settlement(self._settling[0])
+                await give_way(to_requests=False)
             if self._settling is None:
                 await self._prepare()
-            elif self._settling[1].done() or self._is_alone:
-                await self._finish_settlement(self._settling[0])
             waiters, self._waiters = self._waiters, []
             pins, self._pins = self._pins, []
             try:

@@ -171,16 +171,20 @@ def test_the_map_grows_between_commits_when_settling_finds_it_full(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_copy_and_an_erasure_wait_for_what_is_on_its_way_to_rest(monkeypatch, tmp_path):
+@pytest.mark.parametrize("needs", ["erasure", "copy"])
+def test_what_needs_the_storage_waits_for_what_is_on_its_way_to_rest(monkeypatch, tmp_path, needs):
     async def run() -> None:
         async with settling(monkeypatch) as (replica, storage):
-            for waiting in (replica.erase("bob"), replica.backups.write(tmp_path / "copy")):
-                task = asyncio.create_task(waiting)
-                await asyncio.sleep(0.05)
-                assert not task.done()
-                assert "copy" not in storage.calls
-                task.cancel()
+            erasing = needs == "erasure"
+            waiting = replica.erase("bob") if erasing else replica.backups.write(tmp_path / "copy")
+            task = asyncio.ensure_future(waiting)
+            await asyncio.sleep(0.05)
+            assert not task.done()
+            storage.calls.append("let go")
             storage.may_end.set()
+            await task
+            assert storage.calls[:2] == ["let go", "settle ends"]
+            assert ("copy" in storage.calls) == (not erasing)
 
     asyncio.run(run())
 

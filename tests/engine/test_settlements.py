@@ -128,6 +128,8 @@ def test_documents_that_somebody_waits_for_are_not_forgotten():
     committed(store)
     store.replication.healing.rest(["zoe"])
     assert store.begin_commit(apart=True) is None, "they wait for the settlement under way"
+    store.write("yves", {"n": 1}, source="crm")
+    committed(store)
     settle(store, settlement)
     assert "zoe" not in at_rest(store)
     again = committed(store).settlement
@@ -178,3 +180,34 @@ def test_the_journal_is_trimmed_with_a_settlement(monkeypatch):
     assert store.storage.journal_bounds()[0] > first
     assert store.ledger.first_position == store.storage.journal_bounds()[0]
     assert state(reopened(store)) == state(store)
+
+
+def test_what_was_erased_is_overwritten_only_when_nothing_is_settling(monkeypatch):
+    store = open_store(settings=Settings(erasure_grace_ms=0))
+    store.write("ann", {"x": 1}, source="crm")
+    store.commit(checkpoint=True)
+    scrub = store.storage.scrub
+    begun_scrubs = []
+
+    def failing():
+        raise StorageFull("not now")
+
+    def counted():
+        begun_scrubs.append(store.commits.settling)
+        return scrub()
+
+    monkeypatch.setattr(store.storage, "scrub", failing)
+    store.persons.erase("ann")
+    store.commit()
+    monkeypatch.setattr(store.storage, "scrub", counted)
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 1)
+    store.write("bob", {"x": 1}, source="crm")
+    settlement = committed(store).settlement
+    assert settlement.rested
+    store.now_ms.ms += limits.SCRUB_RETRY_MS
+    store.write("bob", {"x": 2}, source="crm")
+    committed(store)
+    assert begun_scrubs == []
+    settle(store, settlement)
+    store.commit()
+    assert begun_scrubs == [None]

@@ -223,6 +223,21 @@ def test_a_copy_is_of_all_commits_though_some_are_sealed(tmp_path: Path) -> None
     lmdb_only.close()
 
 
+def test_a_large_commit_before_the_settlement_begins_takes_what_is_sealed_along(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "data"
+    storage = LoggedStorage.open(path)
+    storage.commit(record(1))
+    storage.seal(document(1))
+    storage.commit(record(2))
+    storage.commit(Batch(journal=[(3, bytes(limits.LOGGED_BATCH_BYTES_MAX))]))
+    storage.settle(document(1))
+    storage.commit(record(4))
+    assert left_by_a_crash(path) == ([1, 2, 3, 4], b"1", b"4")
+    storage.close()
+
+
 def test_a_log_that_fills_up_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COMMIT_LOG_BYTES", 2 * 8 * 512)
     storage = LoggedStorage.open(tmp_path / "data")
