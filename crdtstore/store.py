@@ -251,8 +251,8 @@ class Store:
     def begin_commit(self, *, checkpoint: bool = False, apart: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.
 
-        The caller persists it, in any thread, and then calls ``finish_commit`` in this one. With
-        ``apart`` it may have a settlement, which is then treated likewise, beside other commits.
+        The caller persists it, in any thread, and then calls ``finish_commit`` in this one; with
+        ``apart`` likewise its settlement, beside other commits.
         """
         if self.failure is not None:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
@@ -268,16 +268,25 @@ class Store:
             room.open_reserve()
         return commit
 
-    def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
-        """Take note that a commit is durable, or undo it because of the error that it met."""
-        if error is None:
-            self.commits.finish(commit)
+    def finish_commit(self, ended: Commit | Settlement, error: StorageError | None = None) -> None:
+        """Take note that a commit is durable, or undo it; a settlement that failed stays dirty."""
+        if isinstance(ended, Settlement):
+            self.commits.settled(ended, error)
+        elif error is None:
+            self.commits.finish(ended)
             self.erasures.cleaning.commit_finished()
-            self.cursors.committed(commit.draft)
-            self.streams.committed(commit.draft)
-            self.documents.texts.watches.tell(commit.draft.notices)
+            self.cursors.committed(ended.draft)
+            self.streams.committed(ended.draft)
+            self.documents.texts.watches.tell(ended.draft.notices)
             self._room.commit_ended(None, self.now_ms())
-            return
+        else:
+            self._undo(ended)
+        if error is not None:
+            self._room.commit_ended(error, self.now_ms())
+        if error is not None and not isinstance(error, StorageFull):
+            self.failure = error
+
+    def _undo(self, commit: Commit) -> None:
         self.commits.abandon(commit)
         self.erasures.load()
         self.replication.commit_failed()
@@ -285,16 +294,6 @@ class Store:
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
         self._commits_failed += 1
-        self._room.commit_ended(error, self.now_ms())
-        if not isinstance(error, StorageFull):
-            self.failure = error
-
-    def finish_settlement(self, settlement: Settlement, error: StorageError | None = None) -> None:
-        """Take note that documents rest, or that they could not; nothing is undone then."""
-        self.commits.settled(settlement, error)
-        if error is not None:
-            self._room.commit_ended(error, self.now_ms())
-            self.failure = self.failure if isinstance(error, StorageFull) else error
 
     # --- reading ------------------------------------------------------------------------------
 

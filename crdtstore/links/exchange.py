@@ -363,7 +363,7 @@ class Exchange:
 
     def finish_settlement(self, settlement: Settlement, error: StorageError | None = None) -> None:
         """Take note of the end of a settlement apart; a failed one closes the links, too."""
-        self.store.finish_settlement(settlement, error)
+        self.store.finish_commit(settlement, error)
         self._tell_links(error)
 
     def _tell_links(self, error: StorageError | None) -> None:

@@ -119,6 +119,8 @@ class MemoryStorage(MemoryReader):
     the file; what the ``machine`` remembers of it is added.
     """
 
+    is_crowded = False
+
     def __init__(
         self,
         *,
@@ -169,11 +171,6 @@ class MemoryStorage(MemoryReader):
             tables.apply(batch)
         if self._machine is not None:
             self._machine.note(self._file_name, tables.commit_number)
-
-    @property
-    def is_crowded(self) -> bool:
-        """Never: every commit is as quick."""
-        return False
 
     def seal(self, batch: Batch) -> None:
         """Do nothing: what is committed is where it belongs."""
@@ -257,8 +254,9 @@ class MemoryStorage(MemoryReader):
         """Return a new storage that holds what a copy held."""
         return cls(fingerprint=fingerprint, machine=machine, _tables=_unpacked(packed))
 
+    @property
     def image(self) -> bytes:
-        """Return all that was committed, and how often, as one image of the disk."""
+        """All that was committed, and how often, as one image of the disk."""
         return b"".join(self.pinned_copy().chunks())
 
     def close(self) -> None:

@@ -102,13 +102,13 @@ class Crashes(RuleBasedStateMachine):
     def settle(self):
         if self.settling is not None:
             self.settling.settle_growing(self.store.storage)
-            self.store.finish_settlement(self.settling)
+            self.store.finish_commit(self.settling)
             self.settling = None
 
     @rule()
     def fail_to_settle(self):
         if self.settling is not None:
-            self.store.finish_settlement(self.settling, StorageFull("full"))
+            self.store.finish_commit(self.settling, StorageFull("full"))
             self.clock.ms += limits.FULL_RETRY_MS
             self.settling = None
 

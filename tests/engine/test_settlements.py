@@ -30,7 +30,7 @@ def committed(store):
 
 def settle(store, settlement):
     settlement.settle_growing(store.storage)
-    store.finish_settlement(settlement)
+    store.finish_commit(settlement)
 
 
 def at_rest(store):
@@ -102,7 +102,7 @@ def test_what_could_not_rest_stays_dirty_and_rests_later():
     store = open_store()
     settlement = begun(store)
     store.replication.healing.rest(["p2"])
-    store.finish_settlement(settlement, StorageFull("full"))
+    store.finish_commit(settlement, StorageFull("full"))
     assert store.commits.settling is None
     assert len(store.documents.dirty) == 4
     assert state(store) == state(reopened(store))
@@ -116,7 +116,7 @@ def test_what_could_not_rest_stays_dirty_and_rests_later():
 def test_a_failure_while_settling_ends_all_writing():
     store = open_store()
     settlement = begun(store)
-    store.finish_settlement(settlement, StorageFailed("the disk is ill"))
+    store.finish_commit(settlement, StorageFailed("the disk is ill"))
     with pytest.raises(StorageFailed, match="the disk is ill"):
         store.write("ann", {"x": 1}, source="crm")
 
@@ -134,7 +134,7 @@ def test_documents_that_somebody_waits_for_are_not_forgotten():
     assert "zoe" not in at_rest(store)
     again = committed(store).settlement
     assert again.wanted == ["zoe"]
-    store.finish_settlement(again, StorageFull("full"))
+    store.finish_commit(again, StorageFull("full"))
     store.now_ms.ms += limits.FULL_RETRY_MS
     settle(store, committed(store).settlement)
     assert "zoe" in at_rest(store)
