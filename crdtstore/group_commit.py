@@ -203,6 +203,8 @@ class GroupCommit:
         cleaning = store.erasures.cleaning
         if cleaning.scrub is None:
             return
+        if self._settling is not None:
+            await self._finish_settlement(self._settling[0])
         loop = asyncio.get_running_loop()
         try:
             is_done = await loop.run_in_executor(self._worker, cleaning.scrub.step)

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -199,3 +201,47 @@ def test_closing_ends_what_is_on_its_way_to_rest(monkeypatch):
 
     storage = asyncio.run(run())
     assert storage.calls.count("settle ends") >= 1
+
+
+class Watched(Gated):
+    """A storage that settles slowly, and tells when what was erased is overwritten."""
+
+    def settle(self, batch: Batch) -> None:
+        self.calls.append("settle begins")
+        time.sleep(0.02)
+        self._storage.settle(batch)
+        self.calls.append("settle ends")
+
+    def scrub(self) -> Any:
+        scrub = self._storage.scrub()
+        self.calls.append("scrub")
+        return SimpleNamespace(step=self._step, close=scrub.close)
+
+    def _step(self) -> bool:
+        self.calls.append("step")
+        time.sleep(0.02)
+        self.calls.append("stepped")
+        return self.calls.count("step") % 3 == 0
+
+
+def test_nothing_settles_while_what_was_erased_is_overwritten(monkeypatch):
+    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 1)
+    storage = Watched(MemoryStorage())
+
+    async def run() -> None:
+        settings = Settings(erasure_grace_ms=0)
+        async with Replica.open(storage, name="eu", settings=settings) as replica:
+            await replica.write("ann", {"x": 1}, source="crm")
+            await replica.persons.erase("ann", source="dpo")
+            async with asyncio.timeout(PATIENCE_S):
+                while not storage.calls.count("stepped") >= 3:
+                    await replica.write("bob", {"x": len(storage.calls)}, source="crm")
+                    await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert storage.calls.count("settle ends") > 3
+    is_settling = False
+    for call in storage.calls:
+        if call.startswith("settle"):
+            is_settling = call == "settle begins"
+        assert not (is_settling and call in ("scrub", "step", "stepped")), storage.calls
