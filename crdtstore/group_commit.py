@@ -113,6 +113,8 @@ class GroupCommit:
                 await give_way(to_requests=False)
             if self._settling is None:
                 await self._prepare()
+            elif not (self._waiters or self._exchange.store.commits.has_news):
+                continue  # documents that shall rest wait for those on their way
             waiters, self._waiters = self._waiters, []
             pins, self._pins = self._pins, []
             try:

@@ -159,6 +159,27 @@ def test_a_write_is_durable_while_documents_are_on_their_way_to_rest(monkeypatch
     asyncio.run(run())
 
 
+def test_documents_that_shall_rest_wait_without_work_for_those_on_their_way(monkeypatch):
+    async def run() -> None:
+        async with settling(monkeypatch) as (replica, storage):
+            await replica.write("bob", {"x": 1}, source="crm")
+            exchange, begun = replica._exchange, []
+            begin = exchange.begin_commit
+            monkeypatch.setattr(
+                exchange, "begin_commit", lambda **how: begun.append(how) or begin(**how)
+            )
+            exchange.store.replication.healing.rest(["bob"])
+            for _ in range(5):
+                replica._commits.work.set()
+                await asyncio.sleep(0.01)
+            assert begun == []
+            storage.may_end.set()
+            while "bob" in exchange.store.documents.dirty:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
 def test_the_map_grows_between_commits_when_settling_finds_it_full(monkeypatch):
     async def run() -> None:
         async with settling(monkeypatch) as (replica, storage):

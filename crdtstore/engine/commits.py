@@ -136,7 +136,7 @@ class Committing:
         is_half_cleared = is_free and self._retention.is_half_cleared
         is_crowded = is_free and apart and self._storage.is_crowded
         is_idle = not (starts or goes_on or trim or waypoint or is_half_cleared or is_crowded)
-        if is_idle and (self._drafting.is_empty or not (is_free or self._has_news)):
+        if is_idle and (self._drafting.is_empty or not (is_free or self.has_news)):
             return None
         draft = self._drafting.take()
         if not is_free:
@@ -177,7 +177,7 @@ class Committing:
         return self.settling is not None and (draft.has_joined or draft.erasures > 0)
 
     @property
-    def _has_news(self) -> bool:
+    def has_news(self) -> bool:
         """Whether there is something to commit but documents that shall rest."""
         self._drafting.seal_frame()
         return self._drafting.draft.has_news
