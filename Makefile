@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SECONDS ?= 60
-WORKERS ?= 2
+# Tests that wait for processes leave a third of two cores to a third worker.
+WORKERS ?= 3
 
 .PHONY: run cdp cdp-chaos crm crm-backfill crm-chaos test lint bench sim laws faults fuzz
 .PHONY: fuzz-updates mutants clean
@@ -29,7 +30,7 @@ crm-chaos: $(STAMP)  ## both vendors misbehave in every way, services are killed
 	$(BIN)/python -m tests.replicas.crm.chaos --seeds $(or $(SEEDS),10) $(ARGS)
 
 test: $(STAMP) lint  ## style, types, every test, by WORKERS processes; with smoke benchmarks
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(STAMP)  ## real processes, real faults, for about six minutes
 	$(BIN)/python -m tests.faults $(ARGS)

@@ -50,7 +50,7 @@ def _file_system(directory: Path) -> str:
 
 def _sync_ms(directory: Path) -> float:
     """Return the median of appending a little to a file and syncing it."""
-    path = directory / "sync-probe"
+    path = directory / f"sync-probe-{os.getpid()}"
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     latencies = []
     try:

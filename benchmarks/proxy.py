@@ -36,6 +36,10 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        if self._is_cut:  # since it was asked
+            onward_writer.transport.abort()
+            writer.transport.abort()
+            return
         if self._met_at is None:
             self._met_at = time.monotonic()
         pair = {writer, onward_writer}

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.long_files import place_of
+
 _CALM: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 """A machine that is slow, or busy with others, is no failure."""
 
@@ -19,6 +21,11 @@ settings.register_profile("desk", **_CALM)
 settings.register_profile("long", **_CALM, max_examples=2_000)
 settings.register_profile("ci", **_CALM, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: place_of(item.path))
 
 
 def pytest_collection_finish() -> None:

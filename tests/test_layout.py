@@ -12,6 +12,7 @@ import pytest
 
 import crdtstore
 from tests import layout_rules as rules
+from tests.long_files import LONG_FILES
 from tests.service_rules import SERVICE_RULES
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,10 @@ def check(paths: list[Path], rule: rules.Rule) -> None:
         name = path.relative_to(ROOT).as_posix()
         found += [f"{name}:{line}: {text}" for line, text in rule(name, path.read_text("utf-8"))]
     assert not found, "\n".join(["", *found])
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [name for name in LONG_FILES if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_there_is_something_to_check() -> None:

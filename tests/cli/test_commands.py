@@ -148,7 +148,7 @@ def test_verify_compares_replicas(start: Start, run: Any, tmp_path: Path) -> Non
     assert code == 1
     assert "the replicas differ" in output
     _, ap = start("--name", "ap", "--data", str(tmp_path / "ap"), "--peer", eu)
-    code, output, _ = run("verify", "--url", eu, "--peer", ap, "--wait", "10")
+    code, output, _ = run("verify", "--url", eu, "--peer", ap, "--wait", str(PATIENCE_S))
     assert code == 0
     assert "the replicas are equal" in output
 
@@ -157,7 +157,7 @@ def test_replicas_are_listed_and_removed(start: Start, run: Any, tmp_path: Path)
     _, eu = start()
     _, us = start("--name", "us", "--data", str(tmp_path / "us"), "--peer", eu)
     run("put", "ann", "--url", us, "--source", "crm", "x=1")
-    run("verify", "--url", eu, "--peer", us, "--wait", "10")
+    run("verify", "--url", eu, "--peer", us, "--wait", str(PATIENCE_S))
     code, output, _ = run("replicas", "--url", eu)
     assert code == 0
     assert output.splitlines()[0].split()[:3] == ["REPLICA", "ORIGIN", "STATE"]

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from benchmarks.ports import free_port
 from crdtstore import Replica
 from crdtstore.server import application
 from crdtstore.stream.messages import SUBPROTOCOL, Hello, Message, decode, encode
@@ -21,7 +22,7 @@ class Place:
     def __init__(self, directory: Path, **options: Any) -> None:
         self.directory = directory
         self.options = options
-        self.port = 0
+        self.port = free_port()
         self.replica: Replica
 
     @property
@@ -35,7 +36,6 @@ class Place:
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
             await site.start()
-            self.port = runner.addresses[0][1]
             self.replica = replica
             try:
                 yield replica

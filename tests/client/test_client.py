@@ -239,9 +239,10 @@ def test_a_client_goes_on_after_the_replica_came_back(tmp_path: Path) -> None:
 def test_patience_ends_and_what_is_not_answered_is_told(tmp_path: Path) -> None:
     async def scenario(place: Place) -> None:
         async with place.served():
-            client = Client(place.url, patience_s=0.5)
+            client = Client(place.url)
             await client.__aenter__()
             await client.write("ann", {"x": 1}, source="crm")
+            client._pipeline._patience_s = 0.5
         await asyncio.sleep(1)
         assert client._pipeline.failure is None, "a client with nothing to send waits for ever"
         await client.submit("ann", {"n": increment(3)}, source="crm", if_version="0-0")

@@ -93,8 +93,9 @@ def test_a_client_that_gives_up_wakes_every_thread(tmp_path: Path) -> None:
     async def serve_once() -> tuple[Place, SyncClient]:
         place = Place(tmp_path)
         async with place.served():
-            client = await asyncio.to_thread(SyncClient(place.url, patience_s=1).__enter__)
+            client = await asyncio.to_thread(SyncClient(place.url).__enter__)
             await asyncio.to_thread(client.write, "ann", {"x": 1}, source="crm")
+            client._pipeline._patience_s = 1.0
         return place, client
 
     _, client = asyncio.run(serve_once())

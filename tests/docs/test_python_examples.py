@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,13 +29,14 @@ def on_free_ports(text: str) -> str:
     return re.sub(r"\b84\d\d\b", lambda match: ports[match[0]], text)
 
 
+@cache
 def run(text: str, directory: Path) -> str:
-    """Run an example; return what it prints."""
-    path = directory / "example.py"
+    """Run an example, once; return what it prints."""
+    path = Path(tempfile.mkdtemp(dir=directory)) / "example.py"
     path.write_text(on_free_ports(text), "utf-8")
     finished = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", path.name],
-        cwd=directory,
+        cwd=path.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
@@ -49,28 +52,33 @@ def test_there_are_examples() -> None:
     assert sum(block.place.startswith("README.md") for block in EXAMPLES) >= 2
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
 @pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.place)
-def test_an_example_runs(block: Block, tmp_path: Path) -> None:
-    run(block.text, tmp_path)
+def test_an_example_runs(block: Block, directory: Path) -> None:
+    run(block.text, directory)
 
 
-def test_the_first_example_prints_what_the_readme_says(tmp_path: Path) -> None:
-    printed = run(EXAMPLES[0].text, tmp_path).strip()
+def test_the_first_example_prints_what_the_readme_says(directory: Path) -> None:
+    printed = run(EXAMPLES[0].text, directory).strip()
     assert f"It prints `{printed}`." in documents.read("README.md")
 
 
-def test_the_second_example_explains_and_follows(tmp_path: Path) -> None:
-    explained, change = run(EXAMPLES[1].text, tmp_path).splitlines()
+def test_the_second_example_explains_and_follows(directory: Path) -> None:
+    explained, change = run(EXAMPLES[1].text, directory).splitlines()
     assert explained.startswith("ann@example.com salesforce ")
     assert change == "1.0 ann ('email', 'tags')"
 
 
-def test_the_machine_that_is_wrong_is_told_as_the_page_says(tmp_path: Path) -> None:
+def test_the_machine_that_is_wrong_is_told_as_the_page_says(directory: Path) -> None:
     """Its text and its program are those of the page; which replica writes first is open."""
     (example,) = [block for block in EXAMPLES if "except LawBroken" in block.text]
     blocks = [block.text for block in documents.blocks("") if block.place.startswith(TESTING)]
     told, shown = blocks[:2]
-    printed = run(example.text, tmp_path)
+    printed = run(example.text, directory)
     assert printed.endswith(told)
     program = printed.removesuffix(told).replace("__main__", "test_shop")
     assert sorted(program.splitlines()) == sorted(shown.splitlines())

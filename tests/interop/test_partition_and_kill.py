@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Typist(threading.Thread):
         body = {"source": "typist", "revision": self.revision, "delta": delta}
         try:
             status, answer = self.server.ask("POST", DELTA, body)
-        except OSError:
+        except (OSError, HTTPException):
             self.uncertain.append(mark)
             self.read_anew()
             return
@@ -68,7 +69,7 @@ class Typist(threading.Thread):
         def is_there() -> bool:
             try:
                 status, answer = self.server.ask("GET", DELTA)
-            except OSError:
+            except (OSError, HTTPException):
                 return False
             if status == 200:
                 self.document, self.revision = delta_of(answer["delta"]), answer["revision"]

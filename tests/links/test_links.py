@@ -143,8 +143,12 @@ def test_a_full_mesh_sends_no_frame_twice(tmp_path: Path) -> None:
             served(tmp_path, "ap", peers=(us_url, eu_url)) as (ap, _),
         ):
             replicas = (eu, us, ap)
+            live = ["live", "live"]
             await until(
-                lambda: all(len(replica.status().peers) == 2 for replica in replicas), "the links"
+                lambda: all(
+                    [peer.state for peer in replica.status().peers] == live for replica in replicas
+                ),
+                "the links",
             )
             for number in range(30):
                 for replica in replicas:

@@ -53,8 +53,8 @@ def test_a_removed_replica_is_refused_and_told_so(tmp_path: Path) -> None:
             await until(lambda: states(us).get("old") == "removed", "word of the removal")
             await until(lambda: not old.status().ready, "old to be told")
             assert "'old' was removed" in old.status().reason
+            await until(lambda: old.status().peers[0].state == "refused", "the refusal")
             peer = old.status().peers[0]
-            assert peer.state == "refused"
             assert "under a new name" in peer.reason
             with pytest.raises(ReplicaRemoved):
                 await old.write("ann", {"n": 2}, source="crm")

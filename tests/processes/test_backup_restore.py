@@ -1,6 +1,7 @@
 """Real processes: a backup under load, the origin killed, restored elsewhere, nothing lost."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -93,40 +94,53 @@ def test_a_replica_is_restored_from_a_backup_taken_under_load(
     assert us.ask("GET", "/v1/profiles/later")[0] == 200
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.15, 0.3, 0.45])
-def test_a_kill_during_a_backup_leaves_a_sound_store_and_no_backup(
-    tmp_path: Path, delay_s: float
-) -> None:
-    with Store.open(tmp_path / "eu", name="eu") as store:
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that takes a while to be backed up, to be copied."""
+    directory = tmp_path_factory.mktemp("large") / "eu"
+    with Store.open(directory, name="eu") as store:
         for number in range(1_500):
             store.write(f"p{number}", {"x": os.urandom(40_000)}, source="crm")
-        digest = store.digest()
+    return directory
+
+
+def copied(large: Path, directory: Path) -> str:
+    """Put a copy of a store there; return its digest."""
+    shutil.copytree(large, directory)
+    with Store.open(directory, name="eu") as store:
+        return store.digest().digest
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.015, 0.03, 0.045])
+def test_a_kill_during_a_backup_leaves_a_sound_store_and_no_backup(
+    large: Path, tmp_path: Path, delay_s: float
+) -> None:
+    digest = copied(large, tmp_path / "eu")
     path = tmp_path / "eu.backup"
     process = command("backup", str(path), "--data", str(tmp_path / "eu"))
     while not (tmp_path / "eu.backup.partial").exists():
         if process.poll() is not None:  # it was done before we looked
             assert process.returncode == 0, process.communicate()
             break
-    time.sleep(delay_s / 10)
+        time.sleep(0.001)
+    time.sleep(delay_s)
     process.kill()
     process.communicate()
     if path.exists():
-        assert check_backup(path).manifest.digest == digest.digest, "whole, or not there"
+        assert check_backup(path).manifest.digest == digest, "whole, or not there"
         path.unlink()
     run("backup", str(path), "--data", str(tmp_path / "eu"))
     assert sorted(os.listdir(tmp_path)) == ["eu", "eu.backup"]
     restore_backup(path, tmp_path / "new")
     with Store.open(tmp_path / "new", name="eu") as store:
-        assert store.digest().digest == digest.digest
+        assert store.digest().digest == digest
         assert store.verify().is_sound
 
 
 def test_a_server_killed_while_it_sends_a_backup(
-    server: Callable[[str], Server], tmp_path: Path
+    server: Callable[[str], Server], large: Path, tmp_path: Path
 ) -> None:
-    with Store.open(tmp_path / "eu", name="eu") as store:
-        for number in range(1_500):
-            store.write(f"p{number}", {"x": os.urandom(40_000)}, source="crm")
+    copied(large, tmp_path / "eu")
     eu = server("eu").start()
     path = tmp_path / "eu.backup"
     process = command("backup", str(path), "--url", eu.url)

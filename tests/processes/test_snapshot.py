@@ -10,9 +10,13 @@ from tests.processes.servers import Server, wait_for_equal_digests
 PROFILES = 100_000
 
 
-def received(server: Server) -> int:
+def counted(server: Server, name: str) -> int:
     _, status = server.ask("GET", "/v1/status")
-    return int(status["counters"]["snapshot_documents"])
+    return int(status["counters"][name])
+
+
+def received(server: Server) -> int:
+    return counted(server, "snapshot_documents")
 
 
 def test_an_interrupted_snapshot_goes_on(server: Callable[[str], Server]) -> None:
@@ -28,6 +32,8 @@ def test_an_interrupted_snapshot_goes_on(server: Callable[[str], Server]) -> Non
     wait_until(lambda: received(fresh) > 0, "a first chunk", fresh.log)
     assert fresh.ask("GET", "/readyz")[0] == 503
     wait_until(lambda: received(fresh) >= PROFILES // 3, "a third", fresh.log)
+    commits = counted(fresh, "commits")  # and one that may have begun before the first chunk
+    wait_until(lambda: counted(fresh, "commits") >= commits + 2, "some of it on disk", fresh.log)
     fresh.kill()
 
     with Store.open(fresh.directory, name="fresh") as store:

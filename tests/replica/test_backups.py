@@ -246,6 +246,7 @@ def test_a_hot_backup_is_exactly_what_was_durable_at_its_moment(tmp_path: Path) 
 
     async def scenario(replica: Replica) -> None:
         for number in range(5):
+            await replica.write("mark", {"n": increment()}, source="crm")
             before = max(replica.digest().vector.values())
             manifests.append(await replica.backups.write(tmp_path / f"{number}.backup"))
             assert max(manifests[-1].vector.values()) >= before, "all that was durable before"

@@ -61,9 +61,9 @@ def test_the_young_are_looked_at_often_and_all_seldom():
             looks.append(info["generation"])
 
     async def scenario() -> None:
-        gc.callbacks.append(note)
         try:
             with collecting():
+                gc.callbacks.append(note)  # from here on nobody else looks
                 while looks.count(2) < 2:
                     await asyncio.sleep(0.01)
         finally:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from crdtstore.model import survivorship
@@ -21,6 +21,10 @@ from crdtstore.schema import Policy, custom, frequency, recency
 from crdtstore.testing import LawBroken, check_policy, strategies
 from crdtstore.testing.other_process import survivors_elsewhere
 from tests.patience import PATIENCE_S
+
+FEW = settings(max_examples=40)
+AT_ONCE = settings(phases=(Phase.generate,))
+"""For what breaks a law with every example: none needs to be made smaller."""
 
 counting = itertools.count()
 remembered = {}
@@ -46,11 +50,11 @@ def seeded(candidates):
 
 @pytest.mark.parametrize("policy", [newest, greatest_text, of_the_steward, custom("own", newest)])
 def test_a_policy_that_keeps_the_laws_passes(policy):
-    check_policy(policy)
+    check_policy(policy, settings=FEW)
 
 
 def test_a_policy_may_draw_lots_that_the_candidates_decide():
-    check_policy(seeded, values=st.text(max_size=3))
+    check_policy(seeded, values=st.text(max_size=3), settings=FEW)
 
 
 def first(candidates):
@@ -154,7 +158,7 @@ def test_a_clock_or_chance_is_found_even_if_the_answer_makes_no_difference(ask, 
         return newest(candidates)
 
     with pytest.raises(LawBroken, match=rf"'careful' breaks the law of outside: it asks {name}\n"):
-        check_policy(careful)
+        check_policy(careful, settings=AT_ONCE)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def test_a_clock_or_chance_is_found_even_if_the_answer_makes_no_difference(ask, 
 )
 def test_what_is_no_candidate_is_found(returns, text):
     with pytest.raises(LawBroken, match=f"breaks the law of choice: it returns {text}"):
-        check_policy(returns)
+        check_policy(returns, settings=AT_ONCE)
 
 
 def test_what_a_policy_raises_is_shown_with_the_candidates_and_the_way_out():
@@ -180,14 +184,14 @@ def test_sources_that_a_function_knows_are_drawn_if_they_are_named():
         chief = [one for one in candidates if one.source == "chief"]
         return candidates[0] if chief else newest(candidates)
 
-    check_policy(forgets_ties_of_the_chief)
+    check_policy(forgets_ties_of_the_chief, settings=FEW)
     with pytest.raises(LawBroken, match="law of order"):
         check_policy(forgets_ties_of_the_chief, sources=["chief"])
 
 
 @pytest.mark.parametrize("policy", [recency(), frequency()])
 def test_a_built_in_policy_can_be_checked(policy):
-    check_policy(policy)
+    check_policy(policy, settings=FEW)
 
 
 def test_a_family_of_policies_is_checked_as_a_strategy():

@@ -14,11 +14,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(directory, *arguments):
-    """Run Python in a directory outside of the package."""
+    """Run Python in a directory outside of the package, with no plugins of others in pytest."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         encoding="utf-8",
         timeout=300,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.ports import free_port
 from crdtstore.errors import ConfigurationError, CrdtstoreError
 from replicas.cdp.command import build_parser, main
 from replicas.cdp.configuration import load_configuration
@@ -100,7 +101,10 @@ def test_what_goes_wrong_is_told_in_a_line(
     assert not list(tmp_path.glob("*.p*"))
 
 
-def test_the_first_run_tells_its_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_run_tells_its_story(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_run, "_PORTS", {name: free_port(2) for name in ("eu", "us")})
     assert asyncio.run(first_run.show(tmp_path, visitors=3))
     shown = capsys.readouterr().out
     assert "seen_in_us = True" in shown

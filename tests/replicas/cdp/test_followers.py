@@ -8,6 +8,8 @@ import pytest
 from crdtstore.errors import ConfigurationError
 from replicas.cdp.command import build_parser
 from replicas.cdp.configuration import load_configuration
+from replicas.cdp.projections.position import FOLLOWING
+from replicas.cdp.projections.projection import Projection
 from tests.patience import until
 from tests.replicas.cdp.projections.servers import postgresql_server, redis_server
 from tests.replicas.cdp.service import beside, write_config
@@ -17,6 +19,11 @@ SEGMENTS = """
 description = "Pays for gold"
 all = [{ field = "plan", eq = "gold" }]
 """
+
+
+def is_following(projection: Projection) -> bool:
+    """Say whether a projection has loaded all persons."""
+    return projection.position is not None and projection.position.state == FOLLOWING
 
 
 def test_events_become_segments_and_rows(tmp_path: Path) -> None:
@@ -45,6 +52,7 @@ url_file = "address"
             assert [(each["name"], each["size"]) for each in listed["segments"]] == [("gold", 1)]
             rows = [projections["redis"], projections["postgresql"]]
             await until(lambda: all(each.counters["persons"] for each in rows), "both to follow")
+            await until(lambda: all(map(is_following, rows)), "the end of the load")
             shown = await sender.get("/cdp/projections")
             assert shown["redis"]["state"] == shown["postgresql"]["state"] == "following"
             assert shown["postgresql_events"]["behind"] == 0

@@ -61,11 +61,11 @@ def test_the_past_keeps_nobody_waiting(tmp_path: Path) -> None:
             room.check()
             await folding.fold_once()
             append(51, 1)
-            await asyncio.sleep(0.5)
+            await until(lambda: room.traits_behind_s > 0.2, "a look at what is behind")
             with pytest.raises(TooBusy, match="traits are"):
                 room.check()
             await folding.fold_once()
-            await asyncio.sleep(0.2)
+            await until(lambda: room.traits_behind_s == 0, "a look at what came closer")
             room.check()
             append(52, 200)
             with pytest.raises(TooBusy, match="profiles are"):

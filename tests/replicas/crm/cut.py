@@ -40,6 +40,10 @@ class Cut:
             return
         with suppress(OSError):
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            if self.is_cut:  # since it was asked
+                far_writer.transport.abort()
+                writer.transport.abort()
+                return
             self._writers |= {writer, far_writer}
             ways = self._copy(reader, far_writer), self._copy(far_reader, writer)
             await asyncio.gather(*ways, return_exceptions=True)

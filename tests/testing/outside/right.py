@@ -6,6 +6,8 @@ from crdtstore import Field, Schema, increment
 from crdtstore.schema import custom
 from crdtstore.testing import ConvergenceMachine, check_convergence, check_policy
 
+ADDRESSES = st.sampled_from(["ann@home.example", "ann@work.example", "a@work.example"])
+
 
 def prefer_private(candidates):
     return max(candidates, key=lambda one: ("@work." not in one.value, one.recency))
@@ -18,12 +20,12 @@ async def order(replica, profile_id, email):
 class Shop(ConvergenceMachine):
     schema = Schema({"email": Field(policy=custom("private", prefer_private))})
     writers = (order,)
-    values = {"email": st.sampled_from(["ann@home.example", "ann@work.example"])}
+    values = {"email": ADDRESSES}
     serializable = ("orders",)
 
 
 def test_the_policy():
-    check_policy(prefer_private, values=st.emails())
+    check_policy(prefer_private, values=ADDRESSES)
 
 
 def test_the_shop():

@@ -179,7 +179,7 @@ def test_who_is_erased_during_the_load_is_deleted_at_the_vendor(tmp_path: Path) 
             rows = server.org.tables["Contact"].values()
             await until_true(lambda: [row["IsDeleted"] for row in rows].count(True) == 1, "it")
             assert person(here.service, "p0@example.com") is None
-            assert here.connection.outflow.counters["deleted"] == 1
+            await until_true(lambda: here.connection.outflow.counters["deleted"] == 1, "the answer")
         await server.stop()
 
     asyncio.run(main())
