@@ -1,6 +1,7 @@
 """Group commit: many writers share one fsync, made in a worker thread while the next fills.
 
-Where one writer waits alone and the disk is quick, the event loop makes it itself.
+Where one writer waits alone and the disk is quick, the event loop makes it itself. Documents come
+to rest in a second worker thread, while commits go on.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from crdtstore.commit_pace import CommitPace
 from crdtstore.digesting import compute_in_turns
 from crdtstore.engine.commits import Commit
 from crdtstore.engine.digests import StoreDigest
+from crdtstore.engine.settlement import Settlement
 from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFailed, StorageFull
 from crdtstore.links.exchange import Exchange
@@ -45,11 +47,18 @@ class GroupCommit:
         self._pace = CommitPace()
         self._stopping = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-commit")
+        self._settler = ThreadPoolExecutor(1, thread_name_prefix="crdtstore-settle")
+        self._settling: tuple[Settlement, asyncio.Future[None]] | None = None
 
     @property
     def waiting_writers(self) -> int:
         """How many writers wait for the next commit."""
         return len(self._waiters) + len(self._late)
+
+    @property
+    def _has_work(self) -> bool:
+        """Whether somebody waits, or documents are on their way to rest."""
+        return bool(self._waiters or self._late or self._pins or self._settling)
 
     async def durable(self) -> None:
         """Wait until all that was written so far is durable; raises StorageError."""
@@ -102,10 +111,16 @@ class GroupCommit:
 
     async def run(self, wake_links: Callable[[], None]) -> None:
         """Commit whenever there is something to commit, until stopped and nobody waits."""
-        while not self._stopping.is_set() or self._waiters or self._late or self._pins:
+        while self._has_work or not self._stopping.is_set():
             await self.work.wait()
             self.work.clear()
-            await self._prepare()
+            if self._settling is not None and (self._settling[1].done() or self._is_alone):
+                await self._finish_settlement(self._settling[0])
+                await give_way(to_requests=False)
+            if self._settling is None:
+                await self._prepare()
+            elif not (self._waiters or self._exchange.store.commits.has_news):
+                continue  # documents that shall rest wait for those on their way
             waiters, self._waiters = self._waiters, []
             pins, self._pins = self._pins, []
             try:
@@ -118,10 +133,17 @@ class GroupCommit:
                     async with asyncio.timeout(self._interval_s):
                         await self._stopping.wait()
 
+    @property
+    def _is_alone(self) -> bool:
+        """Whether the next commit needs the storage for itself."""
+        store = self._exchange.store
+        is_needed = bool(self._pins) or store.erasures.cleaning.scrub is not None
+        return is_needed or self._stopping.is_set() or store.commits.waits_for_settlement
+
     async def _commit_once(self, waiters: list[asyncio.Future[None]], pins: list[_Pinned]) -> None:
         store = self._exchange.store
         try:
-            commit = self._exchange.begin_commit()
+            commit = self._exchange.begin_commit(apart=not self._is_alone and not pins)
         except StorageError as failure:
             self._answer_late()
             _answer(waiters, failure)
@@ -134,7 +156,9 @@ class GroupCommit:
             _answer(waiters, None)
             self._pin(pins, digest)
             return
-        is_for_the_loop = self._pace.is_for_the_loop(commit.batch, len(waiters + self._waiters))
+        is_for_the_loop = self._settling is None and self._pace.is_for_the_loop(
+            commit.batch, len(waiters + self._waiters)
+        )
         error = await self._persist(commit, None if is_for_the_loop else self._worker)
         self._exchange.finish_commit(commit, error)
         if error is not None:
@@ -154,6 +178,34 @@ class GroupCommit:
             self._pin(pins, digest)
         self._answer_in_time(waiters, commit, error)
         self._announce()
+        if error is None and commit.is_apart and commit.settlement is not None:
+            self._settle(commit.settlement)
+
+    def _settle(self, settlement: Settlement) -> None:
+        """Begin to bring documents to rest, while commits go on."""
+        storage = self._exchange.store.storage
+        loop = asyncio.get_running_loop()
+        settling = loop.run_in_executor(self._settler, settlement.settle, storage)
+        settling.add_done_callback(lambda _: self.work.set())
+        self._settling = settlement, settling
+
+    async def _finish_settlement(self, settlement: Settlement) -> None:
+        """Wait until documents rest, growing the map as needed; no commit may be running."""
+        error: StorageError | None = None
+        while self._settling is not None:
+            try:
+                await self._settling[1]
+            except MapFull as failure:
+                if self._exchange.store.storage.grow():
+                    self._settle(settlement)
+                    continue
+                error = failure
+            except StorageError as failure:
+                error = failure
+            self._settling = None
+        if error is not None:
+            _log.error("documents could not be brought to rest: %s", error)
+        self._exchange.finish_settlement(settlement, error)
 
     def _answer_in_time(
         self, waiters: list[asyncio.Future[None]], commit: Commit, error: StorageError | None
@@ -163,7 +215,9 @@ class GroupCommit:
         Who is late has an answer already, whatever becomes of the commits after it.
         """
         dirty = self._exchange.store.documents.dirty
-        is_behind = len(dirty) > limits.DIRTY_DOCUMENTS_BEFORE_WRITES and bool(commit.rested)
+        settlement = commit.settlement
+        rests_some = self._settling is not None or (settlement is not None and settlement.rested)
+        is_behind = len(dirty) > limits.DIRTY_DOCUMENTS_BEFORE_WRITES and rests_some
         if error is None and is_behind:
             self._late += waiters
             self.work.set()
@@ -181,6 +235,8 @@ class GroupCommit:
         cleaning = store.erasures.cleaning
         if cleaning.scrub is None:
             return
+        if self._settling is not None:
+            await self._finish_settlement(self._settling[0])
         loop = asyncio.get_running_loop()
         try:
             is_done = await loop.run_in_executor(self._worker, cleaning.scrub.step)
@@ -218,6 +274,8 @@ class GroupCommit:
                     await self._prepare(persisting)
                     elapsed_s = await persisting
             except MapFull as error:
+                if self._settling is not None:
+                    await asyncio.wait([self._settling[1]])
                 if not storage.grow():
                     return error
             except StorageError as error:
@@ -259,8 +317,9 @@ class GroupCommit:
         self.committed = asyncio.Event()
 
     def close(self) -> None:
-        """End the worker thread, after ``run`` has ended."""
+        """End the worker threads, after ``run`` has ended."""
         self._worker.shutdown()
+        self._settler.shutdown()
 
 
 def _timed(commit: Commit, storage: Storage) -> float:

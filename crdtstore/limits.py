@@ -377,7 +377,8 @@ MAP_RESERVE_DIVISOR: Final = 8
 """The reserve is at most this part of the map, so that a small map is of use."""
 
 COMMIT_LOG_BYTES: Final = MEBIBYTE
-"""Length of the commit log: two thousand small commits, brought to LMDB in some milliseconds."""
+"""Length of the commit log: two halves of a thousand small commits each, brought to LMDB in some
+milliseconds; what is committed meanwhile, at a megabyte a second, has to find room in the other."""
 
 LOGGED_BATCH_BYTES_MAX: Final = 64 * KIBIBYTE
 """A larger commit goes to LMDB at once: writing it twice would cost more than the second sync."""
@@ -490,7 +491,7 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 """A checkpoint starts when the oldest dirty document has waited this long."""
 
 CHECKPOINT_SLICE_DOCUMENTS: Final = 100
-"""Documents that one commit carries to rest at the least: about 2 ms."""
+"""Documents that one settlement brings to rest at the least: about 2 ms."""
 
 PACKED_AHEAD_AT_ONCE: Final = 32
 """Documents that are packed for the next commit in one go: two thirds of a millisecond."""
@@ -502,11 +503,11 @@ SORTED_IDS: Final = 2_000
 """Ids that are sorted in one go: half a millisecond."""
 
 CHECKPOINT_MS: Final = 2_000
-"""A checkpoint takes about so long: each commit carries the share of the time since the last."""
+"""A checkpoint takes about so long: a settlement has the share of the time since the last began."""
 
 CHECKPOINT_PACE_MS_MAX: Final = 10
-"""More time between two commits is not made up for: so that a checkpoint delays nobody, a commit
-carries at most a two-hundredth of what is dirty, 250 documents or 4 ms."""
+"""More time between two settlements is not made up for: so that a checkpoint delays nobody, one
+has at most a two-hundredth of what is dirty, 250 documents or 4 ms."""
 
 SCRUB_RETRY_MS: Final = 60_000
 """How long a replica waits before it tries again to overwrite what was erased, if the disk failed

@@ -38,18 +38,13 @@ from crdtstore.engine.replication import Replication
 from crdtstore.engine.retention import Retention
 from crdtstore.engine.returning import Returning
 from crdtstore.engine.room import Room
+from crdtstore.engine.settlement import Settlement
 from crdtstore.engine.stream_sessions import StreamSessions
 from crdtstore.engine.text_fields import TextFields
 from crdtstore.engine.verification import Verification, VerifyReport
 from crdtstore.engine.writes import WriteResult
 from crdtstore.engine.writing import Writing
-from crdtstore.errors import (
-    CrdtstoreError,
-    ReplicaClosed,
-    StorageError,
-    StorageFailed,
-    StorageFull,
-)
+from crdtstore.errors import CrdtstoreError, ReplicaClosed, StorageError, StorageFailed, StorageFull
 from crdtstore.model.candidates import Candidate
 from crdtstore.model.erasure import Traces
 from crdtstore.model.profile import Profile
@@ -161,14 +156,10 @@ class Store:
             storage = where
         try:
             store = cls(
-                storage,
-                name=name,
-                space=space,
-                schema=schema or Schema(),
-                settings=settings,
+                storage, name=name, space=space, schema=schema or Schema(), settings=settings,
                 now_ms=now_ms or (lambda: time.time_ns() // 1_000_000),
                 random_bits=random_bits or secrets.randbits,
-            )
+            )  # fmt: skip
             with suppress(StorageFull):
                 store.commit()
         except BaseException:
@@ -257,10 +248,11 @@ class Store:
             goes_on = commit is not None and (checkpoint or commit.makes_room)
             goes_on |= self.erasures.cleaning.finish(commit, self.now_ms())
 
-    def begin_commit(self, *, checkpoint: bool = False) -> Commit | None:
+    def begin_commit(self, *, checkpoint: bool = False, apart: bool = False) -> Commit | None:
         """Return the commit that makes durable what was written, None if there is nothing to do.
 
-        The caller persists it, in any thread, and then calls ``finish_commit`` in this one.
+        The caller persists it, in any thread, and then calls ``finish_commit`` in this one; with
+        ``apart`` likewise its settlement, beside other commits.
         """
         if self.failure is not None:
             raise StorageFailed(f"the store stopped writing: {self.failure}")
@@ -268,22 +260,33 @@ class Store:
         self.erasures.advance(now_ms, may_write=self.refusal is None)
         is_urgent = self._drafting.draft.erasures > 0 and room.is_short()
         is_lean = is_urgent or (room.refuses(now_ms) and not checkpoint)
-        commit = self.commits.begin(now_ms, checkpoint, is_full=room.is_full, is_lean=is_lean)
+        commit = self.commits.begin(
+            now_ms, checkpoint, is_full=room.is_full, is_lean=is_lean, apart=apart
+        )
         self.erasures.cleaning.commit_begun(commit)
         if commit is not None and is_urgent and commit.draft.erasures:
             room.open_reserve()
         return commit
 
-    def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
-        """Take note that a commit is durable, or undo it because of the error that it met."""
-        if error is None:
-            self.commits.finish(commit)
+    def finish_commit(self, ended: Commit | Settlement, error: StorageError | None = None) -> None:
+        """Take note that a commit is durable, or undo it; a settlement that failed stays dirty."""
+        if isinstance(ended, Settlement):
+            self.commits.settled(ended, error)
+        elif error is None:
+            self.commits.finish(ended)
             self.erasures.cleaning.commit_finished()
-            self.cursors.committed(commit.draft)
-            self.streams.committed(commit.draft)
-            self.documents.texts.watches.tell(commit.draft.notices)
+            self.cursors.committed(ended.draft)
+            self.streams.committed(ended.draft)
+            self.documents.texts.watches.tell(ended.draft.notices)
             self._room.commit_ended(None, self.now_ms())
-            return
+        else:
+            self._undo(ended)
+        if error is not None:
+            self._room.commit_ended(error, self.now_ms())
+        if error is not None and not isinstance(error, StorageFull):
+            self.failure = error
+
+    def _undo(self, commit: Commit) -> None:
         self.commits.abandon(commit)
         self.erasures.load()
         self.replication.commit_failed()
@@ -291,9 +294,6 @@ class Store:
         self.cursors.commit_failed()
         self.streams.commit_failed(self.now_ms())
         self._commits_failed += 1
-        self._room.commit_ended(error, self.now_ms())
-        if not isinstance(error, StorageFull):
-            self.failure = error
 
     # --- reading ------------------------------------------------------------------------------
 

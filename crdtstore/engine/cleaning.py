@@ -88,7 +88,8 @@ class Cleaning:
         if self._is_scrubbed:
             self._confirm()
         elif self._round:
-            if self.scrub is None and self._is_forgotten() and now_ms >= self._rests_until_ms:
+            may_scrub = self.scrub is None and self._committing.settling is None
+            if may_scrub and self._is_forgotten() and now_ms >= self._rests_until_ms:
                 self._begin_scrub(now_ms)
         elif self._durable:
             self._begin_round(now_ms)

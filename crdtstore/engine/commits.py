@@ -1,24 +1,26 @@
 """Commits: making a draft durable, and bringing dirty documents to rest slice by slice.
 
-A commit is one LMDB transaction: journal records, and with them a slice of a checkpoint under way,
-waypoint, trimming and named records. Dirty documents are taken in key order. When all that were
-dirty at the start of a checkpoint rest, the journal position of that start becomes the place where
-a recovery begins.
+A commit has journal records, waypoint and named records, and its settlement a slice of a checkpoint
+under way and the trimming of the journal. They are one transaction, or the settlement is one of its
+own, after the commit and beside the next ones. Dirty documents are taken in key order. When all
+that were dirty at the start of a checkpoint rest, the journal position of that start becomes the
+place where a recovery begins.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgpack
 
 from crdtstore import limits
 from crdtstore.clock import HybridClock
 from crdtstore.engine.causes import CAUSES
+from crdtstore.engine.checkpoint_pace import hurried_slice_of, slice_of
 from crdtstore.engine.documents import HIDDEN, Documents, learn_structure
 from crdtstore.engine.draft import Draft
 from crdtstore.engine.drafting import Drafting
-from crdtstore.engine.identifiers import INDEX_NOTE, changes_between, is_current, note_of
+from crdtstore.engine.identifiers import INDEX_NOTE, is_current, note_of
 from crdtstore.engine.identity import RESTORED
 from crdtstore.engine.indexes import INDEXES_NOTE
 from crdtstore.engine.key_order import KeyOrder
@@ -26,9 +28,8 @@ from crdtstore.engine.ledger import Ledger, Waypoint
 from crdtstore.engine.mark import Mark
 from crdtstore.engine.removal import REMOVED
 from crdtstore.engine.retention import Retention
-from crdtstore.model.cells import texts_in
-from crdtstore.model.document import Document
-from crdtstore.model.texts import Text
+from crdtstore.engine.settlement import Settlement
+from crdtstore.errors import StorageError
 from crdtstore.storage.contract import Batch, MapFull, Storage
 from crdtstore.sync.vector import covers, vector_of
 
@@ -41,47 +42,36 @@ _KEPT: Final = frozenset(
 """Named records that are committed again when the commit with them failed."""
 
 
-class Rested(NamedTuple):
-    """A document as a commit brings it to rest."""
-
-    profile_id: str
-    document: Document
-    epoch: int
-    stamp: int
-    digest: int
-    identifiers: frozenset[str]
-    texts: tuple[tuple[Text, int], ...]
-    text_names: frozenset[str]
-
-
 @dataclass(slots=True)
 class Commit:
     """One commit under way. ``persist`` may run in a worker thread; it touches nothing else.
 
+    ``settlement`` are the documents that come to rest with it, or ``is_apart`` after it.
     ``makes_room`` says that it only trims the journal: what was written waits for the next commit.
     """
 
     draft: Draft
     batch: Batch
-    rested: list[Rested] = field(default_factory=list)
+    settlement: Settlement | None = None
+    is_apart: bool = False
     waypoint: Waypoint | None = None
-    trim: Waypoint | None = None
-    completed: Mark | None = None
-    digest: int = 0
-    profiles: int = 0
     makes_room: bool = False
 
     def persist(self, storage: Storage) -> None:
         """Make the commit durable; raises MapFull, StorageFull or StorageFailed."""
         storage.commit(self.batch)
+        if self.is_apart and self.settlement is not None:
+            storage.seal(self.settlement.batch)
 
 
 class Committing:
     """Begins and finishes commits, one at a time.
 
     ``digest`` is the XOR of the digests of all documents at rest, ``profiles`` counts the living
-    ones among them. ``owes_checkpoint`` makes the next commit start a checkpoint: a snapshot that
-    we give stands for the last one, so it must cover what we can no longer serve as frames.
+    ones among them. ``settling`` is the settlement under way that is apart, ``transactions`` counts
+    commits and such settlements. ``owes_checkpoint`` makes the next commit start a checkpoint: a
+    snapshot that we give stands for the last one, so it must cover what we can no longer serve as
+    frames.
     ``is_indexed`` says that the index of identifiers stands for the documents at rest, ``indexes``
     are those that the schema declares.
     """
@@ -98,8 +88,11 @@ class Committing:
         self.mark = Mark.unpack(storage.meta("checkpoint"))
         self.digest, self.profiles = _unpack_totals(storage.meta("totals"))
         self.under_way: Commit | None = None
+        self.settling: Settlement | None = None
+        self.transactions = 0
         self.counters = dict.fromkeys(("commits", "checkpoints", "committed_bytes"), 0)
         self.traces = documents.fresh.traces
+        self._storage = storage
         self._documents = documents
         self._ledger = ledger
         self._drafting = drafting
@@ -117,51 +110,88 @@ class Committing:
         self._begun_ms = 0
 
     def begin(
-        self, now_ms: int, whole: bool = False, *, is_full: bool = False, is_lean: bool = False
+        self,
+        now_ms: int,
+        whole: bool = False,
+        *,
+        is_full: bool = False,
+        is_lean: bool = False,
+        apart: bool = False,
     ) -> Commit | None:
         """Return the next commit, None if there is none.
 
         ``whole`` brings documents to rest in large slices, to finish a checkpoint. ``is_full`` says
         that the last commit found no room: then the journal is trimmed first, by a commit that
         does nothing else and so finds room in the reserve. ``is_lean`` leaves a checkpoint alone,
-        so that what was written finds room where its documents might not.
+        so that what was written finds room where its documents might not. With ``apart`` documents
+        may come to rest apart: only then may it be called while others are ``settling``.
         """
         assert self.under_way is None
-        starts = not is_lean and self._is_checkpoint_due(now_ms, whole)
-        trim = self._retention.due_trim(now_ms, self.mark.position)
+        is_free = self.settling is None
+        assert is_free or (apart and not self.waits_for_settlement)
+        starts = is_free and not is_lean and self._is_checkpoint_due(now_ms, whole)
+        trim = self._retention.due_trim(now_ms, self.mark.position) if is_free else None
         if is_full and trim is not None:
             return self._begin_trim(trim)
         waypoint = self._retention.due_waypoint(now_ms, self._clock.latest)
-        goes_on = self._next_mark is not None and not is_lean
-        is_half_cleared = self._retention.is_half_cleared
-        is_idle = not (starts or goes_on or trim or waypoint or is_half_cleared)
-        if self._drafting.is_empty and is_idle:
+        goes_on = is_free and self._next_mark is not None and not is_lean
+        is_half_cleared = is_free and self._retention.is_half_cleared
+        is_crowded = is_free and apart and self._storage.is_crowded
+        is_idle = not (starts or goes_on or trim or waypoint or is_half_cleared or is_crowded)
+        if is_idle and (self._drafting.is_empty or not (is_free or self.has_news)):
             return None
         draft = self._drafting.take()
+        if not is_free:
+            draft.leave_resting(self._drafting.draft)
         self.owes_checkpoint |= draft.has_woken
         batch = Batch(
             journal=list(enumerate(draft.records, self._ledger.position + 1)),
             meta=self._retention.known.take_news(now_ms, whole=whole) | draft.meta,
         )
         batch.meta.update((HIDDEN + profile_id, None) for profile_id in draft.healed)
-        commit = Commit(draft, batch, waypoint=waypoint, trim=trim)
-        if starts:
-            self._start_checkpoint(batch, now_ms, is_calm=whole or not self._is_hurried)
-        self._rest_documents(commit, whole, goes_on or starts, now_ms)
+        commit = Commit(draft, batch, waypoint=waypoint, is_apart=apart and not draft.has_joined)
         if waypoint is not None:
             batch.waypoints.append((waypoint.position, waypoint.pack()))
-        if trim is not None:
-            _trim(batch, trim)
-        elif is_half_cleared:
-            batch.trim_before = self._ledger.first_position
+        if starts:
+            self._start_checkpoint(batch, now_ms, is_calm=whole or not self._is_hurried)
+        if is_free:
+            self._begun_ms, elapsed_ms = now_ms, now_ms - self._begun_ms
+            settlement = self._new_settlement(Batch() if commit.is_apart else batch)
+            settlement.wanted = draft.resting
+            self._rest_documents(settlement, draft, whole, goes_on or starts, elapsed_ms)
+            if trim is not None:
+                settlement.cut(trim)
+            elif is_half_cleared:
+                settlement.batch.trim_before = self._ledger.first_position
+            if not commit.is_apart or is_crowded or settlement.batch != Batch():
+                commit.settlement = settlement
         self.under_way = commit
         return commit
 
+    @property
+    def waits_for_settlement(self) -> bool:
+        """Whether the next commit cannot begin before the settlement under way has ended.
+
+        Documents of a peer are not in the journal, so they rest with their commit; an erasure may
+        need the reserves, which nothing else shall take.
+        """
+        draft = self._drafting.draft
+        return self.settling is not None and (draft.has_joined or draft.erasures > 0)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to commit but documents that shall rest."""
+        self._drafting.seal_frame()
+        return self._drafting.draft.has_news
+
+    def _new_settlement(self, batch: Batch) -> Settlement:
+        return Settlement(self.digest, self.profiles, batch)
+
     def _begin_trim(self, trim: Waypoint) -> Commit:
-        commit = Commit(
-            Draft(), Batch(), trim=trim, digest=self.digest, profiles=self.profiles, makes_room=True
-        )
-        _trim(commit.batch, trim)
+        batch = Batch()
+        commit = Commit(Draft(), batch, self._new_settlement(batch), makes_room=True)
+        assert commit.settlement is not None
+        commit.settlement.cut(trim)
         self.under_way = commit
         return commit
 
@@ -211,39 +241,40 @@ class Committing:
         self._next_causes = self._drafting.causes.pack()
         self._pending, self._ahead = KeyOrder(self._documents.dirty), []
 
-    def _rest_documents(self, commit: Commit, whole: bool, goes_on: bool, now_ms: int) -> None:
-        commit.digest, commit.profiles = self.digest, self.profiles
-        elapsed_ms, self._begun_ms = now_ms - self._begun_ms, now_ms
-        taken = set(commit.draft.resting)
+    def _rest_documents(
+        self, settlement: Settlement, draft: Draft, whole: bool, goes_on: bool, elapsed_ms: int
+    ) -> None:
+        meta = settlement.batch.meta
+        taken = set(draft.resting)
         if taken and not self._documents.has_learned:
             learn_structure(self._documents)  # for the close, which packs what a snapshot brings
-        self._rest(commit, taken, is_calm=False)
+        settlement.add(self._documents, taken, is_calm=False)
         if goes_on and self._next_mark is not None:
-            size = _slice_of(len(self._documents.dirty), elapsed_ms)
+            size = slice_of(len(self._documents.dirty), elapsed_ms)
             size = limits.HURRIED_SLICE_DOCUMENTS_MAX if whole else size
             size = min(size, limits.BATCH_DOCUMENTS_MAX - len(taken))
             if not (self._pending.sort_some() or whole):
                 size = 0
-            while size > 0 and self._owes and len(commit.batch.index) < limits.BATCH_INDEX_KEYS:
+            index = settlement.batch.index
+            while size > 0 and self._owes and len(index) < limits.BATCH_INDEX_KEYS:
                 part = self._next_ids(min(size, limits.CHECKPOINT_SLICE_DOCUMENTS))
-                self._rest(commit, set(part) - taken, is_calm=self._is_calm)
+                settlement.add(self._documents, set(part) - taken, is_calm=self._is_calm)
                 size -= len(part)
             if not self._owes:
                 self._documents.forget_packed()
-                commit.completed = self._next_mark
-                commit.batch.meta["checkpoint"] = self._next_mark.pack()
-                commit.batch.meta[CAUSES] = self._next_causes
-                commit.batch.meta.update(self._documents.hidden())
-        if commit.draft.healed:
+                settlement.completed = self._next_mark
+                meta["checkpoint"] = self._next_mark.pack()
+                meta[CAUSES] = self._next_causes
+                meta.update(self._documents.hidden())
+        if draft.healed:
             self.is_indexed = False  # nobody knows what the index had of a damaged document
             self.indexes.doubt()
-        if commit.rested:
-            totals = _pack([commit.digest.to_bytes(16, "big"), commit.profiles])
-            commit.batch.meta["totals"] = totals
-            note = note_of(self.traces, totals) if self.is_indexed else None
-            commit.batch.meta[INDEX_NOTE] = note
+        if settlement.rested:
+            totals = _pack([settlement.digest.to_bytes(16, "big"), settlement.profiles])
+            meta["totals"] = totals
+            meta[INDEX_NOTE] = note_of(self.traces, totals) if self.is_indexed else None
             if self.indexes.prefixes:
-                commit.batch.meta[INDEXES_NOTE] = self.indexes.note(totals)
+                meta[INDEXES_NOTE] = self.indexes.note(totals)
 
     @property
     def _owes(self) -> bool:
@@ -269,7 +300,7 @@ class Committing:
             )
             self._documents.pack_ahead(draft.resting[start : draft.packed_ahead], is_calm=False)
             return True
-        ahead_max = max(limits.PACKED_AHEAD_MAX, _hurried_slice_of(len(self._documents.dirty)))
+        ahead_max = max(limits.PACKED_AHEAD_MAX, hurried_slice_of(len(self._documents.dirty)))
         if self._next_mark is None or len(self._ahead) >= ahead_max:
             return False
         if not self._pending.sort_some():
@@ -278,33 +309,6 @@ class Committing:
         self._documents.pack_ahead(part, is_calm=self._is_calm)
         self._ahead += part
         return bool(part)
-
-    def _rest(self, commit: Commit, profile_ids: Iterable[str], *, is_calm: bool) -> None:
-        """Put documents, and what they change in the index, into a commit."""
-        rested = self._documents.rest(sorted(profile_ids), is_calm=is_calm)
-        for profile_id, document, (record, digest, identifiers) in rested:
-            commit.batch.documents.append((profile_id.encode(), record))
-            commit.batch.index += changes_between(
-                self.traces, profile_id, document.stored_identifiers, identifiers
-            )
-            commit.batch.index += self.indexes.changes(profile_id, document)
-            commit.batch.meta.update(self._documents.texts.rows(profile_id, document))
-            texts = tuple((text, text.changes) for text in document.texts.values())
-            has_texts = bool(texts or document.stored_texts)
-            commit.rested.append(
-                Rested(
-                    profile_id,
-                    document,
-                    document.epoch,
-                    document.stamp,
-                    digest,
-                    identifiers,
-                    texts,
-                    texts_in(document.cells) if has_texts else frozenset(),
-                )
-            )
-            commit.digest ^= document.stored_digest ^ digest
-            commit.profiles += (1 - (document.epoch & 1)) - document.stored_living
 
     def living(self) -> int:
         """Return the number of living documents, at rest or not."""
@@ -317,40 +321,48 @@ class Committing:
         self._drafting.draft.meta |= {INDEX_NOTE: None, INDEXES_NOTE: None}
 
     def finish(self, commit: Commit) -> None:
-        """Take note that a commit is durable."""
+        """Take note that a commit is durable; its settlement begins, if that is apart."""
         assert self.under_way is commit
         self.under_way = None
         draft = commit.draft
         self._ledger.committed(commit.batch.journal, draft.reached, draft.rested_before)
         if commit.waypoint is not None:
             self._ledger.waypoint_committed(commit.waypoint)
-        if commit.trim is not None:
-            self._ledger.trimmed(commit.trim)
-        for rested in commit.rested:
-            profile_id, document, epoch, stamp, digest, identifiers, texts, text_names = rested
-            document.stored_digest = digest
-            document.stored_living = 1 - (epoch & 1)
-            document.stored_identifiers = identifiers
-            document.stored_texts = text_names
-            for text, changes in texts:
-                text.rested = changes
-            if document.stamp == stamp and document.epoch == epoch:
-                self._documents.settle(profile_id)
-        self.digest, self.profiles = commit.digest, commit.profiles
-        if commit.completed is not None:
-            self.mark = commit.completed
-            self._next_mark = None
-            self.counters["checkpoints"] += 1
+        if commit.settlement is not None and commit.is_apart:
+            self.settling = commit.settlement
+        elif commit.settlement is not None:
+            self._take_note(commit.settlement)
+        self.transactions += 1
         self.counters["commits"] += 1
         self.counters["committed_bytes"] += sum(len(raw) for _, raw in commit.batch.journal)
+
+    def settled(self, settlement: Settlement, error: StorageError | None = None) -> None:
+        """Take note how the settlement under way ended; what could not rest stays dirty."""
+        assert self.settling is settlement
+        self.settling = None
+        if error is None:
+            self._take_note(settlement)
+            self.transactions += 1
+        else:
+            self._drafting.rest(settlement.wanted)
+            self.owes_checkpoint |= self._next_mark is not None
+            self._abandon_checkpoint()
+
+    def _take_note(self, settlement: Settlement) -> None:
+        if settlement.trim is not None:
+            self._ledger.trimmed(settlement.trim)
+        settlement.take_note(self._documents)
+        self.digest, self.profiles = settlement.digest, settlement.profiles
+        if settlement.completed is not None:
+            self.mark = settlement.completed
+            self._next_mark = None
+            self.counters["checkpoints"] += 1
 
     def abandon(self, commit: Commit) -> None:
         """Undo a commit that could not be made durable, and all that was written after it."""
         assert self.under_way is commit
         self.under_way = None
-        self._pending, self._ahead = KeyOrder(), []
-        self._documents.forget_packed()
-        self._next_mark = None
+        self._abandon_checkpoint()
         newer = self._drafting.draft
         self._drafting.roll_back(commit.draft)
         for draft in (commit.draft, newer):
@@ -362,31 +374,10 @@ class Committing:
         self._retention.commit_failed()
         self.owes_checkpoint = self._is_floor_above_mark()
 
-
-def _slice_of(dirty: int, elapsed_ms: int) -> int:
-    """Return how many documents a commit of ordinary size brings to rest.
-
-    A checkpoint takes about as long whether commits are quick and many or slow and few. If more are
-    dirty than it waits for, they come in faster than they rest.
-    """
-    hurried = _hurried_slice_of(dirty)
-    if hurried:
-        return hurried
-    paced = dirty * min(elapsed_ms, limits.CHECKPOINT_PACE_MS_MAX) // limits.CHECKPOINT_MS
-    return max(limits.CHECKPOINT_SLICE_DOCUMENTS, paced)
-
-
-def _hurried_slice_of(dirty: int) -> int:
-    """Return how many that is when a quarter more are dirty than start a checkpoint, 0 before."""
-    excess = dirty - limits.CHECKPOINT_DOCUMENTS * 5 // 4
-    if excess <= 0:
-        return 0
-    return min(max(excess, limits.HURRIED_SLICE_DOCUMENTS), limits.HURRIED_SLICE_DOCUMENTS_MAX)
-
-
-def _trim(batch: Batch, trim: Waypoint) -> None:
-    batch.trim_before = trim.position + 1
-    batch.meta["trimmed"] = trim.pack()
+    def _abandon_checkpoint(self) -> None:
+        self._pending, self._ahead = KeyOrder(), []
+        self._documents.forget_packed()
+        self._next_mark = None
 
 
 def persist_growing(commit: Commit, storage: Storage) -> None:

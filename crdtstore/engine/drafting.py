@@ -222,7 +222,7 @@ class Drafting:
             if profile_id not in unknown and self._documents.make_whole(profile_id):
                 self.draft.healed.append(profile_id)
         self._clock.observe(timestamp)
-        self.draft.resting.extend(profile_ids)
+        self.draft.join(profile_ids)
         self.counters["snapshot_documents"] += len(profile_ids)
         return profile_ids
 

@@ -52,7 +52,7 @@ class Healing:
 
     def reading(self, scan: Scan) -> "Reading":
         """Begin to read the range of a scan."""
-        as_of = (self._drafting.latest_timestamp, self._committing.counters["commits"])
+        as_of = (self._drafting.latest_timestamp, self._committing.transactions)
         if as_of != self._dirty_as_of:
             self._dirty_ids, self._dirty_as_of = sorted(self._documents.dirty), as_of
         lower = bisect_left(self._dirty_ids, scan.span.lower)
@@ -77,7 +77,8 @@ class Healing:
     @property
     def is_durable(self) -> bool:
         """Whether all that was written and joined so far is durable, with no commit under way."""
-        return self._drafting.is_empty and self._committing.under_way is None
+        committing = self._committing
+        return self._drafting.is_empty and not (committing.under_way or committing.settling)
 
     @property
     def is_drafted(self) -> bool:

@@ -49,7 +49,7 @@ class Verification:
     def __init__(self, storage: Storage, committing: Committing) -> None:
         self._storage = storage
         self._committing = committing
-        self._commits_before = committing.counters["commits"]
+        self._transactions_before = committing.transactions
         self._after = b""
         self._is_at_index = False
         self._documents = self._living = self._own = self._digest = 0
@@ -145,8 +145,8 @@ class Verification:
         A commit under way may be on the disk already, and is not yet in the totals.
         """
         committing = self._committing
-        is_unchanged = committing.counters["commits"] == self._commits_before
-        is_still = is_unchanged and committing.under_way is None
+        is_unchanged = committing.transactions == self._transactions_before
+        is_still = is_unchanged and not (committing.under_way or committing.settling)
         expected = (committing.digest, committing.profiles)
         return VerifyReport(
             documents=self._documents,

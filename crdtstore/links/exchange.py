@@ -10,6 +10,7 @@ from typing import Final
 
 from crdtstore import limits
 from crdtstore.engine.commits import Commit
+from crdtstore.engine.settlement import Settlement
 from crdtstore.errors import (
     IdentityClash,
     ProtocolError,
@@ -17,6 +18,7 @@ from crdtstore.errors import (
     ReplicaRemoved,
     StorageError,
 )
+from crdtstore.links.credit import Credit
 from crdtstore.links.fetching import SnapshotFetch
 from crdtstore.links.greeting import (
     check_membership,
@@ -70,7 +72,7 @@ QUIET_CODES: Final = frozenset({"duplicate-link", "new-incarnation", "closing"})
 class Exchange:
     """A store's links. A link is known by its number, given by ``open_link``.
 
-    ``nonce`` is drawn once for the life of the process.
+    ``nonce`` is drawn once for the life of the process, ``credit`` is what links are owed.
     """
 
     def __init__(self, store: Store) -> None:
@@ -84,8 +86,7 @@ class Exchange:
         self._rested_ms = 0
         for name in store.replication.removal.names:
             store.retention.known.forget(name)
-        self._unreleased: list[tuple[int, int]] = []
-        self._releasing: list[tuple[int, int]] = []
+        self.credit = Credit()
 
     # --- links --------------------------------------------------------------------------------
 
@@ -134,11 +135,8 @@ class Exchange:
 
     def is_linked_to(self, origin: int) -> bool:
         """Say whether an open link leads to a replica's origin."""
-        return any(
-            link.session.peer is not None and link.session.peer.origin == origin
-            for link in self.links.values()
-            if link.session.state == "open"
-        )
+        peers = (link.session.peer for link in self.links.values() if link.session.state == "open")
+        return any(peer is not None and peer.origin == origin for peer in peers)
 
     # --- incoming -----------------------------------------------------------------------------
 
@@ -206,7 +204,7 @@ class Exchange:
                 link.answering.fetch(message)
             case Differences() | Documents():
                 if held_bytes := receive_repair(link, message, size, self.store.now_ms()):
-                    self._unreleased.append((number, held_bytes))
+                    self.credit.owe(number, held_bytes)
             case Presence():
                 self.presence.announce(message.place, message.clients, number, self.store.now_ms())
             case Refuse(code, reason):
@@ -301,7 +299,7 @@ class Exchange:
     def _owe(self, number: int, link: LinkState, size: int, *, is_held: bool) -> None:
         """Give credit back when what it brought is durable, at once if nothing of it is held."""
         if is_held:
-            self._unreleased.append((number, size))
+            self.credit.owe(number, size)
         else:
             link.session.release(size)
 
@@ -347,30 +345,36 @@ class Exchange:
             note_returned(self.store, self.links.values())
         self._evaluate()
 
-    def begin_commit(self) -> Commit | None:
-        """Begin a commit of the store; credit for what it holds is released when it is durable."""
-        commit = self.store.begin_commit()
+    def begin_commit(self, *, apart: bool = False) -> Commit | None:
+        """Begin a commit of the store; credit for what it holds is given when it is durable."""
+        brings_to_rest = self.store.commits.settling is None
+        commit = self.store.begin_commit(apart=apart)
         if commit is not None and not commit.makes_room:
-            self._releasing, self._unreleased = self._unreleased, []
-            for link in self.links.values():
+            self.credit.commit_begun()
+            for link in self.links.values() if brings_to_rest else ():
                 link.commit_begun()
         return commit
 
     def finish_commit(self, commit: Commit, error: StorageError | None = None) -> None:
         """Take note of the end of a commit; a failed one closes the links, to start over later."""
         self.store.finish_commit(commit, error)
-        releasing, self._releasing = self._releasing, []
+        self._tell_links(error)
+        self.credit.commit_finished(self.links)
+
+    def finish_settlement(self, settlement: Settlement, error: StorageError | None = None) -> None:
+        """Take note of the end of a settlement apart; a failed one closes the links, too."""
+        self.store.finish_commit(settlement, error)
+        self._tell_links(error)
+
+    def _tell_links(self, error: StorageError | None) -> None:
+        """Tell those who wait for documents at rest that all rest, or close their links."""
         if error is not None:
-            self._unreleased = []
+            self.credit.forget()
             for number, link in list(self.links.items()):
                 self._refuse(number, link, error.code, "the replica cannot store frames now")
-            return
-        for link in self.links.values():
-            link.commit_finished()
-        for number, size in releasing:
-            link_state = self.links.get(number)
-            if link_state is not None:
-                link_state.session.release(size)
+        elif self.store.commits.under_way is None and self.store.commits.settling is None:
+            for link in self.links.values():
+                link.commit_finished()
 
     def _evaluate(self) -> None:
         """Decide anew which neighbour sends what, unless a snapshot will change it all."""

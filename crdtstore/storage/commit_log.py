@@ -4,9 +4,10 @@
     header    magic "CRDL" | payload bytes (4) | sequence (8) | BLAKE2b-128 of both and the payload
 
 The file has its full length from the start, so that a sync need not write the length of the file.
-It is written from its start until it is full; then what it holds has been brought to LMDB, and it
-is written from its start again. Nothing is overwritten for that: sequences ascend by one, so the
-first record that does not follow the one before it is an old one, or one whose writing was cut off.
+It has two halves. One is written from its start; what it holds is brought to LMDB while the other
+is written, and then it is free again. Nothing is overwritten for that: sequences ascend by one, so
+what follows the last commit that LMDB has is new, and all else is old, or was cut off while it was
+written.
 """
 
 import errno
@@ -29,15 +30,21 @@ _SECTOR_BYTES: Final = 512
 
 
 class CommitLog:
-    """The log of one data directory, open until ``close``; ``payloads`` are those it holds.
+    """The log of one data directory, open until ``close``; ``payloads`` are those it was left with.
 
-    ``last_sequence`` is the last one that LMDB has: the log goes on behind it. Raises
-    StorageCorrupt if a record in its middle is damaged, StorageFull or StorageError.
+    ``last_sequence`` is the last one that LMDB has: the log goes on behind it. It has no room until
+    what it was left with is brought to LMDB. Raises StorageCorrupt if a record in its middle is
+    damaged, StorageFull or StorageError.
+
+    One thread writes and seals; another one may ``release`` meanwhile.
     """
 
     def __init__(self, directory: Path, last_sequence: int) -> None:
         self.path = directory / LOG_FILE
-        self._end_bytes = 0
+        self._half_bytes = limits.COMMIT_LOG_BYTES // 2
+        self._sealed: frozenset[int] = frozenset()
+        self._half: int | None = 0
+        self._used_bytes = 0
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             self._descriptor = os.open(self.path, flags, 0o600)
@@ -46,6 +53,8 @@ class CommitLog:
         try:
             self.payloads = self._read(last_sequence)
             self._reserve()
+            if self.payloads:
+                self._half, self._sealed = None, frozenset((0, 1))
         except OSError as error:
             self.close()
             raise self._failure(error) from error
@@ -56,17 +65,24 @@ class CommitLog:
     @property
     def is_empty(self) -> bool:
         """Whether it holds nothing that LMDB does not have."""
-        return self._end_bytes == 0
+        return not (self._used_bytes or self._sealed)
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether the half that is being written is half full, or both wait to be free."""
+        return self._half is None or self._used_bytes > self._half_bytes // 2
 
     def has_room(self, payload: bytes) -> bool:
         """Say whether a record of this payload fits behind the others."""
-        return self._end_bytes + _HEADER.size + len(payload) <= limits.COMMIT_LOG_BYTES
+        size_bytes = _HEADER.size + len(payload)
+        return self._half is not None and self._used_bytes + size_bytes <= self._half_bytes
 
     def append(self, sequence: int, payload: bytes) -> None:
         """Write a record, which is on the disk when this returns.
 
         Raises StorageFull if there is no room for it and nothing was kept, else StorageFailed.
         """
+        assert self._half is not None
         record = _header(sequence, payload) + payload
         try:
             os.pwrite(self._descriptor, record, self._end_bytes)
@@ -75,15 +91,30 @@ class CommitLog:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._take_back()
             raise self._failure(error) from error
-        self._end_bytes += _whole_sectors(len(record))
+        self._used_bytes += _whole_sectors(len(record))
+
+    def seal(self) -> None:
+        """Go on in the other half, if that is free: what was written is being brought to LMDB."""
+        if self._half is None or not self._used_bytes:
+            return
+        other = 1 - self._half
+        is_free = other not in self._sealed
+        self._sealed |= {self._half}
+        self._half, self._used_bytes = other if is_free else None, 0
+
+    def release(self) -> None:
+        """Take note that LMDB has all that was sealed."""
+        self._sealed = frozenset()
+        if self._half is None:
+            self._half = 0
 
     def rewind(self) -> None:
         """Start again at the beginning: LMDB has what the log holds."""
-        self._end_bytes = 0
+        self._half, self._used_bytes, self._sealed = 0, 0, frozenset()
 
     def overwrite(self) -> None:
         """Write zeros over what the log held before it was started again; raises StorageError."""
-        assert self._end_bytes == 0, "the log holds what LMDB does not have"
+        assert self.is_empty, "the log holds what LMDB does not have"
         try:
             used_bytes = len(os.pread(self._descriptor, limits.COMMIT_LOG_BYTES, 0).rstrip(b"\0"))
             if used_bytes:
@@ -109,6 +140,11 @@ class CommitLog:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    @property
+    def _end_bytes(self) -> int:
+        """The place of the next record in the file."""
+        return (self._half or 0) * self._half_bytes + self._used_bytes
+
     def _take_back(self) -> None:
         """Make a record that is refused unreadable, so that no opening finds it."""
         try:
@@ -119,29 +155,31 @@ class CommitLog:
 
     def _read(self, last_sequence: int) -> list[bytes]:
         content = os.pread(self._descriptor, limits.COMMIT_LOG_BYTES, 0)
+        records = _whole_records(content)
         payloads: list[bytes] = []
         sequence = last_sequence + 1
-        while (payload := _payload_at(content, self._end_bytes, sequence)) is not None:
-            payloads.append(payload)
-            self._end_bytes += _whole_sectors(_HEADER.size + len(payload))
+        while sequence in records:
+            payloads.append(records[sequence])
             sequence += 1
-        if not payloads and _sequence_of_first(content) > sequence:
-            os.ftruncate(self._descriptor, 0)  # LMDB's file alone was put back
-        else:
-            self._check_rest(content, sequence)
+        later = min((each for each in records if each > sequence), default=0)
+        if later and not payloads and self._is_of_later_file(content, last_sequence):
+            os.ftruncate(self._descriptor, 0)
+        elif later:
+            raise StorageCorrupt(
+                f"{self.path} is damaged: commit {sequence} cannot be read, but commit {later} "
+                "can; restore this replica from a backup, or start it from an empty directory"
+            )
         return payloads
 
-    def _check_rest(self, content: bytes, sequence: int) -> None:
-        """Raise StorageCorrupt if a whole record follows behind the place of a missing one."""
-        for start in range(self._end_bytes, len(content), _SECTOR_BYTES):
-            if content[start : start + 4] != _MAGIC:
-                continue
-            later = _sequence_at(content, start)
-            if later > sequence and _payload_at(content, start, later) is not None:
-                raise StorageCorrupt(
-                    f"{self.path} is damaged: commit {sequence} cannot be read, but commit {later} "
-                    "can; restore this replica from a backup, or start it from an empty directory"
-                )
+    def _is_of_later_file(self, content: bytes, last_sequence: int) -> bool:
+        """Say whether LMDB's file alone was put back: both halves are sound, but one begins later.
+
+        A half whose start cannot be read may be damaged. The second one may never have been used.
+        """
+        first, second = (_sequence_of_first(content, each) for each in (0, self._half_bytes))
+        is_unused = not any(content[self._half_bytes : self._half_bytes + _HEADER.size])
+        is_sound = first > 0 and (second > 0 or is_unused)
+        return is_sound and max(first, second) > last_sequence + 1
 
     def _reserve(self) -> None:
         """Give the file its full length, where the file system can take room ahead."""
@@ -175,10 +213,22 @@ def _sequence_at(content: bytes, start: int) -> int:
     return int.from_bytes(content[start + 8 : start + 16], "big")
 
 
-def _sequence_of_first(content: bytes) -> int:
-    """Return the sequence of the record at the start, 0 if that is not whole."""
-    sequence = _sequence_at(content, 0)
-    return 0 if _payload_at(content, 0, sequence) is None else sequence
+def _whole_records(content: bytes) -> dict[int, bytes]:
+    """Return the payloads of all whole records, new ones and old ones, by their sequence."""
+    records: dict[int, bytes] = {}
+    for start in range(0, len(content), _SECTOR_BYTES):
+        if content[start : start + len(_MAGIC)] == _MAGIC:
+            sequence = _sequence_at(content, start)
+            payload = _payload_at(content, start, sequence)
+            if payload is not None:
+                records[sequence] = payload
+    return records
+
+
+def _sequence_of_first(content: bytes, start: int) -> int:
+    """Return the sequence of the record at the start of a half, 0 if that is not whole."""
+    sequence = _sequence_at(content, start)
+    return 0 if _payload_at(content, start, sequence) is None else sequence
 
 
 def _payload_at(content: bytes, start: int, sequence: int) -> bytes | None:

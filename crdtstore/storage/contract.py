@@ -9,7 +9,8 @@ A storage knows keys and bytes, never profiles. It has five tables:
     index        keys alone            derived from documents; read by prefix, in key order
 
 One commit changes all of them together or none. Commits come one at a time; a commit may run in a
-worker thread while the owner's thread reads. All other calls belong to the owner's thread.
+worker thread while the owner's thread reads. Documents may also be settled, by a second worker
+thread, while commits without documents go on. All other calls belong to the owner's thread.
 """
 
 from collections.abc import Iterator, Sequence
@@ -247,6 +248,28 @@ class Storage(StorageReader, Protocol):
         Raises MapFull (grow, then commit it again), StorageFull (the disk is full: nothing was
         kept, and the same batch may be tried later), or StorageFailed: the disk reported a failure,
         and every later commit is refused, because what a failed fsync left behind is unknown.
+        """
+        ...
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether commits will soon be slower, unless something is settled."""
+        ...
+
+    def seal(self, batch: Batch) -> None:
+        """Take note that a batch will be settled, with which the commits up to here end.
+
+        It has documents, and what goes with them: no journal records and no waypoints. It is called
+        by who commits, between two commits; nothing may be settling.
+        """
+        ...
+
+    def settle(self, batch: Batch) -> None:
+        """Make the batch durable, whole, that was given to ``seal``; other commits may go on.
+
+        What is on the disk after any crash is what was committed up to some moment, and the
+        documents as they were settled by then. Raises what ``commit`` raises; after MapFull and
+        StorageFull it may be called again, or ``seal`` with another batch.
         """
         ...
 

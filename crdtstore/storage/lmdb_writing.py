@@ -114,9 +114,7 @@ def _write_documents(
     return lowest
 
 
-def _trim(
-    transaction: Writer, tables: Tables, trim_before: int, mapped: MappedPages
-) -> None:
+def _trim(transaction: Writer, tables: Tables, trim_before: int, mapped: MappedPages) -> None:
     with transaction.cursor(tables.journal) as cursor:
         if not cursor.last():
             return

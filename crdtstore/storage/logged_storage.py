@@ -7,10 +7,17 @@ of them to LMDB, in its own transaction, whose named record "log" says which was
 
     commit   small: log record n + 1, one sync      pending grows
              else:  LMDB: pending and the batch     pending is empty, the log starts again
+    seal     what is pending is sealed              the log goes on in its other half
+    settle   LMDB: what is sealed and the batch     nothing is sealed, its half is free
     open     LMDB says n; log records n + 1 … are pending
+
+Small commits go on, in the other half, while what is sealed and documents are brought to LMDB. So
+LMDB always has all commits up to one, with documents of just that moment, and the log those after
+it, whenever the process ends.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +33,7 @@ from crdtstore.storage.contract import Batch, MapFull, Packing, StorageSize
 from crdtstore.storage.lmdb_copy import LmdbCopy
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.lmdb_view import LmdbView
-from crdtstore.storage.logged_reader import SEQUENCE, LoggedReader, Pending
+from crdtstore.storage.logged_reader import SEQUENCE, LoggedReader, Pending, joined
 from crdtstore.storage.scrubbing import LmdbScrub
 from crdtstore.storage.witness import Witness
 
@@ -46,11 +53,15 @@ class LoggedStorage(LoggedReader):
         packed = storage.meta(SEQUENCE)
         self._sequence = 0 if packed is None else int(msgpack.unpackb(packed))
         self._log = CommitLog(directory, self._sequence)
-        self._pending = Pending()
+        self._home = threading.Lock()
+        self._settling_bytes = 0
+        self._sealed_sequence = self._sequence
+        pending = Pending()
         for payload in self._log.payloads:
             journal, waypoints, meta = msgpack.unpackb(payload, use_list=False)
-            self._pending.add(Batch(list(journal), [], list(waypoints), dict(meta)))
+            pending.add(Batch(list(journal), [], list(waypoints), dict(meta)))
             self._sequence += 1
+        self._unsettled = Pending(), pending
         self._witness = Witness(witness_directory, storage.fingerprint, self._sequence)
         self.fingerprint = f"{storage.fingerprint}:{self._witness.token}"
         self.packing: Packing = storage.packing
@@ -102,7 +113,7 @@ class LoggedStorage(LoggedReader):
             or size_bytes > limits.LOGGED_BATCH_BYTES_MAX
         ):
             return None
-        if not self._lmdb.has_room(self._pending.size_bytes + size_bytes):
+        if not self._lmdb.has_room(self._unsettled_bytes + self._settling_bytes + size_bytes):
             return None
         payload = _pack([batch.journal, batch.waypoints, list(batch.meta.items())])
         return payload if self._log.has_room(payload) else None
@@ -114,23 +125,47 @@ class LoggedStorage(LoggedReader):
             self._is_failed = not isinstance(error, StorageFull)
             raise
         self._sequence += 1
-        self._pending.add(batch)
+        self._unsettled[1].add(batch)
 
     def _fold(self, batch: Batch) -> None:
-        """Bring to LMDB what is pending, and a batch."""
-        pending = self._pending.batch
-        folded = Batch(
-            journal=pending.journal + batch.journal,
-            documents=batch.documents,
-            waypoints=pending.waypoints + batch.waypoints,
-            meta={**pending.meta, **batch.meta, SEQUENCE: _pack(self._sequence + 1)},
-            index=batch.index,
-            trim_before=batch.trim_before,
-        )
-        self._lmdb.commit(folded, is_relief=batch.is_relief())
-        self._sequence += 1
-        self._pending = Pending()
-        self._log.rewind()
+        """Bring to LMDB what is pending, and a batch; waits for what is being settled."""
+        with self._home:
+            folded = _with_documents(joined(*self._unsettled), batch, self._sequence + 1)
+            self._lmdb.commit(folded, is_relief=batch.is_relief())
+            self._sequence += 1
+            self._unsettled, self._sealed_sequence = (Pending(), Pending()), self._sequence
+            self._log.rewind()
+
+    # --- beside commits -----------------------------------------------------------------------
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the log fills up: what it holds should be settled."""
+        return self._log.is_half_full
+
+    def seal(self, batch: Batch) -> None:
+        """Have ``settle`` bring home what was committed up to here, with this batch."""
+        self._settling_bytes = batch.size_bytes()
+        self._unsettled = joined(*self._unsettled), Pending()
+        self._sealed_sequence = self._sequence
+        self._log.seal()
+
+    def settle(self, batch: Batch) -> None:
+        """Bring to LMDB what is sealed, and a batch of documents, while small commits go on."""
+        assert not batch.journal, "a commit has these"
+        assert not batch.waypoints, "a commit has these"
+        self._lmdb.check_open()
+        with self._home:
+            sealed = self._unsettled[0]
+            settled = _with_documents(sealed, batch, self._sealed_sequence)
+            try:
+                self._lmdb.commit(settled, is_relief=batch.is_relief())
+            except StorageError as error:
+                self._is_failed |= not isinstance(error, StorageFull)
+                raise
+            self._settling_bytes = 0
+            self._unsettled = Pending(), self._unsettled[1]
+            self._log.release()
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum. No commit may be running."""
@@ -143,16 +178,17 @@ class LoggedStorage(LoggedReader):
     def size(self) -> StorageSize:
         """Return how full the storage is."""
         size = self._lmdb.size()
-        used_bytes = size.used_bytes + self._pending.size_bytes
-        return replace(size, used_bytes=used_bytes)
+        return replace(size, used_bytes=size.used_bytes + self._unsettled_bytes)
 
     def release_ballast(self) -> bool:
         """Give the reserves of disk and map to the next commits; False if the disk's was gone."""
-        return self._lmdb.release_ballast()
+        with self._home:
+            return self._lmdb.release_ballast()
 
     def restore_ballast(self) -> bool:
         """Take the reserves back; False when the disk has no room for its whole one."""
-        return self._lmdb.restore_ballast()
+        with self._home:
+            return self._lmdb.restore_ballast()
 
     def pinned_copy(self) -> LmdbCopy:
         """Return a copy of all that is committed now; no commit may be running."""
@@ -185,7 +221,7 @@ class LoggedStorage(LoggedReader):
 
     def _bring_home(self) -> None:
         """Bring to LMDB what is pending."""
-        while self._pending.size_bytes or not self._log.is_empty:
+        while self._unsettled_bytes or not self._log.is_empty:
             try:
                 self._fold(Batch())
             except MapFull:
@@ -193,3 +229,15 @@ class LoggedStorage(LoggedReader):
                     raise
             else:
                 self._witness.note(self._sequence)
+
+
+def _with_documents(pending: Pending, batch: Batch, sequence: int) -> Batch:
+    """Return what is pending and a batch as one, up to a sequence."""
+    return Batch(
+        journal=pending.batch.journal + batch.journal,
+        documents=batch.documents,
+        waypoints=pending.batch.waypoints + batch.waypoints,
+        meta={**pending.batch.meta, **batch.meta, SEQUENCE: _pack(sequence)},
+        index=batch.index,
+        trim_before=batch.trim_before,
+    )

@@ -131,6 +131,8 @@ class MemoryStorage(MemoryReader):
     the file; what the ``machine`` remembers of it is added.
     """
 
+    is_crowded = False
+
     def __init__(
         self,
         *,
@@ -182,6 +184,15 @@ class MemoryStorage(MemoryReader):
             tables.apply(batch)
         if self._machine is not None:
             self._machine.note(self._file_name, tables.commit_number)
+
+    def seal(self, batch: Batch) -> None:
+        """Do nothing: what is committed is where it belongs."""
+
+    def settle(self, batch: Batch) -> None:
+        """Apply a batch of documents whole, or raise and apply nothing of it."""
+        assert not batch.journal, "a commit has these"
+        assert not batch.waypoints, "a commit has these"
+        self.commit(batch)
 
     def grow(self) -> bool:
         """Double the map; False when it is at its maximum."""
@@ -256,8 +267,9 @@ class MemoryStorage(MemoryReader):
         """Return a new storage that holds what a copy held."""
         return cls(fingerprint=fingerprint, machine=machine, _tables=_unpacked(packed))
 
+    @property
     def image(self) -> bytes:
-        """Return all that was committed, and how often, as one image of the disk."""
+        """All that was committed, and how often, as one image of the disk."""
         return b"".join(self.pinned_copy().chunks())
 
     def close(self) -> None:

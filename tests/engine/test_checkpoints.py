@@ -28,7 +28,7 @@ def test_a_checkpoint_hurries_when_documents_come_in_faster_than_they_rest(monke
         fill(store, 20, start=number)
         commit = store.begin_commit()
         persist(store, commit)
-        rested.append(len(commit.rested))
+        rested.append(len(commit.settlement.rested))
         assert len(store.documents.dirty) < 80
     assert rested[:2] == [0, 2]
     assert max(rested) == 30
@@ -47,7 +47,7 @@ def test_a_checkpoint_takes_as_long_whether_commits_are_quick_or_slow(monkeypatc
         dirty = len(store.documents.dirty)
         commit = store.begin_commit()
         persist(store, commit)
-        rested.append((dirty, len(commit.rested)))
+        rested.append((dirty, len(commit.settlement.rested)))
     assert rested == [(400, 40), (360, 3), (357, 17), (340, 34)]
 
 
@@ -89,7 +89,7 @@ def test_what_was_packed_ahead_and_changed_rests_as_it_is_when_the_commit_begins
     while store.counters["checkpoints"] == 0:
         commit = store.begin_commit()
         persist(store, commit)
-        slices.append([rested.profile_id for rested in commit.rested])
+        slices.append([rested.profile_id for rested in commit.settlement.rested])
     assert slices == [["p0003", "p0004", "p0005"], ["p0006", "p0007", "p0008"]]
     assert not store.documents.dirty
     assert store.verify().is_sound
@@ -122,7 +122,7 @@ def test_ids_are_sorted_a_part_a_commit_unless_all_must_rest(monkeypatch):
     for _ in range(3):
         commit = store.begin_commit()
         persist(store, commit)
-        rested.append(len(commit.rested))
+        rested.append(len(commit.settlement.rested))
     assert rested == [0, 0, 10]
     fill(store, 20)
     store.commit(checkpoint=True)

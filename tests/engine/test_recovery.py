@@ -31,7 +31,7 @@ class Crashes(RuleBasedStateMachine):
         self.present, self.durable = {}, {}
         self.erased, self.durable_erased = frozenset(), frozenset()
         self.cursor = self.durable_cursor = None
-        self.under_way = None
+        self.under_way = self.settling = None
 
     def teardown(self):
         if hasattr(self, "patch"):
@@ -79,11 +79,14 @@ class Crashes(RuleBasedStateMachine):
             self.present = {**self.present, profile_id: {}}
             self.erased -= {profile_id}
 
-    @rule(elapsed_ms=st.integers(1, 400))
-    def begin(self, elapsed_ms):
+    @rule(elapsed_ms=st.integers(1, 400), apart=st.booleans())
+    def begin(self, elapsed_ms, apart):
         self.clock.ms += elapsed_ms
+        if self.store.commits.waits_for_settlement:
+            self.settle()
         if self.under_way is None:
-            self.under_way = self.store.begin_commit()
+            apart |= self.settling is not None
+            self.under_way = self.store.begin_commit(apart=apart)
             self.promised = (self.present, self.erased, self.cursor)
 
     @rule()
@@ -92,7 +95,22 @@ class Crashes(RuleBasedStateMachine):
             persist_growing(self.under_way, self.store.storage)
             self.store.finish_commit(self.under_way)
             self.under_way = None
+            self.settling = self.store.commits.settling
             self.durable, self.durable_erased, self.durable_cursor = self.promised
+
+    @rule()
+    def settle(self):
+        if self.settling is not None:
+            self.settling.settle_growing(self.store.storage)
+            self.store.finish_commit(self.settling)
+            self.settling = None
+
+    @rule()
+    def fail_to_settle(self):
+        if self.settling is not None:
+            self.store.finish_commit(self.settling, StorageFull("full"))
+            self.clock.ms += limits.FULL_RETRY_MS
+            self.settling = None
 
     @rule()
     def fail(self):
@@ -107,7 +125,9 @@ class Crashes(RuleBasedStateMachine):
         if reaches_the_disk and self.under_way is not None:
             persist_growing(self.under_way, self.store.storage)
             self.durable, self.durable_erased, self.durable_cursor = self.promised
-        self.under_way = None
+        if reaches_the_disk and self.settling is not None:
+            self.settling.settle_growing(self.store.storage)
+        self.under_way = self.settling = None
         self.store = reopened(self.store, settings=self.settings)
         self.go_back()
 
@@ -117,7 +137,7 @@ class Crashes(RuleBasedStateMachine):
 
     @rule()
     def checkpoint(self):
-        if self.under_way is None:
+        if self.under_way is None and self.settling is None:
             self.store.commit(checkpoint=True)
             assert not self.store.documents.dirty
             self.durable, self.durable_erased = self.present, self.erased

@@ -135,13 +135,13 @@ BUGS: Final = (
         "checkpoint noted at its end",
         "a recovery begins behind what is not at rest",
         "engine/commits.py",
-        '                commit.batch.meta["checkpoint"] = self._next_mark.pack()\n',
+        '                meta["checkpoint"] = self._next_mark.pack()\n',
         "                self._next_mark = self._next_mark._replace(\n"
-        "                    position=self._ledger.position + len(commit.batch.journal),\n"
+        "                    position=self._ledger.position + len(draft.records),\n"
         "                    heads=dict(self._ledger.heads),\n"
         "                )\n"
-        "                commit.completed = self._next_mark\n"
-        '                commit.batch.meta["checkpoint"] = self._next_mark.pack()\n',
+        "                settlement.completed = self._next_mark\n"
+        '                meta["checkpoint"] = self._next_mark.pack()\n',
     ),
     Bug(
         "causes forgotten at a restart",

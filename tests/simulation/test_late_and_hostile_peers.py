@@ -109,7 +109,7 @@ def test_a_peer_that_fell_behind_a_trimmed_journal_takes_a_snapshot(monkeypatch)
     for number in range(20):
         write(network, "a", f"p{number % 4}", n=number)
         network.advance()
-        while network.machines["a"].commit is not None:
+        while network.machines["a"].has_work:
             network.happen()
         network.store("a").commit(checkpoint=True)
     write(network, "b", "own", x=2)

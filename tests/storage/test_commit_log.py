@@ -77,12 +77,46 @@ def test_what_was_brought_home_is_written_over(tmp_path: Path) -> None:
 def test_the_log_has_its_length_from_the_start_and_room_up_to_it(tmp_path: Path) -> None:
     log = CommitLog(tmp_path, 0)
     assert log.path.stat().st_size == limits.COMMIT_LOG_BYTES
-    assert log.has_room(bytes(limits.COMMIT_LOG_BYTES - 32))
-    assert not log.has_room(bytes(limits.COMMIT_LOG_BYTES - 31))
+    half_bytes = limits.COMMIT_LOG_BYTES // 2
+    assert log.has_room(bytes(half_bytes - 32))
+    assert not log.has_room(bytes(half_bytes - 31))
     log.append(1, b"x")
-    assert log.has_room(bytes(limits.COMMIT_LOG_BYTES - 512 - 32))
-    assert not log.has_room(bytes(limits.COMMIT_LOG_BYTES - 512 - 31))
+    assert log.has_room(bytes(half_bytes - 512 - 32))
+    assert not log.has_room(bytes(half_bytes - 512 - 31))
     log.close()
+
+
+def test_one_half_is_written_while_the_other_waits_to_be_free(tmp_path: Path) -> None:
+    log = CommitLog(tmp_path, 0)
+    half = bytes(limits.COMMIT_LOG_BYTES // 2 - 32)
+    log.append(1, half)
+    assert not log.has_room(b"")
+    log.seal()
+    log.append(2, half)
+    log.seal()
+    assert not log.has_room(b""), "both wait"
+    log.release()
+    log.append(3, b"third")
+    assert not log.is_empty
+    log.close()
+    for last, expected in ((1, [half, b"third"]), (2, [b"third"]), (3, [])):
+        log = CommitLog(tmp_path, last)
+        assert log.payloads == expected
+        assert log.has_room(b"") == (not expected), "what it was left with must go home first"
+        log.close()
+
+
+def test_a_half_whose_start_is_damaged_is_no_later_file(tmp_path: Path) -> None:
+    log = CommitLog(tmp_path, 0)
+    log.append(1, b"first")
+    log.seal()
+    log.append(2, b"second")
+    log.close()
+    with log.path.open("r+b") as file:
+        file.seek(34)
+        file.write(b"?")
+    with pytest.raises(StorageCorrupt, match="commit 1 cannot be read, but commit 2 can"):
+        CommitLog(tmp_path, 0)
 
 
 def test_every_cut_and_every_flipped_byte_of_the_last_record_drops_only_that(
@@ -118,11 +152,14 @@ def test_a_damaged_record_before_a_whole_one_is_no_cut(tmp_path: Path, damaged: 
         CommitLog(tmp_path, 0)
 
 
-def test_a_log_of_a_later_file_is_put_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("uses_both_halves", [False, True])
+def test_a_log_of_a_later_file_is_put_away(tmp_path: Path, uses_both_halves: bool) -> None:
     """LMDB's file alone was put back: what the log holds does not follow it, now or later."""
     log = CommitLog(tmp_path, 5)
     for sequence in range(6, 9):
         log.append(sequence, b"later")
+        if sequence == 7 and uses_both_halves:
+            log.seal()
     log.close()
     log = CommitLog(tmp_path, 3)
     assert log.payloads == []
@@ -150,6 +187,7 @@ def test_a_refused_record_is_not_found_again(
     log.close()
     log = CommitLog(tmp_path, 0)
     assert log.payloads == [b"first"]
+    log.release()
     log.append(2, b"second")
     log.close()
 

@@ -143,7 +143,7 @@ class StorageMachine(RuleBasedStateMachine):
 
 
 class LoggedStorageMachine(StorageMachine):
-    """The same with a log so short that it is full every few commits."""
+    """The same with a log so short that it is full every few commits, and settling beside them."""
 
     kind = LoggedStorage
 
@@ -152,6 +152,39 @@ class LoggedStorageMachine(StorageMachine):
         self.before = limits.COMMIT_LOG_BYTES, limits.LOGGED_BATCH_BYTES_MAX
         set_limits(LOG_BYTES, LOGGED_BYTES_MAX)
         super().open_both()
+
+    @rule(
+        documents=changes,
+        index=st.lists(st.tuples(keys, st.booleans()), max_size=6),
+        trim=st.none() | st.integers(0, 1_000),
+        beside=st.lists(st.tuples(st.integers(1, 300), sizes_bytes), max_size=4),
+        crashes=st.booleans(),
+    )
+    def settle(
+        self,
+        documents: list[tuple[bytes, int | None]],
+        index: list[tuple[bytes, bool]],
+        trim: int | None,
+        beside: list[tuple[int, int]],
+        crashes: bool,
+    ) -> None:
+        """Settle a batch, with commits between its being sealed and its being settled."""
+        assert isinstance(self.real, LoggedStorage)
+        batch = Batch(documents=[(key, self.change(size)) for key, size in documents], index=index)
+        batch.trim_before = 0 if trim is None else max(0, self.last - trim)
+        self.real.seal(batch)
+        for step, size in beside:
+            self.commit([(step, size)], [], [(step, size)], {"origin": size}, [], None)
+        if crashes:
+            self.crash()
+            return
+        self.model.settle(batch)
+        while True:
+            try:
+                self.real.settle(batch)
+                break
+            except MapFull:
+                assert self.real.grow()
 
     def teardown(self) -> None:
         super().teardown()

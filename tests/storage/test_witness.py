@@ -155,7 +155,7 @@ def test_simulated_machines_follow_the_same_rule() -> None:
     machine = MachineMemory(lambda bits: next(numbers))
     storage = MemoryStorage(machine=machine)
     first = storage.fingerprint
-    old = storage.image()
+    old = storage.image
     storage.commit(Batch(meta={"x": b"1"}))
     assert storage.reopen().fingerprint == first, "a process that was killed"
     back = storage.reopen(image=old)

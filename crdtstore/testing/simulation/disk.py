@@ -28,7 +28,7 @@ def copy_storage(
     storage: MemoryStorage, *, fingerprint: str = "memory", machine: MachineMemory | None = None
 ) -> MemoryStorage:
     """Return a copy of all that a storage holds; with another fingerprint it is another file."""
-    return MemoryStorage.of_copy(storage.image(), fingerprint=fingerprint, machine=machine)
+    return MemoryStorage.of_copy(storage.image, fingerprint=fingerprint, machine=machine)
 
 
 def cloned(storage: MemoryStorage, label: str, chance: random.Random) -> MemoryStorage:
@@ -51,7 +51,7 @@ def rolled_back(storage: MemoryStorage, image: MemoryStorage) -> MemoryStorage:
     room again, as after any work on a disk: a new incarnation has to be noted.
     """
     storage.disk_bytes_max = DISK_BYTES_DEFAULT
-    return storage.reopen(image=image.image())
+    return storage.reopen(image=image.image)
 
 
 def rebooted(storage: MemoryStorage, chance: random.Random) -> MemoryStorage:

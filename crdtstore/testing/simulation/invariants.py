@@ -54,11 +54,8 @@ class Invariants:
             unsent_bytes = link.session.outgoing_bytes
             if unsent_bytes > limits.MESSAGE_FRAMES_BYTES + 2 * limits.MESSAGE_BYTES_MAX:
                 raise Broken(f"{name} has {unsent_bytes:,} bytes to send on link {number}")
-        unreleased: dict[int, int] = {}
-        for number, size in (*exchange._unreleased, *exchange._releasing):
-            unreleased[number] = unreleased.get(number, 0) + size
         allowed = limits.CREDIT_BYTES + 2 * limits.MESSAGE_BYTES_MAX
-        for number, size in unreleased.items():
+        for number, size in exchange.credit.owed_bytes.items():
             if size > allowed:
                 raise Broken(f"{name} has {size:,} bytes of link {number} that are not durable")
         if store.replication.quarantine.count > limits.QUARANTINE_MAX:

@@ -6,6 +6,7 @@ from typing import Final
 
 from crdtstore.engine.commits import Commit, persist_growing
 from crdtstore.engine.resting import Resting
+from crdtstore.engine.settlement import Settlement
 from crdtstore.errors import StorageError
 from crdtstore.links.exchange import Exchange
 from crdtstore.storage.memory_storage import MemoryStorage
@@ -51,7 +52,9 @@ class Machine:
         self.filling: list[Ticket] = []
         self.committing: list[Ticket] = []
         self.is_persisted = False
+        self.settlement: Settlement | None = None
         self._failure: StorageError | None = None
+        self._settling_failure: StorageError | None = None
         self._vector: Vector = {}
 
     @property
@@ -66,13 +69,22 @@ class Machine:
         assert self.exchange is None, f"{self.name} is running"
         self.storage, self._vector = storage, vector
 
+    @property
+    def has_work(self) -> bool:
+        """Whether something is written and not durable yet, or on its way to rest."""
+        return bool(self.commit or self.settlement or self.filling)
+
     def begin(self) -> bool:
         """Begin a commit, if there is anything to commit and none is under way."""
         assert self.exchange is not None
-        if self.commit is not None or self.exchange.store.failure is not None:
+        store = self.exchange.store
+        if self.commit is not None or store.failure is not None:
             return False
-        overwrite(self.exchange.store)
-        self.commit = self.exchange.begin_commit()
+        if store.commits.waits_for_settlement:
+            return False
+        if self.settlement is None:
+            overwrite(store)
+        self.commit = self.exchange.begin_commit(apart=True)
         if self.commit is not None and self.commit.makes_room:
             return True
         self._take_tickets()
@@ -82,6 +94,8 @@ class Machine:
         """Begin a commit that brings all documents to rest, unless another is under way."""
         assert self.exchange is not None
         if self.commit is not None or self.exchange.store.failure is not None:
+            return False
+        if self.settlement is not None:
             return False
         self.commit = self.exchange.store.begin_commit(checkpoint=True)
         if self.commit is not None and self.commit.makes_room:
@@ -124,6 +138,24 @@ class Machine:
         if error is not None:
             _mark(self.filling, "lost")
             self.filling = []
+        self.settlement = self.exchange.store.commits.settling
+        return error
+
+    def settle(self) -> None:
+        """Bring to rest what is settling, as the second worker thread does."""
+        assert self.settlement is not None
+        try:
+            self.settlement.settle_growing(self.storage)
+        except StorageError as failure:
+            self._settling_failure = failure
+
+    def finish_settlement(self) -> StorageError | None:
+        """Tell the store how its settlement ended; return why, if it could not be made."""
+        assert self.exchange is not None
+        assert self.settlement is not None
+        settlement, self.settlement = self.settlement, None
+        error, self._settling_failure = self._settling_failure, None
+        self.exchange.finish_settlement(settlement, error)
         return error
 
     def fail_but_keep(self, error: StorageError) -> None:
@@ -143,9 +175,11 @@ class Machine:
         self.keeps_what_fails = True
 
     def stop(self, *, persists: bool) -> None:
-        """Stop at once; the commit under way reaches the disk if ``persists``, unanswered."""
+        """Stop at once; what is under way reaches the disk if ``persists``, unanswered."""
         self._vector = dict(self.disk_vector)
         self.keeps_what_fails = False
+        if persists and self.settlement is not None:
+            self.settle()
         if persists and self.commit is not None and not self.is_persisted:
             self.persist()
         is_kept = self.is_persisted and self._failure is None
@@ -154,6 +188,7 @@ class Machine:
         _mark(self.filling, "lost")
         self.commit, self.filling, self.committing = None, [], []
         self._failure, self.is_persisted = None, False
+        self.settlement, self._settling_failure = None, None
         self.exchange = None
 
 

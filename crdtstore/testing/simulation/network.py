@@ -163,7 +163,7 @@ class Network(Wiring):
             all(vector == vectors[0] for vector in vectors)
             and all(is_at_rest(self.store(name)) for name in names)
             and all(self.store(name).replication.progress is None for name in names)
-            and not any(self.machines[name].commit or self.machines[name].filling for name in names)
+            and not any(self.machines[name].has_work for name in names)
         )
 
     def describe(self) -> str:

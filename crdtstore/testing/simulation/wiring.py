@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from crdtstore.engine.commits import Commit
+from crdtstore.engine.settlement import Settlement
 from crdtstore.testing.simulation.machine import Machine
 from crdtstore.testing.simulation.messages import described
 from crdtstore.testing.simulation.timeline import TICK_MS, Timeline
@@ -14,6 +15,9 @@ REDIAL_MS: Final = 200
 """A lost link is dialled again after this, then after twice as long, and so on."""
 
 REDIAL_DOUBLINGS: Final = 4
+
+SETTLEMENT_MS: Final = 20
+"""Documents that come to rest apart take less than this: several commits."""
 
 SOUND_MS: Final = 2_000
 """A link that lasted this long was sound: it is dialled again as if for the first time."""
@@ -64,10 +68,29 @@ class Wiring(Timeline):
     def _finish_commit(self, machine: Machine, commit: Commit) -> None:
         if machine.commit is not commit:
             return
+        is_settling = machine.settlement is not None
         error = machine.finish()
         if self.trace is not None:
             records = len(commit.batch.journal)
             self.say(f"{machine.name}: commit of {records} records: {error or 'durable'}")
+        if machine.settlement is not None and not is_settling:
+            wait_ms = self.chance.randrange(SETTLEMENT_MS)
+            self.schedule(wait_ms, self._settle, machine, machine.settlement)
+        self._pump(machine)
+
+    def _settle(self, machine: Machine, settlement: Settlement) -> None:
+        """What the second worker thread does; a moment later the store is told."""
+        if machine.settlement is settlement:
+            machine.settle()
+            self.schedule(self.chance.randrange(3), self._finish_settlement, machine, settlement)
+
+    def _finish_settlement(self, machine: Machine, settlement: Settlement) -> None:
+        if machine.settlement is not settlement:
+            return
+        error = machine.finish_settlement()
+        if self.trace is not None:
+            documents = len(settlement.rested)
+            self.say(f"{machine.name}: {documents} documents settled: {error or 'at rest'}")
         self._pump(machine)
 
     # --- wires --------------------------------------------------------------------------------
