@@ -229,5 +229,5 @@ def test_a_hurried_commit_carries_no_more_than_memory_is_planned_for(monkeypatch
         store.commits.prepare()
         commit = store.begin_commit()
         persist(store, commit)
-        rested.append(len(commit.rested))
+        rested.append(len(commit.settlement.rested))
     assert rested[:5] == [60, 60, 60, 60, 10]
