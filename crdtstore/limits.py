@@ -532,8 +532,8 @@ DIRTY_DOCUMENTS_BEFORE_WRITES: Final = 80_000
 """With more than that, writers are answered later than their writes are durable: links alone do not
 come so far, so nobody waits for a peer's backlog."""
 
-REST_PATIENCE_S: Final = 5.0
-"""A link is not read for so long at the most: its peer is not to be taken for silent."""
+REST_PATIENCE_S: Final = 1.0
+"""A link is not read for so long at the most: local writers alone may keep so much dirty."""
 
 REST_LOOK_S: Final = 0.005
 """It is looked this often whether documents have come to rest: a commit of many takes longer."""

@@ -64,16 +64,20 @@ class Link:
             if message.type is not aiohttp.WSMsgType.BINARY:
                 _log.error("link closed: the peer sent a message that is not binary")
                 return
+            dirty_before = len(self._exchange.store.documents.dirty)
             self._exchange.receive(self.number, message.data)
+            brings_documents = len(self._exchange.store.documents.dirty) > dirty_before
             self._work.set()
             self.wake.set()
             await give_way()
-            await self._let_rest()
+            if brings_documents:
+                await self._let_rest()
 
     async def _let_rest(self) -> None:
         """Read no more for a while if more is dirty than memory is planned for: commits go first.
 
-        The peer's credit and the socket's buffers are all that comes meanwhile.
+        The peer's credit and the socket's buffers are all that comes meanwhile. Messages that bring
+        no documents do not wait: a snapshot that is given here goes on by them.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limits.REST_PATIENCE_S

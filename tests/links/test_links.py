@@ -306,3 +306,25 @@ def test_no_more_is_read_while_too_many_documents_are_dirty(
                 assert 40 < most <= 60 + of_a_message
 
     asyncio.run(run())
+
+
+def test_messages_that_bring_no_documents_are_read_whatever_is_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot or a repair that is given goes on by them, while local writers dirty documents."""
+
+    async def run() -> None:
+        async with (
+            served(tmp_path, "a") as (a, url),
+            served(tmp_path, "b", peers=(url,)) as (b, _),
+        ):
+            for number in range(50):
+                await a.write(f"p{number}", {"x": number}, source="crm")
+            await until(lambda: a.digest() == b.digest(), "catching up")
+            monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_MAX", 10)
+            monkeypatch.setattr(limits, "REST_PATIENCE_S", 2 * PATIENCE_S)
+            assert len(a._store.documents.dirty) > 10
+            async with asyncio.timeout(PATIENCE_S):
+                assert (await b.repair(url)).differing == 0
+
+    asyncio.run(run())
