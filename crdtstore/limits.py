@@ -525,15 +525,16 @@ HURRIED_SLICE_DOCUMENTS_MAX: Final = 6_000
 memory for each for good, 24 MiB."""
 
 DIRTY_DOCUMENTS_MAX: Final = 67_000
-"""With more dirty documents than that, no link is read until some rest, or a peer that sends a long
-backlog would fill the memory: 230 MiB where each has twelve fields."""
+"""With more dirty documents than that, a link that has brought some is not read until some rest, or
+a long backlog of a peer would fill the memory: 230 MiB where each has twelve fields."""
 
 DIRTY_DOCUMENTS_BEFORE_WRITES: Final = 80_000
-"""With more than that, writers are answered later than their writes are durable: links alone do not
-come so far, so nobody waits for a peer's backlog."""
+"""With more than that, writers are answered later than their writes are durable: a link alone does
+not come so far, so nobody waits for a peer's backlog."""
 
 REST_PATIENCE_S: Final = 1.0
-"""A link is not read for so long at the most: local writers alone may keep so much dirty."""
+"""A link is not read for so long at the most, as local writers alone may keep so much dirty: it has
+a message a second then, of 4,096 documents, which are fewer than come to rest."""
 
 REST_LOOK_S: Final = 0.005
 """It is looked this often whether documents have come to rest: a commit of many takes longer."""
