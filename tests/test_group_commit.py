@@ -95,11 +95,16 @@ def test_an_erasure_outlives_the_failure_of_a_commit_that_was_under_way(refuses_
     asyncio.run(run())
 
 
-def test_writers_are_answered_later_while_far_too_much_is_dirty(monkeypatch):
+@pytest.fixture
+def few_may_be_dirty(monkeypatch):
+    """Have a checkpoint start at 40 dirty documents, and writers wait beyond 100."""
     monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
     monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
     monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS_MAX", 30)
     monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_BEFORE_WRITES", 100)
+
+
+def test_writers_are_answered_later_while_far_too_much_is_dirty(few_may_be_dirty):
     storage = MemoryStorage()
 
     async def run() -> None:
@@ -176,11 +181,7 @@ def test_a_write_is_durable_while_documents_are_on_their_way_to_rest(monkeypatch
     asyncio.run(run())
 
 
-def test_who_is_answered_later_is_told_of_no_failure_that_came_after_it(monkeypatch):
-    monkeypatch.setattr(limits, "CHECKPOINT_DOCUMENTS", 40)
-    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS", 30)
-    monkeypatch.setattr(limits, "HURRIED_SLICE_DOCUMENTS_MAX", 30)
-    monkeypatch.setattr(limits, "DIRTY_DOCUMENTS_BEFORE_WRITES", 100)
+def test_who_is_answered_later_is_told_of_no_failure_that_came_after_it(few_may_be_dirty):
     storage = MemoryStorage()
 
     async def run() -> None:

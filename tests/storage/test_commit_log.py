@@ -4,21 +4,18 @@ import errno
 import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from crdtstore import limits
 from crdtstore.errors import StorageCorrupt, StorageFailed, StorageFull
-from crdtstore.storage import logged_storage
 from crdtstore.storage.commit_log import LOG_FILE, CommitLog
 from crdtstore.storage.contract import Batch
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.logged_storage import LoggedStorage
+from tests.storage.killing import acknowledged_by_a_killed
 
-SOURCES = Path(logged_storage.__file__).parents[2]
 KILLS = 12
 
 
@@ -325,18 +322,8 @@ def test_killed_processes_lose_nothing_acknowledged(tmp_path: Path) -> None:
     chance = random.Random(5)
     reached = 0
     for _ in range(KILLS):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, tmp_path / "data"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(SOURCES)},
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(chance.randrange(2, 400)):
-                reached = int(process.stdout.readline())
-            process.kill()
-            lines = process.stdout.read().split("\n")
-            reached = max([reached, *(int(line) for line in lines[:-1] if line)])
+        printed = acknowledged_by_a_killed(WRITER, tmp_path / "data", chance, 400)
+        reached = max(reached, printed)
         storage = LoggedStorage.open(tmp_path / "data")
         first, last = storage.journal_bounds()
         assert reached <= last <= reached + 1

@@ -1,10 +1,7 @@
 """Documents are settled beside commits: what is committed and read meanwhile, and crashes."""
 
-import os
 import random
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +11,12 @@ import pytest
 
 from crdtstore import limits
 from crdtstore.errors import StorageFailed, StorageFull
-from crdtstore.storage import logged_storage
 from crdtstore.storage.contract import Batch, MapFull
 from crdtstore.storage.lmdb_storage import LmdbStorage
 from crdtstore.storage.logged_storage import LoggedStorage
 from tests.patience import PATIENCE_S
+from tests.storage.killing import acknowledged_by_a_killed
 
-SOURCES = Path(logged_storage.__file__).parents[2]
 KILLS = 6
 
 
@@ -283,18 +279,8 @@ def test_processes_killed_while_they_settle_lose_nothing_acknowledged(tmp_path: 
     chance = random.Random(6)
     settled = reached = 0
     for _ in range(KILLS):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, tmp_path / "data"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(SOURCES)},
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(chance.randrange(2, 300)):
-                reached = int(process.stdout.readline())
-            process.kill()
-            lines = process.stdout.read().split("\n")
-            reached = max([reached, *(int(line) for line in lines[:-1] if line)])
+        printed = acknowledged_by_a_killed(WRITER, tmp_path / "data", chance, 300)
+        reached = max(reached, printed)
         storage = LoggedStorage.open(tmp_path / "data")
         first, last = storage.journal_bounds()
         assert reached <= last <= reached + 1
