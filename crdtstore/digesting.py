@@ -1,10 +1,13 @@
 """Digesting: a replica that works is looked through whole, a part at a time between other work."""
 
-import asyncio
+from typing import Final
 
 from crdtstore.engine.digests import Digests, StoreDigest
 from crdtstore.engine.verification import Verification, VerifyReport
 from crdtstore.store import Store
+from crdtstore.turns import in_turn
+
+_END: Final = object()
 
 
 class ReplicaDigests:
@@ -25,13 +28,14 @@ class ReplicaDigests:
 async def compute_in_turns(digests: Digests) -> None:
     """Compute what a digest takes in turns with other work; then once more what has changed."""
     for _ in range(2):
-        for _ in digests.compute():
-            await asyncio.sleep(0)
+        steps = digests.compute()
+        while await in_turn(next, steps, _END) is not _END:
+            pass
 
 
 async def verified(store: Store) -> VerifyReport:
     """Read every record at rest and check it, page by page; report what is damaged."""
     verification = Verification(store.storage, store.commits)
-    while not verification.step():
-        await asyncio.sleep(0)
+    while not await in_turn(verification.step):
+        pass
     return verification.report()

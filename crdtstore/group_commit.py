@@ -22,7 +22,7 @@ from crdtstore.engine.writes import WriteResult
 from crdtstore.errors import ReplicaClosed, StorageError, StorageFailed, StorageFull
 from crdtstore.links.exchange import Exchange
 from crdtstore.storage.contract import MapFull, Storage, StorageCopy
-from crdtstore.turns import give_way
+from crdtstore.turns import in_turn
 
 _Pinned: TypeAlias = "asyncio.Future[tuple[StoreDigest, StorageCopy]]"
 
@@ -116,7 +116,6 @@ class GroupCommit:
             self.work.clear()
             if self._settling is not None and (self._settling[1].done() or self._is_alone):
                 await self._finish_settlement(self._settling[0])
-                await give_way(to_requests=False)
             if self._settling is None:
                 await self._prepare()
             elif not (self._waiters or self._exchange.store.commits.has_news):
@@ -286,8 +285,9 @@ class GroupCommit:
 
     async def _prepare(self, until: "asyncio.Future[float] | None" = None) -> None:
         """Do in turns what the next commit would else do in one go when it begins."""
-        while (until is None or not until.done()) and self._exchange.store.commits.prepare():
-            await give_way(to_requests=False)  # writers wait for this commit
+        commits = self._exchange.store.commits
+        while commits.can_prepare and (until is None or not until.done()):
+            await in_turn(commits.prepare)
 
     def fail(self, error: StorageError) -> None:
         """Answer everybody who waits with an error."""

@@ -288,8 +288,8 @@ SNAPSHOT_SLICE_DOCUMENTS: Final = 500
 """Dirty documents that are brought to rest at a time for a snapshot, by a commit each, in whose
 rhythm they are sent: with fewer, a busy replica dirties more meanwhile than come to rest."""
 
-SNAPSHOT_READ_BYTES: Final = 160 * KIBIBYTE
-"""Bytes of documents that are read at a time for a snapshot: one to two milliseconds."""
+SNAPSHOT_READ_BYTES: Final = 96 * KIBIBYTE
+"""Bytes of documents that are read at a time for a snapshot: a millisecond and a half."""
 
 SNAPSHOT_PATIENCE_MS: Final = 30_000
 """A peer that was asked for a snapshot and sends none of it for this long is left for another."""
@@ -493,8 +493,9 @@ CHECKPOINT_INTERVAL_MS: Final = 30_000
 CHECKPOINT_SLICE_DOCUMENTS: Final = 100
 """Documents that one settlement brings to rest at the least: about 2 ms."""
 
-PACKED_AHEAD_AT_ONCE: Final = 32
-"""Documents that are packed for the next commit in one go: two thirds of a millisecond."""
+PACKED_AHEAD_AT_ONCE: Final = 80
+"""Documents that are packed for the next commit in one go: 2 ms. Writers wait for that commit, so
+that less at once would make them wait for more turns of others."""
 
 PACKED_AHEAD_MAX: Final = 320
 """Documents of a checkpoint that are packed for the next commit: as many as it takes."""
@@ -681,14 +682,19 @@ SWITCH_INTERVAL_S: Final = 0.0001
 """How long the event loop of a server keeps Python's lock from the commit's thread, which needs it
 again and again: with Python's 5 ms, a write under full load took several times as long."""
 
+SHORT_WORK_S: Final = 0.0001
+"""While there are reads over HTTP, long work stays away from the event loop for some turns when so
+much of it was done. Shorter pieces, as the single write of a client, share a turn."""
+
 ASKED_S: Final = 0.25
-"""A server that had a request over HTTP within this does long work in shorter turns."""
+"""A server of which something was read over HTTP within this does long work so, and in shorter
+turns."""
 
-COLLECT_YOUNG_S: Final = 0.02
+COLLECT_YOUNG_S: Final = 0.01
 """A server looks for garbage among the objects made since the last look this often: at full speed
-some thousands, in about a millisecond."""
+some thousands, in half a millisecond."""
 
-COLLECT_MIDDLE_S: Final = 0.1
+COLLECT_MIDDLE_S: Final = 0.04
 """It looks through those that outlived such looks this often."""
 
 COLLECT_ALL_S: Final = 300.0

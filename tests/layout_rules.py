@@ -38,7 +38,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "schema": _GROUND | {"names", "policy", "identity_rules", "toml", "toml_tables"},
     "settings": _GROUND,
     "racing": frozenset(),
-    "turns": frozenset(),
+    "turns": frozenset({"limits"}),
     "logs": _GROUND,
     "model": _MODEL_GROUND,
     "query": _GROUND | {"names", "identity_rules", "schema", "model"},

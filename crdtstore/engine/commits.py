@@ -286,8 +286,17 @@ class Committing:
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
         return taken or self._pending.take(count)
 
-    def prepare(self) -> bool:
-        """Do a little of what the next commit takes; return whether there may be more to do.
+    @property
+    def can_prepare(self) -> bool:
+        """Whether there is something to do for ``prepare``."""
+        draft = self._drafting.draft
+        if draft.packed_ahead < len(draft.resting):
+            return True
+        ahead_max = max(limits.PACKED_AHEAD_MAX, hurried_slice_of(len(self._documents.dirty)))
+        return self._next_mark is not None and bool(self._pending) and len(self._ahead) < ahead_max
+
+    def prepare(self) -> None:
+        """Do a little of what the next commit takes, about 2 ms, if there is something.
 
         Nothing is decided here: what was packed is packed again if it changes, and what nobody
         prepared is done when the commit begins.
@@ -299,16 +308,10 @@ class Committing:
                 draft.packed_ahead + limits.PACKED_AHEAD_AT_ONCE,
             )
             self._documents.pack_ahead(draft.resting[start : draft.packed_ahead], is_calm=False)
-            return True
-        ahead_max = max(limits.PACKED_AHEAD_MAX, hurried_slice_of(len(self._documents.dirty)))
-        if self._next_mark is None or len(self._ahead) >= ahead_max:
-            return False
-        if not self._pending.sort_some():
-            return True
-        part = self._pending.take(limits.PACKED_AHEAD_AT_ONCE)
-        self._documents.pack_ahead(part, is_calm=self._is_calm)
-        self._ahead += part
-        return bool(part)
+        elif self.can_prepare and self._pending.sort_some():
+            part = self._pending.take(limits.PACKED_AHEAD_AT_ONCE)
+            self._documents.pack_ahead(part, is_calm=self._is_calm)
+            self._ahead += part
 
     def living(self) -> int:
         """Return the number of living documents, at rest or not."""

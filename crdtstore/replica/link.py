@@ -15,7 +15,7 @@ from aiohttp import web
 
 from crdtstore import limits
 from crdtstore.links.exchange import Exchange
-from crdtstore.turns import give_way
+from crdtstore.turns import in_turn
 
 Websocket: TypeAlias = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
 
@@ -64,14 +64,17 @@ class Link:
             if message.type is not aiohttp.WSMsgType.BINARY:
                 _log.error("link closed: the peer sent a message that is not binary")
                 return
-            dirty_before = len(self._exchange.store.documents.dirty)
-            self._exchange.receive(self.number, message.data)
-            brings_documents = len(self._exchange.store.documents.dirty) > dirty_before
+            brings_documents = await in_turn(self._receive, message.data)
             self._work.set()
             self.wake.set()
-            await give_way()
             if brings_documents:
                 await self._let_rest()
+
+    def _receive(self, message: bytes) -> bool:
+        """Take a message in; return whether it made documents dirty."""
+        dirty_before = len(self._exchange.store.documents.dirty)
+        self._exchange.receive(self.number, message)
+        return len(self._exchange.store.documents.dirty) > dirty_before
 
     async def _let_rest(self) -> None:
         """Read no more for a while if more is dirty than memory is planned for: commits go first.
@@ -89,7 +92,7 @@ class Link:
     async def _write(self) -> None:
         while True:
             self.wake.clear()
-            messages = self._exchange.take_outgoing(self.number)
+            messages = await in_turn(self._exchange.take_outgoing, self.number)
             for message in messages:
                 async with asyncio.timeout(limits.SEND_TIMEOUT_S):
                     await self._websocket.send_bytes(message)
@@ -97,7 +100,6 @@ class Link:
             if state is not None and state.needs_commit:
                 self._work.set()
             if messages or self._exchange.has_more(self.number):
-                await give_way()
                 continue
             if state is None or state.session.state == "closed":
                 return

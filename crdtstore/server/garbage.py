@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from crdtstore import limits
+from crdtstore.turns import in_turn
 
 _YOUNG: Final = 0
 _MIDDLE: Final = 1
@@ -41,6 +42,6 @@ async def _look_forever() -> None:
         await asyncio.sleep(limits.COLLECT_YOUNG_S)
         looks += 1
         if looks % whole == 0:
-            gc.collect()
+            await in_turn(gc.collect)
         else:
-            gc.collect(_YOUNG if looks % middle else _MIDDLE)
+            await in_turn(gc.collect, _YOUNG if looks % middle else _MIDDLE)

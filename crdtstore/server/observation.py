@@ -8,6 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from crdtstore.server.problems import Handler
 from crdtstore.server.service import service_of
+from crdtstore.turns import note_read
 
 _logger = logging.getLogger("crdtstore.access")
 
@@ -33,7 +34,9 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 async def observation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Log and count a request by its route: no profile id, no query, no header, no body."""
     service = service_of(request)
-    started_s = service.statistics.latest_s = time.monotonic()
+    started_s = time.monotonic()
+    if request.method == "GET":
+        note_read()
     status = 500
     try:
         response = await handler(request)

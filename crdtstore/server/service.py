@@ -1,8 +1,6 @@
 """Service: what the handlers of one application share, and nothing global."""
 
 import asyncio
-import math
-import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,20 +14,12 @@ from crdtstore.server.problems import Problem
 
 @dataclass(slots=True)
 class RequestStatistics:
-    """Requests answered and the seconds they took, by (method, route, status).
-
-    ``latest_s`` is when the last one came, by the monotonic clock.
-    """
+    """Requests answered and the seconds they took, by (method, route, status)."""
 
     count: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     duration_s: defaultdict[tuple[str, str], float] = field(
         default_factory=lambda: defaultdict(float)
     )
-    latest_s: float = -math.inf
-
-    def is_asked(self) -> bool:
-        """Whether there were requests lately, and so are likely to be more."""
-        return time.monotonic() - self.latest_s < limits.ASKED_S
 
 
 class Admission:

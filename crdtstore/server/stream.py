@@ -32,7 +32,7 @@ from crdtstore.stream.messages import (
     encode,
 )
 from crdtstore.stream.refusals import refusal_of
-from crdtstore.turns import give_way
+from crdtstore.turns import in_turn, is_asked
 
 _ITEMS_PER_MESSAGE = 100
 """Results told in one message: with the longest names and texts they take 450 KB."""
@@ -106,11 +106,9 @@ async def _read(websocket: web.WebSocketResponse, stream: Stream, service: Servi
             case Writes():
                 is_done = False
                 while not is_done:
-                    is_asked = service.statistics.is_asked()
-                    turn_s = bounds.STREAM_ASKED_TURN_S if is_asked else bounds.STREAM_TURN_S
-                    is_done = stream.receive(message, size_bytes, turn_s)
+                    turn_s = bounds.STREAM_ASKED_TURN_S if is_asked() else bounds.STREAM_TURN_S
+                    is_done = await in_turn(stream.receive, message, size_bytes, turn_s)
                     size_bytes = 0  # they are counted once
-                    await give_way(to_requests=is_asked)
             case Ping():
                 stream.seen()
                 await _send(websocket, message)

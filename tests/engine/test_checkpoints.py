@@ -75,11 +75,12 @@ def test_what_was_packed_ahead_and_changed_rests_as_it_is_when_the_commit_begins
     store = open_store()
     fill(store, 9)
     store.commit()
-    assert not store.commits.prepare(), "no checkpoint is under way"
+    assert not store.commits.can_prepare, "no checkpoint is under way"
     store.now_ms.ms += limits.CHECKPOINT_INTERVAL_MS
     commit = store.begin_commit()
     prepared = 0
-    while store.commits.prepare():
+    while store.commits.can_prepare:
+        store.commits.prepare()
         prepared += 1
     assert prepared == 2
     persist(store, commit)
@@ -104,7 +105,10 @@ def test_documents_that_must_rest_are_packed_ahead_once(monkeypatch):
     fill(store, 8)
     store.commit()
     store.replication.healing.rest([f"p{number:04d}" for number in range(8)])
-    assert [store.commits.prepare() for _ in range(4)] == [True, True, True, False]
+    for _ in range(3):
+        assert store.commits.can_prepare
+        store.commits.prepare()
+    assert not store.commits.can_prepare
     assert store._drafting.draft.packed_ahead >= 8
     store.commit()
     assert not store.documents.dirty
