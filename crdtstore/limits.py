@@ -521,9 +521,9 @@ HURRIED_SLICE_DOCUMENTS: Final = 2_000
 """Documents that one commit carries to rest at the least when a quarter more are dirty than start a
 checkpoint: about 30 ms of work. It carries all beyond that quarter, as far as it may."""
 
-HURRIED_SLICE_DOCUMENTS_MAX: Final = 6_000
+HURRIED_SLICE_DOCUMENTS_MAX: Final = 3_000
 """Documents that it carries at the most, and any commit of a whole checkpoint: LMDB keeps a page of
-memory for each for good, 24 MiB."""
+memory for each for good, 12 MiB, and their records are in memory meanwhile."""
 
 DIRTY_DOCUMENTS_MAX: Final = 67_000
 """With more dirty documents than that, a link that has brought some is not read until some rest, or
