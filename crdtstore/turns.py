@@ -50,13 +50,12 @@ def is_asked() -> bool:
 class _Gate:
     """The gate of one event loop: open, or passed by somebody, or closed for a while.
 
-    ``asked_s`` is when the last read came, by the monotonic clock.
+    ``asked_s`` is when the last read came, by the monotonic clock. Nothing here refers to the loop
+    but who waits, so that a loop that has ended goes with its gate.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self) -> None:
         self.asked_s = -math.inf
-        self._call_soon = loop.call_soon
-        self._new_future = loop.create_future
         self._is_open = True
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._used_s = 0.0
@@ -70,13 +69,15 @@ class _Gate:
         if self._is_open:
             self._is_open = False
             return
-        turn = self._new_future()
+        turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # its turn had come
                 self._let_in()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
             raise
 
     def leave(self, elapsed_s: float) -> None:
@@ -90,7 +91,7 @@ class _Gate:
 
     def _close(self, steps: int) -> None:
         if steps:
-            self._call_soon(self._close, steps - 1)
+            asyncio.get_running_loop().call_soon(self._close, steps - 1)
         else:
             self._let_in()
 
@@ -112,5 +113,5 @@ def _gate() -> _Gate:
     loop = asyncio.get_running_loop()
     gate = _gates.get(loop)
     if gate is None:
-        gate = _gates[loop] = _Gate(loop)
+        gate = _gates[loop] = _Gate()
     return gate

@@ -1,6 +1,8 @@
 """Long work takes turns, and a read over HTTP waits for one piece of it at the most."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -143,3 +145,16 @@ def test_after_a_while_without_reads_nobody_waits(monkeypatch: pytest.MonkeyPatc
         assert not is_asked()
 
     run(scenario)
+
+
+def test_a_loop_that_has_ended_is_kept_by_nobody() -> None:
+    async def scenario() -> "weakref.ref[asyncio.AbstractEventLoop]":
+        note_read()
+        work = Work()
+        await turns_of_the_loop(10)
+        assert len(work.done) > 1
+        return weakref.ref(asyncio.get_running_loop())  # the workers are cancelled by the runner
+
+    ended = asyncio.run(scenario())
+    gc.collect()
+    assert ended() is None
