@@ -76,8 +76,6 @@ class _Gate:
         except asyncio.CancelledError:
             if not turn.cancelled():  # its turn had come
                 self._let_in()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
             raise
 
     def leave(self, elapsed_s: float) -> None:

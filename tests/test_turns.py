@@ -148,13 +148,19 @@ def test_after_a_while_without_reads_nobody_waits(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_loop_that_has_ended_is_kept_by_nobody() -> None:
-    async def scenario() -> "weakref.ref[asyncio.AbstractEventLoop]":
+    async def scenario() -> None:
         note_read()
         work = Work()
         await turns_of_the_loop(10)
-        assert len(work.done) > 1
-        return weakref.ref(asyncio.get_running_loop())  # the workers are cancelled by the runner
+        done = len(work.done)
+        while len(work.done) == done:
+            await asyncio.sleep(0)
+        await work.end()  # while the gate is closed
 
-    ended = asyncio.run(scenario())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(scenario())
+    loop.close()
+    ended = weakref.ref(loop)
+    del loop
     gc.collect()
     assert ended() is None
