@@ -13,7 +13,8 @@ _MAGIC: Final = zlib.compress(b"", 1)[:2]
 _STEP_BYTES: Final = 256
 _LMDB_MAGIC: Final = struct.pack("=I", 0xBEEFC0DE)
 _PAGE_BYTES: Final = 4_096
-_DICTIONARY: Final = re.compile(rb"(?:spare-)?dictionary/([0-9]{2})")
+_DICTIONARY: Final = re.compile(rb"dictionary/([0-9]{2})")
+_SPARE: Final = b"spare-"
 
 
 def with_inflated(content: bytes) -> bytes:
@@ -48,14 +49,17 @@ def dictionaries_in(content: bytes) -> dict[int, bytes]:
     found = {}
     start = content.find(_LMDB_MAGIC) - 16
     for match in _DICTIONARY.finditer(content):
-        low, high, flags, key_bytes = struct.unpack_from("=HHHH", content, match.start() - 8)
-        if key_bytes != len(match[0]):
+        is_spare = content.endswith(_SPARE, 0, match.start())
+        key = _SPARE + match[0] if is_spare else match[0]
+        begin = match.end() - len(key)
+        low, high, flags, key_bytes = struct.unpack_from("=HHHH", content, begin - 8)
+        if key_bytes != len(key):
             continue
         place, size = match.end(), low | high << 16
         if flags & 1:  # a large value lies on pages of its own
             place = start + struct.unpack_from("=Q", content, place)[0] * _PAGE_BYTES + 16
         try:
-            record = unsealed(meta_place(match[0].decode()), content[place : place + size])
+            record = unsealed(meta_place(key.decode()), content[place : place + size])
         except StorageCorrupt:
             continue
         found[int(match[1])] = record
