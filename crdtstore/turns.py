@@ -16,13 +16,13 @@ from weakref import WeakKeyDictionary
 
 from crdtstore import limits
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _READ_STEPS: Final = 3
 
 
-async def in_turn(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_turn(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Do a piece of long work of the running event loop, about 2 ms, when its turn has come."""
     gate = _gate()
     if not gate.is_asked():
